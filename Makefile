@@ -1,0 +1,59 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer, make, and a package index:
+# they set up their own .venv, and set it up again only when pyproject.toml has changed.
+
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in python3.11 python3 python; do $$p $(IS_NEW_ENOUGH) && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+MNIST ?=
+
+export KERAS_BACKEND ?= tensorflow
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check format mnist bench clean
+
+help:  ## say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
+	    | while IFS='|' read -r target what; do printf '%-14s %s\n' "$$target" "$$what"; done
+
+demo: $(READY)  ## train on handwritten digits, convert, verify, load without allconv
+	@$(RUN) examples/digits.py
+
+test: $(READY)  ## run the tests, but for the slow ones
+	@$(RUN) -m pytest
+
+slow: $(READY)  ## run the slow tests: full-size networks
+	@$(RUN) -m pytest -m slow
+
+check: $(READY)  ## lint, format and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: $(READY)  ## mend what ruff can mend
+	@$(RUN) -m ruff check --fix-only .
+	@$(RUN) -m ruff format .
+
+mnist: $(READY)  ## the MNIST example; MNIST=FOLDER for a mnist.npz that is already there
+	@$(RUN) examples/mnist.py $(if $(MNIST),--data '$(MNIST)')
+
+bench: $(READY)  ## the benchmarks: time and memory to convert, latency of what comes out
+	@$(RUN) benchmarks/convert.py
+	@$(RUN) benchmarks/inference.py
+
+clean:  ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@'$(PYTHON)' $(IS_NEW_ENOUGH) || { \
+	    echo "allconv needs Python 3.11 or newer, and found $(if $(PYTHON),that '$(PYTHON)' is not,none)."; \
+	    echo "Install it, or say where it is: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	    exit 1; } >&2
+	@echo "Setting up $(VENV); TensorFlow is large, so the first time takes some minutes."
+	@'$(PYTHON)' -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --editable '.[tensorflow,examples,dev]'
+	@touch $@

@@ -1,0 +1,212 @@
+"""Graph to `keras.Model`: every layer from its configuration, its weights made as it is built."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from allconv.errors import ConversionError, ShapeError
+from allconv.graph import ITEM, Graph, Node, Spec, map_slots
+from allconv.shapes import Shape
+from allconv.weights import Array
+
+if TYPE_CHECKING:
+    import keras
+
+Layers = dict[Spec, Any]
+
+
+def build(graph: Graph) -> keras.Model:
+    """Build a Keras model: a Sequential where the graph was one and is a chain, else a Functional.
+
+    Each layer makes its variables with their final values: for the time of building, its
+    initializers give the graph's arrays. So nothing is drawn at random first, and nothing is
+    assigned twice.
+
+    Raises:
+        ConversionError: A layer's class is not Keras' own, and no such layer is in memory.
+        ShapeError: Keras gives a tensor another shape than `layer_shapes` worked out.
+    """
+    layers = _layers(graph)
+    with _given_values(layers), _recursion_limit(3 * len(graph.nodes)):
+        model = _sequential(graph, layers) or _functional(graph, layers)
+    if not graph.trainable:
+        model.trainable = False
+        for spec, layer in layers.items():
+            layer.trainable = spec.config.get("trainable", True)
+    return model
+
+
+def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
+    """The model as a Sequential, None where it cannot be one."""
+    import keras
+
+    if not (graph.sequential and graph.is_chain()):
+        return None
+    model = keras.Sequential([layers[node.spec] for node in graph.nodes], name=graph.name)
+    for node, layer in zip(graph.nodes[1:], model.layers, strict=True):
+        _check_shape(node, layer.output)
+    return model
+
+
+def _functional(graph: Graph, layers: Layers) -> keras.Model:
+    import keras
+
+    tensors: dict[Node, list[Any]] = {}
+    for node in graph.nodes:
+        tensors[node] = _tensors(node, layers, tensors)
+        _check_shape(node, tensors[node][0])
+    return keras.Model(
+        map_slots(graph.input_structure, lambda i: tensors[graph.inputs[i]][0]),
+        map_slots(graph.output_structure, lambda i: tensors[graph.outputs[i]][0]),
+        name=graph.name,
+    )
+
+
+def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> list[Any]:
+    """The tensors that a node's call returns."""
+    import keras
+
+    if node.kind == "InputLayer":
+        return [layers[node.spec].output]
+    if node.kind == ITEM:
+        return [tensors[node.inputs[0]][node.config["index"]]]
+    args = map_slots(node.args, lambda i: tensors[node.inputs[i]][0])
+    kwargs = map_slots(node.kwargs, lambda i: tensors[node.inputs[i]][0])
+    return list(keras.tree.flatten(layers[node.spec](*args, **kwargs)))
+
+
+def _check_shape(node: Node, tensor: Any) -> None:
+    """Compare our own arithmetic with Keras'; sizes that either leaves open agree with any."""
+    if node.shape is None or _agree(node.shape, tuple(tensor.shape)):
+        return
+    raise ShapeError(
+        f"layer '{node.name}' ({node.kind}): allconv works out the shape {node.shape}, but Keras "
+        f"says {tuple(tensor.shape)}; one of the two is wrong, please report it with the model's "
+        "configuration"
+    )
+
+
+def _agree(ours: Shape, theirs: Shape) -> bool:
+    pairs = zip(ours, theirs, strict=False)
+    return len(ours) == len(theirs) and all(a == b or a is None or b is None for a, b in pairs)
+
+
+def _layers(graph: Graph) -> Layers:
+    """A layer for every spec; all that cannot be made are named in one error."""
+    specs = [spec for spec in graph.specs() if spec.kind != ITEM]
+    unknown = [repr(spec) for spec in specs if _is_foreign(spec) and spec.layer is None]
+    if unknown:
+        raise ConversionError(
+            "allconv does not build layers whose code lies outside Keras: " + ", ".join(unknown)
+        )
+    return {spec: _layer(spec) for spec in specs}
+
+
+def _is_foreign(spec: Spec) -> bool:
+    return ">" in spec.kind or spec.kind == "Lambda"
+
+
+def _layer(spec: Spec) -> Any:
+    """A new layer, not yet built."""
+    import keras
+
+    if spec.kind == "Lambda":
+        return _lambda(spec)
+    if _is_foreign(spec):
+        return type(spec.layer).from_config({**spec.layer.get_config(), "name": spec.name})
+    config = {**copy.deepcopy(dict(spec.config)), "name": spec.name}
+    if spec.kind.startswith("ops."):
+        class_name = spec.kind.removeprefix("ops.")
+        data = {"module": spec.module, "class_name": class_name, "config": config}
+        return keras.saving.deserialize_keras_object(data, safe_mode=True)
+    if spec.layer is not None and not isinstance(config.get("activation", ""), str):
+        config["activation"] = spec.layer.activation
+    return getattr(keras.layers, spec.kind).from_config(config)
+
+
+def _lambda(spec: Spec) -> Any:
+    """A live Lambda's own function in a new Lambda; there is none without a live layer."""
+    import keras
+
+    old = spec.layer
+    return keras.layers.Lambda(
+        old.function,
+        output_shape=old._output_shape,
+        arguments=old.arguments,
+        dtype=old.dtype_policy,
+        name=spec.name,
+    )
+
+
+class _Given:
+    """An initializer that gives an array's values."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def __call__(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
+        import keras
+
+        values = self.array.read()
+        if tuple(shape) != values.shape:
+            raise ShapeError(
+                f"a weight has the shape {values.shape}, its layer needs {tuple(shape)}"
+            )
+        return keras.ops.convert_to_tensor(values, dtype=dtype)
+
+
+@contextmanager
+def _given_values(layers: Layers) -> Iterator[None]:
+    """Let the layers build themselves with the arrays of their specs.
+
+    A variable without an initializer of its own in the layer's configuration is assigned
+    afterwards.
+    """
+    originals: list[tuple[Any, str, Any]] = []
+    for spec, layer in layers.items():
+        for name, array in spec.weights.items():
+            attribute = _initializer(layer, name)
+            if attribute and not array.is_fresh:
+                originals.append((layer, attribute, getattr(layer, attribute)))
+                setattr(layer, attribute, _Given(array))
+    try:
+        yield
+    finally:
+        for layer, attribute, initializer in originals:
+            setattr(layer, attribute, initializer)
+    for spec, layer in layers.items():
+        _assign_others(spec, layer)
+
+
+@contextmanager
+def _recursion_limit(depth: int) -> Iterator[None]:
+    """Room for Keras, which walks through a model by recursion, a few calls for every layer."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + depth)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _initializer(layer: Any, weight: str) -> str | None:
+    """Name of the attribute that holds the initializer of a weight."""
+    stem = weight.removesuffix("_kernel")
+    names = [f"{weight}_initializer", f"{stem}_initializer"]
+    if weight == "kernel":
+        names.append("depthwise_initializer")
+    return next((name for name in names if hasattr(layer, name)), None)
+
+
+def _assign_others(spec: Spec, layer: Any) -> None:
+    others = False
+    for (name, array), variable in zip(spec.weights.items(), layer.weights, strict=True):
+        if not _initializer(layer, name) and not array.is_fresh:
+            variable.assign(array.read())
+            others = True
+    if others and hasattr(layer, "finalize_state"):
+        layer.finalize_state()

@@ -1,0 +1,148 @@
+"""`check`: the shape of every layer's output at an image size, and the layers that do not fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from allconv.errors import OptionError
+from allconv.graph import ITEM, Graph
+from allconv.read import read
+from allconv.shape_walk import Image, Problem, by_words, images, shapes_at
+from allconv.shapes import Shape
+from allconv.text_table import Column, paragraph, shape_words, table
+
+if TYPE_CHECKING:
+    import keras
+
+COLUMNS = (
+    Column("#", right=True),
+    Column("layer", fit="elide"),
+    Column("class", fit="elide"),
+    Column("output"),
+)
+
+
+@dataclass(frozen=True)
+class CheckedCall:
+    """One call of a layer and the shape it gives, None where a problem leaves it unknown."""
+
+    layer: str
+    kind: str
+    output_shape: Shape | None
+
+
+@dataclass(frozen=True)
+class ShapeCheck:
+    """The shapes of a model at one image size; true in a condition where all layers fit.
+
+    Attributes:
+        model: The model's name.
+        input_size: The sizes that were asked for; None for the model's own.
+        rows: Every call of a layer, in order.
+        problems: The layers that do not fit, each once; what lies behind them is not judged.
+        frozen_by: Names of the layers whose weights fit one image size only.
+    """
+
+    model: str
+    input_size: tuple[int, ...] | None
+    rows: tuple[CheckedCall, ...]
+    problems: tuple[Problem, ...]
+    frozen_by: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all layers fit."""
+        return not self.problems
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the layers whose shapes are unknown: on them nothing can be said."""
+        return tuple(dict.fromkeys(row.layer for row in self.rows if row.output_shape is None))
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        cells = [
+            [str(position), row.layer, row.kind, shape_words(row.output_shape)]
+            for position, row in enumerate(self.rows, 1)
+        ]
+        return "\n".join([table(COLUMNS, cells), "", *self._conclusions()])
+
+    def _conclusions(self) -> Iterator[str]:
+        size = f" at {by_words(self.input_size)}" if self.input_size else ""
+        if self.ok:
+            yield f"{self.model}: all layers fit{size}"
+        else:
+            count = len(self.problems)
+            layers = "1 layer does" if count == 1 else f"{count} layers do"
+            yield f"{self.model}: {layers} not fit{size}"
+        yield from (paragraph(str(problem), "  ", "    ") for problem in self.problems)
+        if self.unknown and self.ok:
+            yield paragraph(f"not judged, their shapes are unknown: {', '.join(self.unknown)}")
+        if self.frozen_by and self.ok:
+            yield paragraph(f"frozen to this size by: {', '.join(self.frozen_by)}")
+
+
+def check(
+    model: keras.Model | str | os.PathLike[str], *, input_size: Sequence[int] | None = None
+) -> ShapeCheck:
+    """Work out the shape of every layer's output by allconv's own arithmetic; nothing is run.
+
+    Args:
+        model: A built Sequential or Functional model, or a `.keras` or `.h5` file.
+        input_size: `(height, width)` of the images, by default the model's own; `(length,)` for a
+            1D model, `(depth, height, width)` for a 3D one. All inputs with as many axes take it.
+
+    Returns:
+        The shapes, and every layer where a map vanishes, weights do not fit, inputs of a merge
+        disagree, or a Dense behind a Flatten freezes the size.
+
+    Raises:
+        FileError: The file cannot be opened.
+        ModelError: The model is not built, empty or subclassed.
+        OptionError: The size is none, or no input of the model has as many axes.
+        ShapeError: The layers of a file do not fit even at the model's own size.
+
+    Example:
+        >>> import allconv, keras
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 5)])
+        >>> print(allconv.check(model, input_size=(4, 4)).problems[0])
+        conv2d (Conv2D): a window of 5 does not fit a map of 4
+    """
+    graph = read(model)
+    maps = images(graph)
+    size = None if input_size is None else _checked_size(input_size, maps, graph)
+    resized = {image.node: image.shape(size) for image in maps if size and _takes(image, size)}
+    shapes, problems = shapes_at(graph, resized)
+    rows = [
+        CheckedCall(node.name, node.kind, shape)
+        for node, shape in shapes.items()
+        if node.kind != ITEM
+    ]
+    freed = {image.node: image.shape([None] * len(image.sizes)) for image in maps}
+    frozen_by = [problem.layer for problem in shapes_at(graph, freed)[1]]
+    return ShapeCheck(graph.name, size, tuple(rows), problems, tuple(frozen_by))
+
+
+def _takes(image: Image, size: Sequence[int]) -> bool:
+    return len(image.sizes) == len(size)
+
+
+def _checked_size(size: Sequence[int], maps: Sequence[Image], graph: Graph) -> tuple[int, ...]:
+    if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
+        raise OptionError(f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)")
+    if not any(_takes(image, size) for image in maps):
+        inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
+        raise OptionError(
+            f"input_size {tuple(size)} has {len(size)} axes, and no input of model '{graph.name}' "
+            f"is a map of as many; its inputs are {inputs}"
+        )
+    return tuple(size)
+
+
+def _is_count(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size >= 1

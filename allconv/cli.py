@@ -1,0 +1,209 @@
+"""The command line: `allconv report`, `check`, `convert` and `verify`. The only file that prints.
+
+Importing it is light: Keras, and the backend behind it, is imported when a command needs it.
+"""
+# ruff: noqa: D301 -- a backspace, no backslash, tells click to leave the lines of a paragraph alone
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import allconv
+from allconv.cli_options import conversion_keywords, conversion_options, parse_size
+from allconv.errors import AllconvError, FileError, VerificationError
+from allconv.quiet import keras_quiet
+from allconv.save import check_writable, save_model
+
+EXIT_STATUS = {True: 0, False: 1, None: 3}
+FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
+
+
+class Failure(click.ClickException):
+    """One message on stderr and exit status 2, in place of a traceback."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Writes the message."""
+        click.echo(f"error: {self.message}", err=True)
+
+
+class Commands(click.Group):
+    """Commands whose foreseen errors are told in one message."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except AllconvError as error:
+            if ctx.params["traceback"]:
+                raise
+            raise Failure(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(allconv.__version__, prog_name="allconv", message="%(prog)s %(version)s")
+@click.option("--traceback", is_flag=True, help="Show where in the code an error was raised.")
+def main(traceback: bool) -> None:
+    """Turn a Keras CNN into an all-convolutional network with the same outputs.
+
+    Pools become depthwise convolutions and Dense layers become convolutions as large as their map;
+    the weights are carried over. A FILE is a Keras model, .keras or .h5.
+
+    \b
+    What would change?    allconv report model.keras
+    Change it.            allconv convert model.keras -o fcn.keras
+    Are they the same?    allconv verify model.keras fcn.keras
+    Do the shapes fit?    allconv check model.keras --input-size 200x300
+
+    Exit status: 0 done; 1 the answer is no; 2 an error; 3 a verification could not tell.
+    """
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@conversion_options
+@click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print it as Markdown.")
+@click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
+def report(file: Path, form: str | None, verify: bool, **options: Any) -> None:
+    """Show what a conversion would change and cost.
+
+    Layer by layer, and in total. Nothing is written.
+
+    \b
+    allconv report model.keras
+    allconv report model.keras --pooling pool1=conv --pooling '*=stride'
+    allconv report model.keras --markdown > report.md
+    """
+    keywords = conversion_keywords(options)
+    with keras_quiet():
+        result = allconv.report(file, verify=verify, **keywords)
+    if form == "json":
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        click.echo(result.to_markdown() if form == "markdown" else str(result))
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("--input-size", metavar="HxW", help="Size of the image; by default the model's own.")
+def check(file: Path, input_size: str | None) -> None:
+    """Work out the shapes and list what does not fit.
+
+    Found are maps that vanish, weights and branches that do not fit, and layers that freeze the
+    size of the image. Exit status 1 if there is anything to list.
+
+    \b
+    allconv check model.keras
+    allconv check model.keras --input-size 200x300
+    """
+    size = None if input_size is None else parse_size("--input-size", input_size)
+    with keras_quiet():
+        result = allconv.check(file, input_size=size)
+    click.echo(str(result))
+    sys.exit(EXIT_STATUS[bool(result.ok)])
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Where to write: .keras or .h5.")
+@conversion_options
+@click.option(
+    "--verify/--no-verify", default=True, help="Compare the outputs of both models before writing."
+)
+def convert(file: Path, output: Path, verify: bool, **options: Any) -> None:
+    """Convert FILE and write the result to OUTPUT.
+
+    The result is a plain Keras model. Where the conversion should be lossless, both models are run
+    on the same inputs first, and nothing is written if they disagree. OUTPUT is complete or not
+    there, and never FILE itself.
+
+    \b
+    allconv convert model.keras -o fcn.keras
+    allconv convert old.h5 -o fcn.h5 --no-verify
+    allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
+    """
+    keywords = conversion_keywords(options)
+    check_writable(output, source=file)
+    with keras_quiet():
+        model = open_file(file)
+        plan = allconv.report(model, **keywords)
+        converted = allconv.convert(model, **keywords)
+        verdict = verdict_on(plan, model, converted) if verify else "not verified: --no-verify"
+        save_model(converted, output)
+    click.echo(plan.totals)
+    click.echo(verdict)
+    click.echo(f"written: {output}")
+
+
+def verdict_on(plan: Any, model: Any, converted: Any) -> str:
+    """The verification in one line.
+
+    Raises:
+        VerificationError: The conversion should be lossless, and the models disagree.
+    """
+    if not plan.lossless:
+        return "not verified: this conversion does not keep the outputs; train the result"
+    verification = allconv.verify(model, converted)
+    if verification.passed is False:
+        raise VerificationError(
+            f"model '{model.name}' and its conversion: {verification}; nothing was written"
+        )
+    return str(verification)
+
+
+@main.command()
+@click.argument("original", type=FILE)
+@click.argument("converted", type=FILE)
+@click.option(
+    "--inputs", type=FILE, help="What to run: .npy, or .npz with an array per input name."
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the inputs drawn where none are given."
+)
+@click.option("--tolerance", type=float, help="Largest relative error; by default, of rounding.")
+def verify(
+    original: Path, converted: Path, inputs: Path | None, seed: int, tolerance: float | None
+) -> None:
+    """Say whether two models compute the same.
+
+    Both are run on the same inputs. Exit status: 0 they agree, 1 they do not, 3 nothing is proved.
+
+    \b
+    allconv verify model.keras fcn.keras
+    allconv verify model.keras fcn.keras --inputs images.npy
+    """
+    arrays = None if inputs is None else read_arrays(inputs)
+    with keras_quiet():
+        models = open_file(original), open_file(converted)
+        result = allconv.verify(*models, arrays, seed=seed, tolerance=tolerance)
+    click.echo(result)
+    sys.exit(EXIT_STATUS[result.passed])
+
+
+def open_file(path: Path) -> Any:
+    """The Keras model in a file, opened with safe mode on."""
+    from allconv.read.file import open_model
+
+    return open_model(path)
+
+
+def read_arrays(path: Path) -> Any:
+    """The array in a `.npy` file, or the arrays in a `.npz` file by name.
+
+    Raises:
+        FileError: The file is missing, or no such file.
+    """
+    import numpy as np
+
+    try:
+        arrays = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error
+    return arrays if isinstance(arrays, np.ndarray) else dict(arrays)

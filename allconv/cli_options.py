@@ -1,0 +1,114 @@
+"""The options that `allconv report` and `allconv convert` share, and what they mean to Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from allconv.errors import OptionError
+from allconv.strategies import ConvPool, Pooling, Strategy
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--pooling",
+        multiple=True,
+        metavar="[NAME=]STRATEGY",
+        help="How max pools are replaced: exact (the default, same outputs), conv or stride (to be "
+        "trained), or keep. NAME=STRATEGY is for one layer, '*=STRATEGY' for those not named; "
+        "repeat the option for several.",
+    ),
+    click.option(
+        "--conv-kernel-size",
+        metavar="N|HxW",
+        help="Kernel of the convolutions of strategy conv; by default the pool's window.",
+    ),
+    click.option(
+        "--conv-padding",
+        type=click.Choice(["keep", "valid", "same"]),
+        help="Their padding; by default keep, which keeps the sizes of the maps.",
+    ),
+    click.option("--conv-activation", metavar="NAME", help="Their activation; by default relu."),
+    click.option(
+        "--conv-filters",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Their number of channels; by default the pool's, another starts fresh.",
+    ),
+    click.option(
+        "--head",
+        type=click.Choice(["dense", "classifier", "keep"]),
+        default="dense",
+        show_default=True,
+        help="dense turns every Dense layer into a convolution with the same outputs; classifier "
+        "leaves one fresh convolution in their place, to be trained; keep leaves them alone.",
+    ),
+    click.option(
+        "--strict/--no-strict",
+        default=True,
+        show_default=True,
+        help="Refuse a model that has layers which stand in the way, or keep those layers.",
+    ),
+)
+
+
+def conversion_options(command: Command) -> Command:
+    """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `allconv.convert` that the options of a command stand for."""
+    conv = {
+        name.removeprefix("conv_"): value
+        for name, value in options.items()
+        if name.startswith("conv_") and value is not None
+    }
+    pooling = parse_pooling(options["pooling"], conv)
+    return {"pooling": pooling, "head": options["head"], "strict": options["strict"]}
+
+
+def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
+    """What `allconv.convert(pooling=...)` takes, from the words of the command line.
+
+    Args:
+        choices: Words such as `"exact"`, `"pool1=conv"` or `"*=stride"`.
+        conv: Arguments of `ConvPool` that were given, for every pool of strategy `conv`.
+
+    Raises:
+        OptionError: Two choices for the same pools, or arguments for `conv` where nothing uses it.
+    """
+    words: dict[str, str] = {}
+    for choice in choices:
+        name, _, word = choice.rpartition("=")
+        if (name or "*") in words:
+            pools = "all pools" if name in ("", "*") else f"'{name}'"
+            raise OptionError(f"--pooling: two strategies for {pools}")
+        words[name or "*"] = word
+    if conv and "conv" not in words.values():
+        option = next(iter(conv)).replace("_", "-")
+        raise OptionError(f"--conv-{option}: no pool has strategy conv; add --pooling conv")
+    if "kernel_size" in conv:
+        size = parse_size("--conv-kernel-size", conv["kernel_size"])
+        conv = {**conv, "kernel_size": size if len(size) > 1 else size[0]}
+    chosen: dict[str, str | Strategy] = {
+        name: ConvPool(**conv) if word == "conv" else word for name, word in words.items()
+    }
+    return chosen if chosen.keys() - {"*"} else chosen.get("*", "exact")
+
+
+def parse_size(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of `"HEIGHTxWIDTH"`, or one for a model of sequences, three for one of volumes.
+
+    Raises:
+        OptionError: The text is something else.
+    """
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
+        raise OptionError(f"{option}: expected HEIGHTxWIDTH such as 200x300, got {text!r}")
+    return tuple(map(int, text.split("x")))

@@ -1,0 +1,206 @@
+"""The weight algebra: kernels made from other weights, and the small fixed ones.
+
+Every function takes and gives lazy arrays; the functions with a leading underscore are the recipes,
+in NumPy. Kernels are written as Keras stores them: `(*window, inputs, filters)` for a convolution,
+`(*window, channels, 1)` for a depthwise one, `(*window, filters, inputs)` for a transposed one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from allconv.layout import Layout
+from allconv.weights import Array, derive
+
+Taps = tuple[tuple[tuple[int, ...], float], ...]
+"""The cells of a window that count, each with its factor; all others are zero."""
+
+
+def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
+    """Every cell of a window with the same factor, by default one over their number."""
+    value = 1 / math.prod(window) if factor is None else factor
+    return tuple((cell, value) for cell in np.ndindex(*window))
+
+
+def depthwise_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
+    """A kernel that treats every channel alike, by itself: shape `(*window, channels, 1)`."""
+    shape = (*window, channels, 1)
+    return derive(_depthwise_kernel, shape, taps, shape=shape)
+
+
+def _depthwise_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
+    kernel = np.zeros(shape, "float32")
+    for cell, factor in taps:
+        kernel[cell] = factor
+    return kernel
+
+
+def diagonal_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
+    """The same as a full convolution's kernel: shape `(*window, channels, channels)`."""
+    shape = (*window, channels, channels)
+    return derive(_diagonal_kernel, shape, taps, shape=shape)
+
+
+def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
+    kernel = np.zeros(shape, "float32")
+    for cell, factor in taps:
+        np.fill_diagonal(kernel[cell], factor)
+    return kernel
+
+
+def identity_kernel(order: Sequence[int], sizes: Sequence[int]) -> Array:
+    """The kernel as large as a map whose filter number i is the map's value number i.
+
+    Args:
+        order: The axes of the flattened map, `(*spatial, channels)` being 0, 1, ...
+        sizes: Sizes of the map in that order.
+
+    Returns:
+        Shape `(*spatial, channels, values)`, so that the convolution flattens the map.
+    """
+    number = math.prod(sizes)
+    return kernel_of_flattened(identity_matrix(number), order, sizes)
+
+
+def identity_matrix(number: int) -> Array:
+    """Ones on the diagonal of a square matrix."""
+    return derive(_identity, number, shape=(number, number))
+
+
+def _identity(number: int) -> np.ndarray:
+    return np.eye(number, dtype="float32")
+
+
+def kernel_of_flattened(kernel: Array, order: Sequence[int], sizes: Sequence[int]) -> Array:
+    """A Dense kernel on a flattened map, as the kernel of a convolution as large as the map.
+
+    A Dense layer sums over the values of the map, a convolution over the cells of its window and
+    their channels; where the window is the map these are the same products.
+
+    Args:
+        kernel: Shape `(values, units)`.
+        order: The map's axes in the order in which it was flattened, `(*spatial, channels)` being
+            0, 1, ...: `(0, 1, 2)` for a channels-last map.
+        sizes: Sizes of those axes, in that order.
+
+    Returns:
+        Shape `(*spatial, channels, units)`.
+    """
+    unflattened = kernel.reshape(*sizes, kernel.shape[-1])
+    back = [order.index(axis) for axis in range(len(order))]
+    return unflattened.transpose(*back, len(order))
+
+
+def rows(array: Array, start: int, stop: int) -> Array:
+    """Rows `start` to `stop` of an array."""
+    return derive(_rows, array, start, stop, shape=(stop - start, *array.shape[1:]))
+
+
+def _rows(values: np.ndarray, start: int, stop: int) -> np.ndarray:
+    return values[start:stop]
+
+
+def batchnorm_affine(weights: Mapping[str, Array], epsilon: float) -> tuple[Array, Array]:
+    """BatchNormalization at inference as `scale * x + shift`, both of shape `(channels,)`.
+
+    `scale = gamma / sqrt(moving_variance + epsilon)`, `shift = beta - moving_mean * scale`
+    (Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2).
+    """
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    gamma, beta = weights.get("gamma"), weights.get("beta")
+    scale = derive(_batchnorm_scale, variance, epsilon, gamma, shape=variance.shape)
+    shift = derive(_batchnorm_shift, mean, scale, beta, shape=mean.shape)
+    return scale, shift
+
+
+def _batchnorm_scale(variance: np.ndarray, epsilon: float, gamma: np.ndarray | None) -> np.ndarray:
+    scale = 1 / np.sqrt(variance.astype("float64") + epsilon)
+    return np.asarray(scale if gamma is None else scale * gamma)
+
+
+def _batchnorm_shift(mean: np.ndarray, scale: np.ndarray, beta: np.ndarray | None) -> np.ndarray:
+    shift = -mean.astype("float64") * scale
+    return np.asarray(shift if beta is None else shift + beta)
+
+
+def scaled_rows(kernel: Array, scale: Array) -> Array:
+    """`diag(scale) @ kernel`: a Dense kernel whose inputs are scaled first."""
+    return derive(_scaled_rows, kernel, scale, shape=kernel.shape)
+
+
+def _scaled_rows(kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.asarray(kernel * scale[:, None], kernel.dtype)
+
+
+def shifted_bias(kernel: Array, shift: Array, bias: Array | None) -> Array:
+    """`bias + shift @ kernel`: a Dense bias whose inputs are shifted first."""
+    return derive(_shifted_bias, kernel, shift, bias, shape=kernel.shape[-1:])
+
+
+def _shifted_bias(kernel: np.ndarray, shift: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    moved = shift @ kernel.astype("float64")
+    return np.asarray(moved if bias is None else moved + bias, kernel.dtype)
+
+
+def scaled_columns(matrix: Array, scale: Array) -> Array:
+    """`matrix @ diag(scale)`: a Dense kernel whose results are scaled."""
+    return derive(_scaled_columns, matrix, scale, shape=matrix.shape)
+
+
+def _scaled_columns(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.asarray(matrix * scale, matrix.dtype)
+
+
+def moved_bias(bias: Array | None, scale: Array, shift: Array) -> Array:
+    """`scale * bias + shift`: a bias whose results are scaled and shifted."""
+    return derive(_moved_bias, bias, scale, shift, shape=shift.shape)
+
+
+def _moved_bias(bias: np.ndarray | None, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    return np.asarray(shift if bias is None else scale * bias + shift)
+
+
+def with_bias_row(matrix: Array, bias: Array) -> Array:
+    """A Dense kernel with its bias as one more row, for an input that is always one."""
+    rows, columns = matrix.shape
+    return derive(_with_bias_row, matrix, bias, shape=(rows + 1, columns))
+
+
+def _with_bias_row(matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.concatenate([matrix, bias[None].astype(matrix.dtype)])
+
+
+def identity_and_one(channels: int) -> dict[str, Array]:
+    """Weights of a 1x1 convolution that keeps its channels and adds one that is always one."""
+    shape = (1, 1, channels, channels + 1)
+    return {
+        "kernel": derive(_wide_identity, channels, shape=shape),
+        "bias": derive(_last_one, channels + 1, shape=(channels + 1,)),
+    }
+
+
+def _wide_identity(channels: int) -> np.ndarray:
+    return np.eye(channels, channels + 1, dtype="float32")[None, None]
+
+
+def _last_one(number: int) -> np.ndarray:
+    last: np.ndarray = np.zeros(number, "float32")
+    last[-1] = 1
+    return last
+
+
+def unfolding_kernel(matrix: Array, target: Layout) -> Array:
+    """A matrix `(inputs, values)` as the kernel of a transposed convolution that writes the map.
+
+    Returns:
+        Shape `(*sizes, channels, inputs)`.
+    """
+    inputs, rank = matrix.shape[0], target.rank
+    shape = [size or 0 for size in target.shape(target.sizes, target.channels)]
+    unflattened = matrix.reshape(inputs, *shape)
+    if target.channels_first:
+        return unflattened.transpose(*range(2, rank + 2), 1, 0)
+    return unflattened.transpose(*range(1, rank + 2), 0)

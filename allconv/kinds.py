@@ -1,0 +1,150 @@
+"""Keras' layer classes, in the groups that the compiler tells apart.
+
+*Element by element*: each value is made from the value in its place, and all are made alike.
+*Cell-wise*: each cell of a map is made from the channels of the cell in its place, so that the
+layer means the same on a map of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+
+
+def _ranks(*names: str) -> frozenset[str]:
+    return frozenset(name.format(rank=rank) for name in names for rank in (1, 2, 3))
+
+
+CONVOLUTIONS = _ranks("Conv{rank}D", "Conv{rank}DTranspose") | {
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+}
+MAX_POOLS = _ranks("MaxPooling{rank}D")
+GLOBAL_MAX_POOLS = _ranks("GlobalMaxPooling{rank}D")
+AVERAGE_POOLS = _ranks("AveragePooling{rank}D")
+GLOBAL_AVERAGE_POOLS = _ranks("GlobalAveragePooling{rank}D")
+
+AUGMENTATIONS = frozenset(
+    f"Random{what}"
+    for what in (
+        "Brightness",
+        "ColorDegeneration",
+        "ColorJitter",
+        "Contrast",
+        "ElasticTransform",
+        "Erasing",
+        "Flip",
+        "GaussianBlur",
+        "Grayscale",
+        "Hue",
+        "Invert",
+        "Perspective",
+        "Posterization",
+        "Rotation",
+        "Saturation",
+        "Sharpness",
+        "Shear",
+        "Translation",
+        "Zoom",
+    )
+)
+NOISE = {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
+IDENTITY_AT_INFERENCE = (
+    NOISE | _ranks("SpatialDropout{rank}D") | AUGMENTATIONS | {"Identity", "ActivityRegularization"}
+)
+
+ACTIVATION_LAYERS = frozenset({"Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"})
+CHANNEL_ACTIVATIONS = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
+"""Activations of `keras.activations` that look at all channels of a cell (along the last axis)."""
+
+NORMALIZATIONS = frozenset(
+    {
+        "BatchNormalization",
+        "LayerNormalization",
+        "RMSNormalization",
+        "UnitNormalization",
+        "Normalization",
+    }
+)
+MERGES = frozenset({"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"})
+SPATIAL = _ranks("ZeroPadding{rank}D", "Cropping{rank}D", "UpSampling{rank}D")
+RELABELS = frozenset({"Flatten", "Reshape", "Permute"})
+"""Layers that give the same values other places."""
+
+SCALE_LAYERS = frozenset({"Rescaling", "LayerScale", "CustomScaleLayer"})
+
+UNARY_OPS = frozenset(
+    f"ops.{name}"
+    for name in (
+        "Abs",
+        "Absolute",
+        "Celu",
+        "Clip",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "HardShrink",
+        "HardSigmoid",
+        "HardSilu",
+        "HardTanh",
+        "LeakyRelu",
+        "Log",
+        "LogSigmoid",
+        "Negative",
+        "Relu",
+        "Relu6",
+        "Selu",
+        "Sigmoid",
+        "Silu",
+        "SoftShrink",
+        "Softplus",
+        "Softsign",
+        "SparsePlus",
+        "SparseSigmoid",
+        "Sqrt",
+        "Square",
+        "Squareplus",
+        "Tanh",
+        "TanhShrink",
+        "Threshold",
+    )
+)
+BINARY_OPS = frozenset(
+    f"ops.{name}"
+    for name in (
+        "Add",
+        "Divide",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Power",
+        "Subtract",
+        "TrueDivide",
+    )
+)
+
+
+def is_elementwise(kind: str, config: Config) -> bool:
+    """Whether a layer acts element by element and alike everywhere, at inference."""
+    if kind == "Activation":
+        activation = config.get("activation")
+        return isinstance(activation, str) and activation not in CHANNEL_ACTIVATIONS
+    if kind == "Rescaling":
+        return all(isinstance(config.get(key, 0.0), (int, float)) for key in ("scale", "offset"))
+    return kind in NOISE | UNARY_OPS | {
+        "Identity",
+        "ActivityRegularization",
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+    }
+
+
+def couples_channels(kind: str, config: Config) -> bool:
+    """Whether a layer is, or ends in, an activation that looks at all channels of a cell."""
+    return kind == "Softmax" or config.get("activation") in CHANNEL_ACTIVATIONS

@@ -1,0 +1,216 @@
+"""Shapes of layers, from the dictionaries that Keras 3 writes in `get_config()`.
+
+Two tables lead from a layer's class name to a small function: one for the shape that a call gives,
+one (in `layer_weights`) for the weights that the layer owns. Errors are bare facts ("a window of 5
+does not fit a map of 3"): whoever knows the layer's name adds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from allconv import map_shapes
+from allconv.errors import ShapeError
+from allconv.kinds import (
+    ACTIVATION_LAYERS,
+    BINARY_OPS,
+    IDENTITY_AT_INFERENCE,
+    MERGES,
+    NORMALIZATIONS,
+    UNARY_OPS,
+)
+from allconv.layer_weights import WEIGHTS, Weights
+from allconv.map_shapes import Config, expect_axes
+from allconv.shapes import Shape, broadcast, product
+
+__all__ = ["KNOWN_KINDS", "output_shape", "weight_shapes"]
+
+
+def output_shape(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Shape | None:
+    """Shape that one call of a layer gives, batch axis included.
+
+    Args:
+        kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`. A
+            constant operand of an operation is not among its inputs and taken to be a number.
+        config: what the layer's `get_config()` gives, from a live layer or from a file.
+        inputs: shapes of the inputs, None where unknown.
+
+    Returns:
+        The shape, None where the kind is not known here or the shape of an input is unknown.
+
+    Raises:
+        ShapeError: the inputs do not fit the layer, or the map vanishes.
+
+    Example:
+        >>> output_shape("MaxPooling2D", {"pool_size": (2, 2)}, [(None, 28, 28, 16)])
+        (None, 14, 14, 16)
+    """
+    known = [shape for shape in inputs if shape is not None]
+    if len(known) < len(inputs):
+        return None
+    if kind == "InputLayer":
+        return tuple(config["batch_shape"])
+    if known and kind in _OF_MANY_INPUTS:
+        return _OF_MANY_INPUTS[kind](config, known)
+    if known and kind in _OF_ONE_INPUT:
+        return _OF_ONE_INPUT[kind](config, known[0])
+    return None
+
+
+def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Weights | None:
+    """Shapes of the weights that a layer owns once it is built, in the order of `layer.weights`.
+
+    The names are those of Keras' variables. Where Keras gives a variable no name (`LayerScale` of
+    keras.applications) it is the name of the layer's attribute.
+
+    Args:
+        kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`.
+        config: what the layer's `get_config()` gives, from a live layer or from a file.
+        inputs: shapes of the inputs that the layer is built on, None where unknown.
+
+    Returns:
+        Shapes by name, empty where the layer has no weights; None where the kind is not known
+        here, the input's shape is unknown, or LoRA or quantization changed the weights.
+
+    Raises:
+        ShapeError: a size that the weights need is unknown, or channels and groups disagree.
+
+    Example:
+        >>> weight_shapes("Dense", {"units": 10, "use_bias": True}, [(None, 128)])
+        {'kernel': (128, 10), 'bias': (10,)}
+    """
+    if kind not in WEIGHTS:
+        return {} if kind in KNOWN_KINDS else None
+    if not inputs or inputs[0] is None or _is_adapted(config):
+        return None
+    return WEIGHTS[kind](config, inputs[0])
+
+
+def _is_adapted(config: Config) -> bool:
+    """LoRA and quantization add variables, and put them in another order."""
+    return bool(config.get("lora_rank") or config.get("quantization_config"))
+
+
+def _keep(config: Config, shape: Shape) -> Shape:
+    return shape
+
+
+def _dense(config: Config, shape: Shape) -> Shape:
+    if len(shape) < 2:
+        raise ShapeError(f"expects at least 2 axes (batch, ..., channels), got {shape}")
+    return (*shape[:-1], config["units"])
+
+
+def _flatten(config: Config, shape: Shape) -> Shape:
+    return (shape[0], product(shape[1:]))
+
+
+def _reshape(config: Config, shape: Shape) -> Shape:
+    target = tuple(config["target_shape"])
+    values = product(shape[1:])
+    if values is None:
+        # Keras takes the target at its word where it cannot count.
+        return (shape[0], *(None if size == -1 else size for size in target))
+    given = math.prod(size for size in target if size != -1)
+    rest = values // given if given else 0
+    filled = tuple(rest if size == -1 else size for size in target)
+    if math.prod(filled) != values:
+        raise ShapeError(f"the {values} values of {shape} do not fill the target shape {target}")
+    return (shape[0], *filled)
+
+
+def _permute(config: Config, shape: Shape) -> Shape:
+    dims = tuple(config["dims"])
+    if len(dims) != len(shape) - 1:
+        raise ShapeError(f"the order {dims} is for {len(dims) + 1} axes with batch, got {shape}")
+    return (shape[0], *(shape[axis] for axis in dims))
+
+
+def _repeat_vector(config: Config, shape: Shape) -> Shape:
+    expect_axes(shape, "batch, channels")
+    return (shape[0], config["n"], shape[1])
+
+
+def _merge(config: Config, shapes: Sequence[Shape]) -> Shape:
+    """Keras aligns everything but the batch at the last axis, whatever the ranks."""
+    batches = {shape[0] for shape in shapes} - {None}
+    if len(batches) > 1:
+        raise ShapeError(f"inputs {_listed(shapes)} have different batch sizes")
+    try:
+        sizes = broadcast([shape[1:] for shape in shapes], forget_unknown=True)
+    except ShapeError:
+        raise ShapeError(f"inputs {_listed(shapes)} do not broadcast together") from None
+    return (batches.pop() if batches else None, *sizes)
+
+
+def _concatenate(config: Config, shapes: Sequence[Shape]) -> Shape:
+    """Other sizes are those of the first input, as in Keras, even where another one knows more."""
+    first, axis = shapes[0], config.get("axis", -1)
+    if any(len(shape) != len(first) for shape in shapes) or not -len(first) <= axis < len(first):
+        raise ShapeError(f"inputs {_listed(shapes)} cannot be joined along axis {axis}")
+    along = [shape[axis] for shape in shapes]
+    for position, sizes in enumerate(zip(*shapes, strict=True)):
+        if position != axis % len(first) and len(set(sizes) - {None}) > 1:
+            raise ShapeError(f"inputs {_listed(shapes)} differ outside of axis {axis}")
+    joined = list(first)
+    joined[axis] = None if None in along else sum(size for size in along if size is not None)
+    return tuple(joined)
+
+
+def _broadcast(config: Config, shapes: Sequence[Shape]) -> Shape:
+    return broadcast(shapes)
+
+
+def _listed(shapes: Sequence[Shape]) -> str:
+    return " and ".join(map(str, shapes))
+
+
+_SHAPE_KEEPING = (
+    ACTIVATION_LAYERS
+    | IDENTITY_AT_INFERENCE
+    | NORMALIZATIONS
+    | UNARY_OPS
+    | {"ThresholdedReLU", "GroupNormalization", "Masking", "Rescaling", "LayerScale"}
+    | {"ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax", "ops.Cast", "ops.StopGradient"}
+)
+
+_OF_ONE_INPUT: Mapping[str, Callable[[Config, Shape], Shape]] = {
+    **dict.fromkeys(_SHAPE_KEEPING, _keep),
+    "Dense": _dense,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Permute": _permute,
+    "RepeatVector": _repeat_vector,
+    "Resizing": partial(map_shapes.resizing, 2),
+    "DepthwiseConv1D": partial(map_shapes.depthwise_conv, 1),
+    "DepthwiseConv2D": partial(map_shapes.depthwise_conv, 2),
+    "SeparableConv1D": partial(map_shapes.conv, 1),
+    "SeparableConv2D": partial(map_shapes.conv, 2),
+    **{
+        name.format(rank): partial(rule, rank)
+        for rank in (1, 2, 3)
+        for name, rule in {
+            "Conv{}D": map_shapes.conv,
+            "Conv{}DTranspose": map_shapes.conv_transpose,
+            "MaxPooling{}D": map_shapes.pool,
+            "AveragePooling{}D": map_shapes.pool,
+            "GlobalMaxPooling{}D": map_shapes.global_pool,
+            "GlobalAveragePooling{}D": map_shapes.global_pool,
+            "ZeroPadding{}D": map_shapes.zero_padding,
+            "Cropping{}D": map_shapes.cropping,
+            "UpSampling{}D": map_shapes.up_sampling,
+        }.items()
+    },
+}
+
+_OF_MANY_INPUTS: Mapping[str, Callable[[Config, Sequence[Shape]], Shape]] = {
+    **dict.fromkeys(MERGES, _merge),
+    **dict.fromkeys(BINARY_OPS, _broadcast),
+    "Concatenate": _concatenate,
+    "CustomScaleLayer": _broadcast,
+}
+
+KNOWN_KINDS = frozenset({"InputLayer", *_OF_ONE_INPUT, *_OF_MANY_INPUTS})
+"""Class names of the layers whose shapes, weights and costs are known here."""

@@ -1,0 +1,105 @@
+"""How a map lies in its tensor: which axes are spatial and which one holds the channels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from allconv.graph import Node
+
+Sizes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A tensor `(batch, *sizes, channels)`, or `(batch, channels, *sizes)` if channels are first.
+
+    Attributes:
+        data_format: `"channels_last"` or `"channels_first"`.
+        sizes: Spatial sizes, None where free.
+        channels: Number of channels.
+    """
+
+    data_format: str
+    sizes: Sizes
+    channels: int
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return len(self.sizes)
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the channels come before the spatial axes."""
+        return self.data_format == "channels_first"
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the channels in the tensor, as Keras' `axis` arguments count."""
+        return 1 if self.channels_first else -1
+
+    @property
+    def spatial_axes(self) -> tuple[int, ...]:
+        """Axes of the sizes in the tensor."""
+        first = 2 if self.channels_first else 1
+        return tuple(range(first, first + self.rank))
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether the map has one cell only, 1x1."""
+        return all(size == 1 for size in self.sizes)
+
+    def shape(self, sizes: Sizes, channels: int) -> tuple[int | None, ...]:
+        """The shape, without the batch, of another map that lies in the same way."""
+        return (channels, *sizes) if self.channels_first else (*sizes, channels)
+
+    def flattened(self, data_format: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The order in which a `Flatten` of some data format takes this map.
+
+        Keras' `Flatten(data_format="channels_first")` first moves axis 1 to the end, whatever it
+        holds, and then flattens row by row.
+
+        Returns:
+            The axes of `(*sizes, channels)`, numbered 0, 1, ..., in the order of the flattened
+            tensor, and their sizes. All sizes must be known.
+        """
+        numbers = list(range(self.rank + 1))
+        tensor = [numbers[-1], *numbers[:-1]] if self.channels_first else numbers
+        order = [*tensor[1:], tensor[0]] if data_format == "channels_first" else tensor
+        lengths = (*self.sizes, self.channels)
+        return tuple(order), tuple(int(lengths[axis] or 0) for axis in order)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of a map of known sizes."""
+        return math.prod(size or 0 for size in self.sizes)
+
+
+def layout(node: Node, data_format: str | None = None) -> Layout:
+    """How the map that a node returns lies in its tensor.
+
+    Args:
+        node: Returns a map.
+        data_format: As the layer that takes the map says; by default, as those that made it say.
+    """
+    assert node.shape is not None
+    if (data_format or node.data_format) == "channels_first":
+        return Layout("channels_first", node.shape[2:], int(node.shape[1] or 0))
+    return Layout("channels_last", node.shape[1:-1], int(node.shape[-1] or 0))
+
+
+def is_map(node: Node) -> bool:
+    """Whether a node returns a map with known channels."""
+    return node.shape is not None and len(node.shape) > 2 and bool(layout(node).channels)
+
+
+def are_known(sizes: Sizes) -> TypeGuard[tuple[int, ...]]:
+    """Whether all sizes are known."""
+    return all(size is not None for size in sizes)
+
+
+def is_vector(node: Node) -> bool:
+    """Whether a node returns one vector per image, of known length."""
+    return node.shape is not None and len(node.shape) == 2 and node.shape[1] is not None

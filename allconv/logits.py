@@ -1,0 +1,149 @@
+"""Runs a model up to the values in front of its last softmax or sigmoid.
+
+Probabilities are a poor measure: where a softmax is saturated, they agree to 1e-7 although the
+values before it differ by a tenth. So a final saturating activation is left out: a layer of its own
+is passed by, and one inside a Dense or convolution layer is taken away from a detached copy.
+Nothing is called symbolically, so that the user's layers gain no nodes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})
+PASSED = frozenset({"Flatten", "Reshape", "Permute", "Dropout", "Identity"})
+"""Layers that only carry values to the output: the activation before them is still the last one."""
+
+Arrays = list[np.ndarray]
+_LINEAR = re.compile(r"(Einsum)?Dense|(Depthwise|Separable)?Conv[123]D(Transpose)?")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one output of a model ends.
+
+    Attributes:
+        tensors: Where to stop inside the model, as symbolic tensors of it.
+        steps: What to apply to their values, in order, to get the output without its activation.
+        activation: The name of the activation left out, or None.
+    """
+
+    tensors: tuple[Any, ...]
+    steps: tuple[Callable[..., Any], ...] = ()
+    activation: str | None = None
+
+
+def is_graph(model: Any) -> bool:
+    """Whether `model` is a built Functional or Sequential model, whose layers can be walked."""
+    import keras
+
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+        return False
+    module: str = type(model).call.__module__
+    return module.startswith("keras.")
+
+
+def endings(model: Any) -> list[Ending]:
+    """Finds the final activation of each output of a built Functional or Sequential model."""
+    return [_ending(tensor) for tensor in model.outputs]
+
+
+def _ending(tensor: Any) -> Ending:
+    layer, node_index, position = tensor._keras_history
+    before = tuple(layer._inbound_nodes[node_index].input_tensors)
+    kind, activation = type(layer).__name__, _activation(layer)
+    if kind in PASSED or (kind, activation) == ("Activation", "linear"):
+        ending = _ending(before[0])
+        return replace(ending, steps=(*ending.steps, layer))
+    if is_graph(layer):
+        inner = _ending(layer.outputs[position])
+        return Ending(before, (_stem(layer, inner.tensors), *inner.steps), inner.activation)
+    if activation in SATURATING and (kind == "Activation" or _snake(kind) == activation):
+        return Ending(before, activation=activation)
+    if activation in SATURATING and _LINEAR.fullmatch(kind):
+        return Ending(before, (_linear_copy(layer, before[0].shape),), activation)
+    return Ending((tensor,))
+
+
+def runner(model: Any, ends: Sequence[Ending] | None = None) -> Callable[[Any], Arrays]:
+    """Returns a function from inputs to the outputs of `model`, flat, as arrays.
+
+    Args:
+        model: A Keras model, or any function of the same inputs.
+        ends: Where to end each output of a model that `is_graph`. None ends where the model does.
+    """
+    if not is_graph(model):
+        return lambda inputs: _arrays(_call(model, _unpacked(inputs)))
+    ends = [Ending((tensor,)) for tensor in model.outputs] if ends is None else ends
+    stem = _stem(model, [tensor for end in ends for tensor in end.tensors])
+
+    def run(inputs: Sequence[np.ndarray]) -> Arrays:
+        values = iter(_as_list(_call(stem, list(inputs))))
+        return _arrays([_finish(end, [next(values) for _ in end.tensors]) for end in ends])
+
+    return run
+
+
+def _finish(end: Ending, values: list[Any]) -> Any:
+    for step in end.steps:
+        values = _as_list(step(_unpacked(values)))
+    return values[0]
+
+
+def _call(model: Any, inputs: Any) -> Any:
+    return model(inputs, training=False) if _takes_training(model) else model(inputs)
+
+
+def _takes_training(model: Any) -> bool:
+    return _is_layer(model) and "training" in inspect.signature(model.call).parameters
+
+
+def _is_layer(model: Any) -> bool:
+    import keras
+
+    return isinstance(model, keras.Layer)
+
+
+def _stem(model: Any, tensors: Sequence[Any]) -> Any:
+    """The part of `model` up to `tensors`, on the same layers."""
+    import keras
+
+    return keras.Model(model.inputs, list(tensors), name="stem")
+
+
+def _activation(layer: Any) -> str:
+    """The activation that `layer` ends with, or is: the layer Softmax is a `"softmax"`."""
+    activation = getattr(layer, "activation", None) or layer
+    return getattr(activation, "__name__", None) or _snake(type(activation).__name__)
+
+
+def _snake(name: str) -> str:
+    return _CAMEL.sub("_", name).lower()
+
+
+def _linear_copy(layer: Any, input_shape: tuple[int | None, ...]) -> Any:
+    copy = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    copy.build(input_shape)
+    copy.set_weights(layer.get_weights())
+    return copy
+
+
+def _unpacked(values: Any) -> Any:
+    return values[0] if isinstance(values, list) and len(values) == 1 else values
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def _arrays(values: Any) -> Arrays:
+    import keras
+
+    return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(values)]

@@ -1,0 +1,128 @@
+"""Runs two models on the same inputs, batch by batch, and keeps the extremes of their outputs.
+
+Only extremes are kept, so that ten thousand large class maps take no more memory than one batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import OptionError
+from allconv.inputs import arrange, batch_size, slices
+from allconv.logits import Arrays, endings, is_graph, runner
+
+BATCH = 32
+
+
+class Stop(Exception):
+    """Ends a measurement with a verdict that needs no numbers; the message is the reason."""
+
+    def __init__(self, passed: bool | None, reason: str) -> None:
+        super().__init__(reason)
+        self.passed = passed
+
+
+class Tally:
+    """The extremes of one output over all inputs."""
+
+    def __init__(self) -> None:
+        self.low: Any = np.inf
+        self.high: Any = -np.inf
+        self.difference = 0.0
+        self.equal = 0
+        self.decisions = 0
+
+    def add(self, reference: np.ndarray, result: np.ndarray) -> None:
+        """Takes in one batch of the original's values and of the converted model's."""
+        reference, result = reference.astype("float64"), result.astype("float64")
+        self.low = np.minimum(self.low, reference.min(axis=0))
+        self.high = np.maximum(self.high, reference.max(axis=0))
+        self.difference = max(self.difference, float(np.abs(reference - result).max()))
+        if reference.ndim > 1 and reference.shape[-1] > 1:
+            equal = reference.argmax(axis=-1) == result.argmax(axis=-1)
+            self.equal += int(equal.sum())
+            self.decisions += equal.size
+
+    @property
+    def spread(self) -> float:
+        """From the smallest value to the largest; zero is one, as rounding grows from it."""
+        return max(float(self.high.max()), 0.0) - min(float(self.low.min()), 0.0)
+
+    @property
+    def error(self) -> float:
+        """The largest difference, relative to the spread."""
+        if not self.spread:
+            return math.inf if self.difference else 0.0
+        return self.difference / self.spread
+
+    @property
+    def input_spread(self) -> float:
+        """The most that one value moves between inputs, relative to the spread."""
+        return float((self.high - self.low).max() / self.spread) if self.spread else 0.0
+
+
+def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
+    """Runs both models on `inputs`, arranged for the original, and tallies each output.
+
+    Raises:
+        Stop: A model cannot run on these inputs, an output is not finite, or shapes differ.
+    """
+    run_original, run_converted = _runners(original, converted)
+    length = batch_size(original) or batch_size(converted) or BATCH
+    tallies: list[Tally] = []
+    batches = zip(
+        slices(inputs, length), slices(_rearranged(inputs, converted), length), strict=True
+    )
+    for batch, converted_batch in batches:
+        references = _run(run_original, batch, "original", None)
+        results = _run(run_converted, converted_batch, "converted model", False)
+        _check_shapes(references, results)
+        tallies = tallies or [Tally() for _ in references]
+        for tally, reference, result in zip(tallies, references, results, strict=True):
+            tally.add(reference, result)
+    return tallies
+
+
+def _runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
+    """Functions that run the models up to a final activation, where both end with the same one."""
+    models = [original, converted]
+    if all(map(is_graph, models)):
+        ends = list(map(endings, models))
+        activations = [[end.activation for end in model_ends] for model_ends in ends]
+        if activations[0] == activations[1]:
+            return list(map(runner, models, ends))
+    return list(map(runner, models))
+
+
+def _rearranged(inputs: Any, converted: Any) -> Any:
+    try:
+        return arrange(inputs, converted, "converted") if is_graph(converted) else inputs
+    except OptionError as error:
+        raise Stop(False, str(error)) from error
+
+
+def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | None) -> Arrays:
+    """The outputs of one model; a model that cannot give them ends the measurement."""
+    try:
+        outputs = run(batch)
+    except Exception as error:  # each backend raises kinds of its own
+        first_line = str(error).strip().partition("\n")[0][:200]
+        reason = f"the {role} fails on these inputs: {type(error).__name__}: {first_line}"
+        raise Stop(verdict, reason) from error
+    for output in outputs:
+        lost = output.size - int(np.isfinite(output).sum())
+        if lost or not output.size:
+            found = f"not finite: {lost:,} of {output.size:,} values" if lost else "empty"
+            raise Stop(verdict, f"the {role}'s output is {found}")
+    return outputs
+
+
+def _check_shapes(references: Arrays, results: Arrays) -> None:
+    shapes = [[output.shape for output in outputs] for outputs in (references, results)]
+    if shapes[0] != shapes[1]:
+        first, second = (", ".join(map(str, listed)) for listed in shapes)
+        raise Stop(False, f"the shapes differ: original {first}; converted {second}")

@@ -1,0 +1,73 @@
+"""Names of the layers of a rewritten graph: the old ones kept, each given once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from allconv.graph import Graph, Node, Spec
+
+
+def with_unique_layers(
+    graph: Graph, before: Graph
+) -> tuple[Graph, dict[Node, Node], dict[Spec, Spec]]:
+    """Give every layer a name of its own, and calls that a rewrite added a layer of their own.
+
+    A layer without weights that is called more often than before (the `Flatten` that two `Dense`
+    took) is split. Names of the model come first; where two layers claim one, the first has it and
+    the other is numbered.
+
+    Args:
+        graph: The rewritten graph.
+        before: The graph as it was, whose names are to be kept.
+
+    Returns:
+        The graph; its nodes by the nodes they replace; for each new spec the one it was.
+    """
+    calls = Counter(node.spec for node in before.nodes)
+    used: Counter[Spec] = Counter()
+    was: dict[Spec, Spec] = {}
+    layers: dict[Node, Spec] = {}
+    for node in graph.nodes:
+        used[node.spec] += 1
+        split = not node.spec.weights and used[node.spec] > max(1, calls[node.spec])
+        layers[node] = replace(node.spec) if split else node.spec
+        was[layers[node]] = node.spec
+    renamed = _renamed(list(was), {spec.name for spec in before.specs()})
+    nodes: dict[Node, Node] = {}
+    for node in graph.nodes:
+        inputs = tuple(nodes[source] for source in node.inputs)
+        nodes[node] = replace(node, spec=renamed[layers[node]], inputs=inputs)
+    specs = {renamed[spec]: old for spec, old in was.items()}
+    return _moved(graph, nodes), nodes, specs
+
+
+def _moved(graph: Graph, nodes: dict[Node, Node]) -> Graph:
+    return replace(
+        graph,
+        nodes=tuple(nodes.values()),
+        inputs=tuple(nodes[node] for node in graph.inputs),
+        outputs=tuple(nodes[node] for node in graph.outputs),
+    )
+
+
+def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:
+    """Each spec under a free name; those that claim a name of the model choose first."""
+    taken: set[str] = set()
+    names: dict[Spec, str] = {}
+    for spec in sorted(specs, key=lambda spec: spec.name not in old_names):
+        names[spec] = next(name for name in _candidates(spec.name) if name not in taken)
+        taken.add(names[spec])
+    return {
+        spec: replace(spec, name=names[spec], config={**spec.config, "name": names[spec]})
+        for spec in specs
+    }
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    number = 1
+    while True:
+        yield f"{name}_{number}"
+        number += 1

@@ -1,0 +1,139 @@
+"""How exactly two models can be compared: rounding errors to expect, and how to keep them small.
+
+The default tolerance stands between two measurements, made with He kernels and random statistics
+on VGG16, ResNet50, InceptionV3, DenseNet121, Xception, MobileNetV2, MobileNetV3Small and
+EfficientNetB0, and on small networks:
+
+* the noise of rounding, float32 against float64 and eager against XLA, is at most 8e-7 of the
+  spread, and 6e-6 for MobileNetV2: a quarter of its tolerance;
+* one layer's kernel times 1.01 moves the output by at least 5.6e-3 (VGG16), 1.7e-3 (ResNet50),
+  5e-4 (DenseNet121) and 1.1e-4 (squeeze-and-excite layers of EfficientNetB0): three times its
+  tolerance, and more elsewhere. What a network itself scales down to nothing stays unseen, as
+  the residual branches of a fresh ConvNeXt, which its LayerScale multiplies by 1e-6.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HALF = ("float16", "bfloat16")
+_UNITS = {
+    "float64": 32 * 2.0**-52,
+    "float32": 32 * 2.0**-23,
+    "float16": 4 * 2.0**-10,
+    "bfloat16": 4 * 2.0**-7,
+}
+
+
+def default_tolerance(original: Any, converted: Any = None) -> float:
+    """The relative error that rounding may cause: `unit * sqrt(layers)`.
+
+    `layers` counts the layers with kernels of the original (of the converted model where the
+    original is a plain function, and 50 where both are). The errors of single layers hardly depend
+    on each other and add up like a random walk. `unit` belongs to the coarsest compute dtype of
+    these layers; eps is the distance from 1 to the next number:
+
+    | compute dtype | unit   | with 16 layers |
+    | ------------- | ------ | -------------- |
+    | float64       | 32 eps | 2.8e-14        |
+    | float32       | 32 eps | 1.5e-05        |
+    | float16       |  4 eps | 1.6e-02        |
+    | bfloat16      |  4 eps | 1.3e-01        |
+
+    The 16-bit units have fewer eps because sums are kept in float32 and rounded once per layer.
+    They are still too large to see one per cent of a kernel: hence `in_float32`.
+    """
+    layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
+    units = [_UNITS.get(layer.compute_dtype, 0.0) for layer in layers]
+    return (max(units, default=0.0) or _UNITS["float32"]) * math.sqrt(len(layers) or 50)
+
+
+def computes_in_half(model: Any) -> bool:
+    """Whether a layer with a kernel computes in float16 or bfloat16."""
+    return any(layer.compute_dtype in HALF for layer in _kernel_layers(model))
+
+
+def in_float32(model: Any) -> Any:
+    """A detached copy of a Keras model that computes in float32, with the same weights.
+
+    With 8 or 11 bits to a number, errors of several per cent pass for rounding; in float32 they
+    show. What the copy does not show is an overflow of float16, beyond 65504.
+    """
+    import keras
+
+    classes = {type(layer).__name__: type(layer) for layer in model.layers}
+    with keras.saving.CustomObjectScope(classes):
+        copy = type(model).from_config(_without_half(model.get_config()))
+    copy.set_weights([weight.astype("float32") for weight in model.get_weights()])
+    return copy
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Full precision and no gradients while models run.
+
+    On recent GPUs the backends multiply float32 in TensorFloat-32 unless told otherwise: 10 bits of
+    mantissa, an error far above what a comparison in float32 has to see.
+    """
+    import keras
+
+    backend = keras.config.backend()
+    if backend not in _INFERENCE:
+        yield
+        return
+    with _INFERENCE[backend](importlib.import_module(backend)):
+        yield
+
+
+@contextmanager
+def _tensorflow(tf: Any) -> Iterator[None]:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
+def _jax(jax: Any) -> Iterator[None]:
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+@contextmanager
+def _torch(torch: Any) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+_INFERENCE = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+
+
+def _kernel_layers(model: Any) -> Iterator[Any]:
+    """The layers of a Keras model that own a kernel, those of nested models too."""
+    for layer in getattr(model, "layers", ()):
+        if hasattr(layer, "layers"):
+            yield from _kernel_layers(layer)
+        elif any(weight.name.endswith("kernel") for weight in layer.weights):
+            yield layer
+
+
+def _without_half(config: Any) -> Any:
+    """A copy of a configuration with every 16-bit dtype and dtype policy replaced by float32."""
+    if isinstance(config, dict):
+        return {key: _without_half(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_without_half(value) for value in config)
+    if isinstance(config, str) and config.removeprefix("mixed_") in HALF:
+        return "float32"
+    return config

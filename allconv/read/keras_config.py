@@ -1,0 +1,330 @@
+"""Keras' own description of a model, `get_config()`, read into a graph.
+
+The same JSON describes a model in memory and a model in a file, so this one parser serves every
+source; what differs, where the weights are, comes in as a `Source`. Nested models are written out
+in place, layers that are called several times stay one spec, and nothing in the description is
+executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from allconv.errors import ModelError, ShapeError
+from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
+from allconv.kinds import IDENTITY_AT_INFERENCE
+from allconv.shapes import Shape
+from allconv.weights import Array
+
+Path = tuple[str, ...]
+Key = tuple[str, int, int]
+"""Keras' `keras_history`: layer name, which call of it, which of its tensors."""
+
+MODELS = {"Sequential", "Functional", "Model"}
+TAKES_TRAINING = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
+
+
+class Source(Protocol):
+    """Where the parts of a model lie that its description does not hold."""
+
+    def weights(self, path: Path) -> Mapping[str, Array]:
+        """The weights of the layer at a path of names, outermost model first."""
+
+    def layer(self, path: Path) -> Any:
+        """The live layer at that path, or None where there is only a file."""
+
+
+def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> Graph:
+    """Read the description of a model.
+
+    Args:
+        class_name: `"Sequential"` or `"Functional"`.
+        config: The model's `get_config()`.
+        source: Gives the weights.
+
+    Raises:
+        ModelError: The description is not of a kind, or not complete enough, to make a graph of.
+        ShapeError: A layer does not take its input; the message names the layer.
+    """
+    scope = _Scope(source, data_format=_first_data_format(config))
+    if class_name == "Sequential":
+        inputs, outputs = _sequential(config, None, scope)
+        structures: tuple[Any, Any] = (Slot(0), Slot(0))
+    else:
+        inputs, outputs = _functional(config, None, scope)
+        structures = tuple(_numbered(config[key]) for key in ("input_layers", "output_layers"))
+    return Graph(
+        name=config.get("name", class_name.lower()),
+        nodes=tuple(topological([*inputs, *outputs])),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        input_structure=structures[0],
+        output_structure=structures[1],
+        sequential=class_name == "Sequential",
+        trainable=bool(config.get("trainable", True)),
+    )
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The model being read: where it lies and what its calls hand down to its layers."""
+
+    source: Source
+    path: Path = ()
+    trainable: bool = True
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    specs: dict[Path, Spec] = field(default_factory=dict)
+    data_format: str = "channels_last"
+
+    def inside(self, data: Mapping[str, Any], kwargs: Mapping[str, Any]) -> _Scope:
+        """The scope of a nested model."""
+        path = (*self.path, _name(data))
+        trainable = self.trainable and bool(data["config"].get("trainable", True))
+        kwargs = {**self.kwargs, **kwargs}
+        return replace(self, path=path, trainable=trainable, kwargs=kwargs)
+
+    def spec(self, data: Mapping[str, Any]) -> Spec:
+        """The layer that `data` describes; the same one at every call."""
+        path = (*self.path, _name(data))
+        if path not in self.specs:
+            self.specs[path] = self._read_spec(path, data)
+        return self.specs[path]
+
+    def _read_spec(self, path: Path, data: Mapping[str, Any]) -> Spec:
+        kind, config = _kind(data), dict(data["config"])
+        if not self.trainable and "trainable" in config:
+            config["trainable"] = False
+        module = data.get("module") or "keras.layers"
+        weights, layer = self.source.weights(path), self.source.layer(path)
+        return Spec(kind, _name(data), config, weights, module, layer)
+
+
+def _name(data: Mapping[str, Any]) -> str:
+    return str(data.get("name") or data["config"]["name"])
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    """Keras' class name, qualified where the class is an operation or not Keras' own."""
+    module, class_name = data.get("module") or "keras.layers", str(data["class_name"])
+    if module.startswith(("keras.src.ops", "keras.ops")):
+        return f"ops.{class_name}"
+    if module in ("keras", "keras.layers", "keras.models"):
+        return class_name
+    if module.startswith(("keras.src.layers", "keras.src.models")):
+        return class_name
+    return data.get("registered_name") or f"{module}>{class_name}"
+
+
+def _is_model(data: Mapping[str, Any]) -> bool:
+    return _kind(data) in MODELS and "layers" in data["config"]
+
+
+def _sequential(
+    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: _Scope
+) -> tuple[list[Node], list[Node]]:
+    layers = list(config["layers"])
+    if layers and _kind(layers[0]) == "InputLayer":
+        first = layers.pop(0)
+        inputs = inputs or [_input(first, scope)]
+    if not layers:
+        raise ModelError(f"model '{config.get('name')}' has no layers; there is nothing to convert")
+    if not inputs:
+        raise ModelError(
+            f"model '{config.get('name')}' is not built, so its shapes are unknown; "
+            "give it an Input layer or call model.build(input_shape) first"
+        )
+    tensors = list(inputs)
+    for data in layers:
+        tensors = _call_layer(data, tensors, (Slot(0),), {}, scope, None)
+    return list(inputs), tensors
+
+
+def _functional(
+    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: _Scope
+) -> tuple[list[Node], list[Node]]:
+    layers = {_name(data): data for data in config["layers"]}
+    tensors = _Tensors(config)
+    input_keys = list(_keys(config["input_layers"]))
+    for i, (name, index, _) in enumerate(input_keys):
+        given = inputs[i] if inputs else _input(layers[name], scope)
+        tensors.put(name, index, [given])
+    pending = [
+        (data, index, node)
+        for data in config["layers"]
+        for index, node in enumerate(data["inbound_nodes"])
+    ]
+    while pending:
+        waiting = [item for item in pending if not _call_when_ready(*item, tensors, scope)]
+        if len(waiting) == len(pending):
+            names = ", ".join(sorted({_name(data) for data, _, _ in waiting}))
+            raise ModelError(f"no layer makes the tensors that these layers take: {names}")
+        pending = waiting
+    outputs = [tensors.get(_own_call(key, layers)) for key in _keys(config["output_layers"])]
+    return [tensors.get(key) for key in input_keys], outputs
+
+
+def _own_call(key: Key, layers: Mapping[str, Any]) -> Key:
+    """A key of `output_layers` as the arguments of calls would write it.
+
+    A Functional model has called itself once already, which Keras counts in `output_layers` alone.
+    """
+    name, index, item = key
+    functional = _is_model(layers[name]) and _kind(layers[name]) != "Sequential"
+    return name, index - functional, item
+
+
+def _call_when_ready(
+    data: Mapping[str, Any], index: int, node: Any, tensors: _Tensors, scope: _Scope
+) -> bool:
+    keys, args, kwargs = _arguments(node)
+    if not all(tensors.has(key) for key in keys):
+        return False
+    inputs = [tensors.get(key) for key in keys]
+    shape = tensors.declared.get((_name(data), index, 0))
+    tensors.put(_name(data), index, _call_layer(data, inputs, args, kwargs, scope, shape))
+    return True
+
+
+class _Tensors:
+    """The tensors of a Functional model that have been read so far."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.nodes: dict[Key, Node] = {}
+        self.declared: dict[Key, Shape] = {
+            _key(tensor): tuple(tensor["config"]["shape"])
+            for data in config["layers"]
+            for node in data["inbound_nodes"]
+            for tensor in _keras_tensors(node)
+        }
+
+    def put(self, name: str, index: int, results: Sequence[Node]) -> None:
+        self.nodes |= {(name, index, i): node for i, node in enumerate(results)}
+
+    def has(self, key: Key) -> bool:
+        return (key[0], key[1], 0) in self.nodes
+
+    def get(self, key: Key) -> Node:
+        if key not in self.nodes:
+            item = Spec(ITEM, f"{key[0]}_{key[2]}", {"index": key[2]})
+            self.nodes[key] = call(item, [self.nodes[(*key[:2], 0)]], shape=self.declared.get(key))
+        return self.nodes[key]
+
+
+def _call_layer(
+    data: Mapping[str, Any],
+    inputs: list[Node],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    scope: _Scope,
+    shape: Shape | None,
+) -> list[Node]:
+    """Call a layer, or write a nested model out; the tensors that it returns."""
+    if not _is_model(data):
+        spec = scope.spec(data)
+        handed_down = scope.kwargs if spec.kind in TAKES_TRAINING else {}
+        return [_call(spec, inputs, args, {**handed_down, **kwargs}, shape)]
+    read = _sequential if _kind(data) == "Sequential" else _functional
+    training = {key: value for key, value in kwargs.items() if key == "training"}
+    return read(data["config"], inputs, scope.inside(data, training))[1]
+
+
+def _input(data: Mapping[str, Any], scope: _Scope) -> Node:
+    return call(scope.spec(data), [], data_format=scope.data_format)
+
+
+def _first_data_format(config: Mapping[str, Any]) -> str:
+    """The data format of the first layer that has one: the model's images lie so, too."""
+    for data in config["layers"]:
+        if "layers" in data["config"]:
+            return _first_data_format(data["config"])
+        if _kind(data) != "Flatten" and "data_format" in data["config"]:
+            return str(data["config"]["data_format"])
+    return "channels_last"
+
+
+def _call(
+    spec: Spec,
+    inputs: Sequence[Node],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    shape: Shape | None,
+) -> Node:
+    try:
+        return call(spec, inputs, args, kwargs, shape)
+    except ShapeError as error:
+        raise ShapeError(f"layer '{spec.name}' ({spec.kind}): {error}") from None
+
+
+def _is_keras_tensor(data: Any) -> bool:
+    return isinstance(data, Mapping) and data.get("class_name") == "__keras_tensor__"
+
+
+def _keras_tensors(data: Any) -> Iterator[Mapping[str, Any]]:
+    if _is_keras_tensor(data):
+        yield data
+    elif isinstance(data, Mapping):
+        for value in data.values():
+            yield from _keras_tensors(value)
+    elif isinstance(data, (list, tuple)):
+        for item in data:
+            yield from _keras_tensors(item)
+
+
+def _key(tensor: Mapping[str, Any]) -> Key:
+    name, index, item = tensor["config"]["keras_history"]
+    return str(name), int(index), int(item)
+
+
+def _arguments(node: Mapping[str, Any]) -> tuple[list[Key], tuple[Any, ...], dict[str, Any]]:
+    """The tensors that a call takes, and its arguments with `Slot`s in their places."""
+    keys: list[Key] = []
+
+    def with_slots(data: Any) -> Any:
+        if _is_keras_tensor(data):
+            keys.append(_key(data))
+            return Slot(len(keys) - 1)
+        if isinstance(data, Mapping):
+            return {key: with_slots(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return type(data)(with_slots(item) for item in data)
+        return data
+
+    args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
+    return keys, args, {key: value for key, value in kwargs.items() if value is not None}
+
+
+def _is_key(data: Any) -> bool:
+    return (
+        isinstance(data, (list, tuple))
+        and len(data) == 3
+        and isinstance(data[0], str)
+        and isinstance(data[1], int)
+    )
+
+
+def _keys(structure: Any) -> Iterator[Key]:
+    """Histories nested in lists and dictionaries, in Keras' order: dictionaries by sorted key."""
+    if _is_key(structure):
+        yield str(structure[0]), int(structure[1]), int(structure[2])
+    else:
+        items = (
+            sorted(structure.items()) if isinstance(structure, Mapping) else enumerate(structure)
+        )
+        for _, item in items:
+            yield from _keys(item)
+
+
+def _numbered(structure: Any) -> Any:
+    """The same nesting with `Slot`s, numbered in the order of `_keys`."""
+    order = {key: i for i, key in enumerate(_keys(structure))}
+
+    def number(data: Any) -> Any:
+        if _is_key(data):
+            return Slot(order[tuple(data)])
+        if isinstance(data, Mapping):
+            return {key: number(value) for key, value in data.items()}
+        return [number(item) for item in data]
+
+    return number(structure)

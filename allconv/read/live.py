@@ -1,0 +1,113 @@
+"""A Keras model in memory, read into a graph. Its layers are looked at, never called."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allconv.errors import ModelError
+from allconv.graph import Graph
+from allconv.read.keras_config import Path, parse_model
+from allconv.weights import Array
+
+if TYPE_CHECKING:
+    import keras
+
+
+def read_model(model: keras.Model) -> Graph:
+    """Read a Sequential or Functional model.
+
+    Raises:
+        ModelError: It is no such model, or it is not built.
+        ShapeError: Its layers do not fit together.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"expected a keras.Model, got {type(model).__module__}.{type(model).__name__}"
+        )
+    if isinstance(model, keras.Sequential):
+        config = _sequential_config(model)
+        return parse_model("Sequential", config, LiveModel(model))
+    if not _is_functional(model):
+        raise ModelError(
+            f"'{model.name}' is a subclassed model ({type(model).__name__}): its layers are called "
+            "by its own code, so there is no graph to convert; write it as a Functional model, "
+            "keras.Model(inputs, outputs)"
+        )
+    return parse_model("Functional", _functional_config(model), LiveModel(model))
+
+
+def _sequential_config(model: keras.Sequential) -> dict[str, Any]:
+    if not model.layers:
+        raise ModelError(f"model '{model.name}' has no layers; there is nothing to convert")
+    return _described(model, model)
+
+
+def _functional_config(model: keras.Model) -> dict[str, Any]:
+    """The description of the tensors' graph, also where a subclass describes itself otherwise."""
+    import keras
+
+    config = _described(model, model)
+    if "layers" in config:
+        return config
+    return _described(keras.Model(model.input, model.output, name=model.name), model)
+
+
+def _is_functional(model: keras.Model) -> bool:
+    return bool(getattr(model, "inputs", None)) and hasattr(model, "operations")
+
+
+def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
+    """A model's `get_config()`, without the warnings that it makes of functions in layers."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dict(model.get_config())
+    except Exception as error:
+        first_line = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise ModelError(
+            f"model '{user_model.name}' cannot describe itself, get_config() failed with "
+            f"{type(error).__name__}: {first_line}; every layer must be able to give its "
+            "configuration"
+        ) from error
+
+
+class LiveModel:
+    """Gives the weights of a model in memory, as views of its variables."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.layers: dict[Path, dict[str, Any]] = {}
+
+    def weights(self, path: Path) -> Mapping[str, Array]:
+        """The weights of the layer at a path, by the variables' names."""
+        weights: dict[str, Array] = {}
+        for variable in getattr(self.layer(path), "weights", ()):
+            name = variable.name if variable.name not in weights else variable.path
+            shape = tuple(int(size) for size in variable.shape)
+            weights[name] = Array(shape, str(variable.dtype), values_of, (variable,))
+        return weights
+
+    def layer(self, path: Path) -> Any:
+        """The layer at a path of names."""
+        if not path:
+            return self.model
+        if path[:-1] not in self.layers:
+            model = self.layer(path[:-1])
+            operations = getattr(model, "operations", None) or model.layers
+            self.layers[path[:-1]] = {operation.name: operation for operation in operations}
+        return self.layers[path[:-1]].get(path[-1])
+
+
+def values_of(variable: Any) -> np.ndarray:
+    """A variable's values; on TensorFlow a view of them, without a copy."""
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        return np.asarray(variable.value.read_value())
+    return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,192 @@
+"""`report`: what a conversion would change, layer by layer, what it keeps and what it costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from allconv import report_text
+from allconv.build import build
+from allconv.convert import plan_conversion
+from allconv.obstacles import Obstacle, obstacles
+from allconv.read import live_model
+from allconv.report_rows import Row, rows_of, total, weight_bytes
+from allconv.rewrite import Change, Plan, Skipped
+from allconv.rule import Rule
+from allconv.rules import Head
+from allconv.strategies import Pooling
+from allconv.verify import Verification
+from allconv.verify import verify as run_verification
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number before and after the conversion; None where it is unknown."""
+
+    before: int | None
+    after: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """After / before; None where one of them is unknown or before is nothing."""
+        return self.after / self.before if self.before and self.after is not None else None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the two models cost.
+
+    Attributes:
+        parameters: Values in all weights, as Keras' `count_params` counts them.
+        multiply_accumulates: For one image; `allconv.costs` says what is counted.
+        weight_bytes: Bytes of all weights.
+    """
+
+    parameters: Amount
+    multiply_accumulates: Amount
+    weight_bytes: Amount
+
+    def __str__(self) -> str:
+        return report_text.totals_text(self)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A planned conversion made readable: `print(report)`, `report.to_markdown()`.
+
+    Attributes:
+        plan: What the report is about.
+        strict: Whether `convert` was to refuse a model in which layers stand in the way.
+        rows: One for each layer of the model, in order.
+        totals: Parameters, multiply-accumulates and bytes of weights, before and after.
+        obstacles: The layers that stand between the result and an all-convolutional network.
+        verification: How the two models compare, where that was asked for; else None.
+    """
+
+    plan: Plan = field(repr=False)
+    strict: bool
+    rows: tuple[Row, ...] = field(repr=False)
+    totals: Totals
+    obstacles: tuple[Obstacle, ...]
+    verification: Verification | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The rules that are applied, in order."""
+        return self.plan.changes
+
+    @cached_property
+    def skips(self) -> tuple[Skipped, ...]:
+        """The rules that were tried and do not apply, each with its reason, in order."""
+        found = [skip for skips in self.plan.skips.values() for skip in skips]
+        return tuple(dict.fromkeys(skip for skip in found if not skip.absent))
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the result computes the same numbers, up to rounding."""
+        return self.plan.lossless
+
+    @property
+    def refused(self) -> bool:
+        """Whether `convert` would refuse the model."""
+        return self.strict and bool(self.obstacles)
+
+    def __str__(self) -> str:
+        return report_text.as_text(self)
+
+    def to_markdown(self) -> str:
+        """The report as Markdown: one wide table, and what is to be said about it."""
+        return report_text.as_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, ready for `json.dumps`."""
+        return {
+            "model": self.plan.before.name,
+            "lossless": self.lossless,
+            "refused": self.refused,
+            "rows": [_plain(row) for row in self.rows],
+            "totals": {
+                name: {**amount, "ratio": getattr(self.totals, name).ratio}
+                for name, amount in asdict(self.totals).items()
+            },
+            "changes": [_plain(change) for change in self.changes],
+            "skips": [_plain(skip) for skip in self.skips],
+            "obstacles": [_plain(obstacle) for obstacle in self.obstacles],
+            "fresh": list(self.plan.fresh),
+            "unshared": list(self.plan.unshared),
+            "verification": None if self.verification is None else _plain(self.verification),
+        }
+
+
+def report(
+    model: keras.Model | str | os.PathLike[str],
+    *,
+    pooling: Pooling = "exact",
+    head: Head = "dense",
+    strict: bool = True,
+    rules: Sequence[Rule] = (),
+    verify: bool = False,
+) -> Report:
+    """Say what `convert` would do with the same arguments; no weight is read and no layer made.
+
+    A report is given for a model that `convert` refuses too; it says so and lists the obstacles.
+
+    Args:
+        model: As of `convert`.
+        pooling: As of `convert`.
+        head: As of `convert`.
+        strict: As of `convert`.
+        rules: As of `convert`.
+        verify: Make the conversion after all, where it is lossless, and add how the two compare.
+
+    Raises:
+        FileError: The file cannot be opened.
+        ModelError: The model is not built, empty or subclassed.
+        OptionError: A choice is unknown.
+        ShapeError: Maps no longer fit after a choice that shrinks them.
+
+    Example:
+        >>> import allconv, keras
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 1)),
+        ...     keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.Flatten(),
+        ...     keras.layers.Dense(3, activation="softmax"),
+        ... ])
+        >>> allconv.report(model).rows[-1].becomes
+        ('Conv2D 6x6',)
+    """
+    original = live_model(model)
+    plan = plan_conversion(original, pooling=pooling, head=head, rules=rules)
+    rows, found = rows_of(plan), obstacles(plan)
+    verification = None
+    if verify and plan.lossless and not (strict and found):
+        verification = run_verification(original, build(plan.after))
+    return Report(plan, strict, rows, _totals(plan, rows), found, verification)
+
+
+def _totals(plan: Plan, rows: Sequence[Row]) -> Totals:
+    return Totals(
+        parameters=Amount(
+            total(row.parameters for row in rows), total(row.parameters_after for row in rows)
+        ),
+        multiply_accumulates=Amount(
+            total(row.multiply_accumulates for row in rows),
+            total(row.multiply_accumulates_after for row in rows),
+        ),
+        weight_bytes=Amount(weight_bytes(plan.before.specs()), weight_bytes(plan.after.specs())),
+    )
+
+
+def _plain(fact: Any) -> dict[str, Any]:
+    """A fact as JSON knows it: tuples as lists."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(fact).items()
+    }

@@ -1,0 +1,195 @@
+"""The looks of a report: plain text of 80 columns, and Markdown. It knows no facts of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from allconv.report_rows import Row
+from allconv.text_table import Column, count_words, paragraph, shape_words, table
+
+if TYPE_CHECKING:
+    from allconv.report import Report, Totals
+
+KEEPS = {
+    "function": "same numbers up to rounding",
+    "shape": "same shapes, needs training",
+    "rank": "other map sizes, needs training",
+}
+
+LEGEND = "3x3/2: a window of 3x3 with stride 2.  MACs: multiply-accumulates for one image."
+
+LAYER_COLUMNS = (
+    Column("#", right=True),
+    Column("layer", fit="elide"),
+    Column("class", fit="elide"),
+    Column("output"),
+    Column("becomes", fit="wrap"),
+    Column("output"),
+)
+COST_COLUMNS = (
+    Column("#", right=True),
+    Column("layer", fit="elide"),
+    Column("parameters", right=True),
+    Column("after", right=True),
+    Column("MACs", right=True),
+    Column("after", right=True),
+)
+TOTAL_COLUMNS = (
+    Column(""),
+    Column("before", right=True),
+    Column("after", right=True),
+    Column("ratio", right=True),
+)
+MARKDOWN_COLUMNS = (
+    *LAYER_COLUMNS,
+    *COST_COLUMNS[2:],
+    Column("rules"),
+    Column("keeps"),
+)
+
+
+def as_text(report: Report) -> str:
+    """The report in 80 columns; layers that cost nothing are left out of the second table."""
+    costly = [row for row in report.rows if _costs(row) != [0, 0, 0, 0]]
+    costs = [[str(row.position), row.layer, *map(count_words, _costs(row))] for row in costly]
+    parts = [
+        _title(report),
+        table(LAYER_COLUMNS, [_layer_cells(row) for row in report.rows]),
+        table(COST_COLUMNS, [*costs, ["", "total", *_total_cells(report)]], total=True),
+        totals_text(report.totals),
+        LEGEND,
+        *(_section(title, lines) for title, lines in _remarks(report) if lines),
+        "\n".join(map(paragraph, _conclusions(report))),
+    ]
+    return "\n\n".join(parts)
+
+
+def as_markdown(report: Report) -> str:
+    """The report as Markdown."""
+    head = [column.title for column in MARKDOWN_COLUMNS]
+    ruler = ["---:" if column.right else "---" for column in MARKDOWN_COLUMNS]
+    rows = [_markdown_cells(row) for row in report.rows]
+    last = ["", "total", "", "", "", "", *_total_cells(report), "", ""]
+    lines = [f"| {' | '.join(cells)} |" for cells in [head, ruler, *rows, last]]
+    parts = [f"## {_title(report)}", "\n".join(lines)]
+    for title, remarks in _remarks(report):
+        if remarks:
+            parts += [f"**{title}**", "\n".join(f"- {_escaped(remark)}" for remark in remarks)]
+    return "\n\n".join([*parts, *map(_escaped, _conclusions(report))])
+
+
+def totals_text(totals: Totals) -> str:
+    """The totals as a small table."""
+    amounts = {
+        "parameters": totals.parameters,
+        "multiply-accumulates": totals.multiply_accumulates,
+        "bytes of weights": totals.weight_bytes,
+    }
+    return table(
+        TOTAL_COLUMNS,
+        [
+            [
+                name,
+                count_words(amount.before),
+                count_words(amount.after),
+                "--" if amount.ratio is None else f"{amount.ratio:.2f}x",
+            ]
+            for name, amount in amounts.items()
+        ],
+    )
+
+
+def becomes_words(row: Row) -> str:
+    """What a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, 3 Add, ...`; "" for itself."""
+    if not row.changed:
+        return ""
+    parts = Counter(row.becomes).items()
+    return ", ".join(f"{n} {part}" if n > 1 else part for part, n in parts) or "nothing"
+
+
+def _title(report: Report) -> str:
+    changed = sum(row.changed for row in report.rows)
+    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers change"
+
+
+def _layer_cells(row: Row) -> list[str]:
+    same = not row.changed and row.output_shape_after == row.output_shape
+    after = "" if same or not row.becomes else shape_words(row.output_shape_after)
+    words = [row.layer, row.kind, shape_words(row.output_shape), becomes_words(row), after]
+    return [str(row.position), *words]
+
+
+def _costs(row: Row) -> list[int | None]:
+    """Parameters before and after, multiply-accumulates before and after."""
+    return [
+        row.parameters,
+        row.parameters_after,
+        row.multiply_accumulates,
+        row.multiply_accumulates_after,
+    ]
+
+
+def _total_cells(report: Report) -> list[str]:
+    amounts = (report.totals.parameters, report.totals.multiply_accumulates)
+    return [count_words(n) for amount in amounts for n in (amount.before, amount.after)]
+
+
+def _markdown_cells(row: Row) -> list[str]:
+    position, layer, *rest = _layer_cells(row)
+    cells = [*rest, *map(count_words, _costs(row)), ", ".join(row.rules), row.keeps or ""]
+    return [position, f"`{_escaped(layer)}`", *map(_escaped, cells)]
+
+
+def _remarks(report: Report) -> Iterator[tuple[str, list[str]]]:
+    """Titles, each with what is to be said under it, if anything."""
+    rules = dict.fromkeys((change.rule, change.keeps) for change in report.changes)
+    yield (
+        "rules",
+        [
+            f"{rule} ({KEEPS[keeps]}): "
+            + _listed(c.layer for c in report.changes if (c.rule, c.keeps) == (rule, keeps))
+            for rule, keeps in rules
+        ],
+    )
+    yield "notes", [f"{row.layer}: {'; '.join(row.notes)}" for row in report.rows if row.notes]
+    yield (
+        "start fresh, to be trained",
+        [f"{row.layer}: {_listed(row.fresh)}" for row in report.rows if row.fresh],
+    )
+    yield "no longer shared: same numbers, but trained apart", list(report.plan.unshared)
+    yield "stand in the way", list(map(str, report.obstacles))
+    told = " ".join(obstacle.reason for obstacle in report.obstacles)
+    skips = {row.layer: [skip for skip in row.skips if skip not in told] for row in report.rows}
+    yield "left as they are", [f"{layer}: {'; '.join(why)}" for layer, why in skips.items() if why]
+
+
+def _conclusions(report: Report) -> Iterator[str]:
+    """What all of it comes to."""
+    changes = any(row.changed for row in report.rows)
+    if changes and report.lossless:
+        yield "The result computes the same numbers as the model, up to rounding."
+    elif changes:
+        yield "The result has to be trained: it does not compute the same numbers as the model."
+    elif not report.obstacles:
+        yield "Nothing changes: the model is all-convolutional, and convert copies it."
+    if report.verification is not None:
+        yield str(report.verification)
+    if report.obstacles:
+        count = len(report.obstacles)
+        layers = "1 layer stands" if count == 1 else f"{count} layers stand"
+        refused = "convert refuses this model; strict=False leaves such layers as they are"
+        yield f"{layers} in the way" + (f": {refused}." if report.strict else ", and stay.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return "\n".join([title, *(paragraph(line, "  ", "    ") for line in lines)])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

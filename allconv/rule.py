@@ -1,0 +1,176 @@
+"""All that the writer of a rule imports: `rule`, `Match`, `Skip`.
+
+A rule is one function. It is called on the last node of its pattern, walks up with `match.before`,
+and returns the tensor of a small expression that takes the node's place, or says why it does not
+apply:
+
+    @rule(layer="Dense", keeps="function")
+    def dense_on_a_map_to_conv(match):
+        \"\"\"Dense on a map  ->  Conv2D(units, 1).\"\"\"
+        ...
+        return conv(match.before(match.node))      # or match.skip("its input is a vector")
+
+It touches no framework, reads no weight, prints nothing and keeps no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from allconv.graph import Node, Spec, call
+from allconv.layout import Layout, layout
+from allconv.weights import Array
+
+Keeps = Literal["function", "shape", "rank"]
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Why a rule does not apply, in words that follow the layer's name.
+
+    Attributes:
+        reason: What was found, and where it helps what was expected.
+        absent: The rule's pattern is simply not there; other reasons say more.
+    """
+
+    reason: str
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Becomes:
+    """What takes a node's place, where there is more to say than the tensor.
+
+    Attributes:
+        node: The new tensor.
+        keeps: What this application keeps, where it is less than the rule's own promise.
+        note: A remark for the report.
+    """
+
+    node: Node
+    keeps: Keeps | None = None
+    note: str = ""
+
+
+Outcome = Node | Becomes | Skip
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named rewrite of one pattern of nodes.
+
+    Attributes:
+        function: Called with a `Match`.
+        kinds: Class names of the layers it is called on.
+        keeps: `"function"`: same numbers up to rounding; `"shape"`: same shapes, needs training;
+            `"rank"`: later map sizes may change too.
+        options: What the user chose (`ConvPool(...)`), read as `match.options`.
+        only: Names of the layers it is called on; None for all.
+    """
+
+    function: Callable[[Match], Outcome]
+    kinds: frozenset[str]
+    keeps: Keeps
+    options: Any = None
+    only: frozenset[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The rule's name, `<from>_to_<to>`."""
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of the rule's docstring: the rule."""
+        return (self.function.__doc__ or self.name).strip().splitlines()[0]
+
+    def concerns(self, node: Node) -> bool:
+        """Whether the rule is called on this node."""
+        return node.kind in self.kinds and (self.only is None or node.name in self.only)
+
+    def with_options(self, options: Any, only: Iterable[str] | None = None) -> Rule:
+        """The same rule with options, for some layers."""
+        return replace(self, options=options, only=None if only is None else frozenset(only))
+
+
+def rule(
+    *, layer: str | Iterable[str], keeps: Keeps
+) -> Callable[[Callable[[Match], Outcome]], Rule]:
+    """Make a rule of a function.
+
+    Args:
+        layer: Class name, or names, of the last layer of the pattern. A class that is not Keras'
+            own
+            is written as it was registered, `"my_package>MyLayer"`.
+        keeps: What the rewrite keeps: `"function"`, `"shape"` or `"rank"`.
+    """
+    kinds = frozenset({layer} if isinstance(layer, str) else layer)
+    return lambda function: Rule(function, kinds, keeps)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a rule is tried: the last node of its pattern, and what the rule may ask."""
+
+    node: Node
+    rule: Rule
+    origins: Mapping[Node, Node] = field(repr=False)
+    uses: Mapping[Node, list[Node]] = field(repr=False)
+
+    @property
+    def options(self) -> Any:
+        """What the user chose for this rule."""
+        return self.rule.options
+
+    def before(self, node: Node) -> Node:
+        """The (first) tensor that a node takes."""
+        return node.inputs[0]
+
+    def layout(self, tensor: Node) -> Layout:
+        """How a map lies in its tensor: as the match's own layer says, else as those before it."""
+        said = self.node.config.get("data_format") if self.node.kind != "Flatten" else None
+        return layout(tensor, said)
+
+    def users(self, node: Node) -> list[Node]:
+        """The nodes of the original model that take this tensor, itself where it is an output.
+
+        `node` is the match's own, one reached with `before`, or one of the original model.
+        """
+        return self.uses.get(self.origins.get(node, node), [])
+
+    def skip(self, reason: str) -> Skip:
+        """Say why the rule cannot be applied, though its pattern is here."""
+        return Skip(reason)
+
+    def absent(self, reason: str) -> Skip:
+        """Say what is missing of the rule's pattern."""
+        return Skip(reason, absent=True)
+
+    def becomes(self, node: Node, keeps: Keeps | None = None, note: str = "") -> Becomes:
+        """The new tensor, with a remark."""
+        return Becomes(node, keeps, note)
+
+    def again(self, node: Node, *inputs: Node, spec: Spec | None = None) -> Node:
+        """Call a node's layer once more, in the same way, on other tensors."""
+        return call(spec or node.spec, inputs, node.args, node.kwargs)
+
+    def layer(
+        self,
+        kind: str,
+        part: str = "",
+        weights: Mapping[str, Array] | None = None,
+        of: Node | None = None,
+        **config: Any,
+    ) -> Spec:
+        """A new layer in the place of a node's, of the match's own unless `of` says otherwise.
+
+        It inherits that node's dtype policy, and is frozen unless `trainable` says otherwise.
+        Without a `part` it carries the node's name, otherwise `<name>_<part>`.
+        """
+        old = of or self.node
+        name = f"{old.name}_{part}" if part else old.name
+        dtype = old.config.get("dtype", "float32")
+        settings = {"name": name, "trainable": False, "dtype": dtype, **config}
+        return Spec(kind, name, settings, weights or {}, part_of=old.name)

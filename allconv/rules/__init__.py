@@ -1,0 +1,106 @@
+"""The rules, in the order in which they are tried at each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from allconv.errors import OptionError
+from allconv.graph import Graph
+from allconv.kinds import MAX_POOLS
+from allconv.rule import Rule
+from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
+from allconv.rules.classifier import hidden_dense_to_nothing, hidden_denses
+from allconv.rules.conv_pool import max_pool_to_conv
+from allconv.rules.dense import dense_on_map_to_conv, flatten_dense_to_conv, vector_dense_to_conv
+from allconv.rules.flatten import (
+    flatten_cellwise_to_cellwise_flatten,
+    flatten_elementwise_to_elementwise_flatten,
+    flatten_of_vector_to_nothing,
+    flatten_prelu_to_prelu_flatten,
+)
+from allconv.rules.max_pool import global_max_pool_to_relu, max_pool_to_relu
+from allconv.rules.merge import (
+    concatenate_dense_to_convs,
+    flattens_concatenated_to_cells_concatenated,
+    flattens_merged_to_maps_merged,
+)
+from allconv.rules.reshape import reshape_flatten_to_flatten, reshape_of_cell_to_nothing
+from allconv.rules.stride_pool import max_pool_to_stride
+from allconv.rules.unfold import dense_reshape_to_transposed_conv, vector_reshape_to_transposed_conv
+from allconv.strategies import ConvPool, ExactPool, Pooling, StridePool, strategy_of_each
+
+Head = Literal["dense", "classifier", "keep"]
+HEADS = ("dense", "classifier", "keep")
+
+AVERAGE_POOL_RULES = (average_pool_to_conv, global_average_pool_to_conv)
+
+FLATTEN_RULES = (
+    flatten_of_vector_to_nothing,
+    reshape_flatten_to_flatten,
+    flatten_elementwise_to_elementwise_flatten,
+    flatten_prelu_to_prelu_flatten,
+    flatten_cellwise_to_cellwise_flatten,
+    flattens_merged_to_maps_merged,
+    flattens_concatenated_to_cells_concatenated,
+    reshape_of_cell_to_nothing,
+    dense_reshape_to_transposed_conv,
+    vector_reshape_to_transposed_conv,
+)
+
+DENSE_RULES = (
+    concatenate_dense_to_convs,
+    flatten_dense_to_conv,
+    dense_on_map_to_conv,
+    vector_dense_to_conv,
+)
+
+MAX_POOL_RULES = {
+    ExactPool: max_pool_to_relu,
+    ConvPool: max_pool_to_conv,
+    StridePool: max_pool_to_stride,
+}
+
+
+def rules_for(
+    graph: Graph, pooling: Pooling, head: Head, others: Sequence[Rule] = ()
+) -> tuple[Rule, ...]:
+    """The rules that the user's choices stand for.
+
+    Args:
+        graph: The model, whose pools and Dense layers the choices name.
+        pooling: A strategy, or strategies by layer name.
+        head: `"dense"`, `"classifier"` or `"keep"`.
+        others: The user's own rules; they are tried first.
+
+    Raises:
+        OptionError: A choice is unknown, or names a layer that is no max pool of the model.
+    """
+    return (*others, *_pool_rules(graph, pooling), *FLATTEN_RULES, *_dense_rules(graph, head))
+
+
+def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:
+    pools = [node.name for node in graph.nodes if node.kind in MAX_POOLS]
+    chosen = strategy_of_each(pooling, list(dict.fromkeys(pools)))
+    by_strategy = {choice: [n for n in chosen if chosen[n] == choice] for choice in chosen.values()}
+    rules = tuple(
+        MAX_POOL_RULES[type(choice)].with_options(choice, only=names)
+        for choice, names in by_strategy.items()
+        if type(choice) in MAX_POOL_RULES
+    )
+    if pooling == "keep":
+        return ()
+    return (*rules, global_max_pool_to_relu, *AVERAGE_POOL_RULES)
+
+
+def _dense_rules(graph: Graph, head: Head) -> tuple[Rule, ...]:
+    if head not in HEADS:
+        raise OptionError(f"unknown head {head!r}; choose one of {', '.join(map(repr, HEADS))}")
+    if head == "keep":
+        return ()
+    if head == "dense":
+        return DENSE_RULES
+    hidden = hidden_denses(graph)
+    denses = {node.name for node in graph.nodes if node.kind == "Dense"} - hidden
+    rules = (hidden_dense_to_nothing, *DENSE_RULES)
+    return tuple(rule.with_options(None, only=denses) for rule in rules)

@@ -1,0 +1,182 @@
+"""Dense as a convolution: on a flattened map as large as the map, on anything else 1x1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from allconv.graph import Node
+from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
+from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE
+from allconv.layout import Layout, are_known, is_map, is_vector
+from allconv.rule import Match, Outcome, rule
+from allconv.rules.flatten import passed_up
+from allconv.rules.windows import flattened
+from allconv.weights import Array
+
+Weights = tuple[Array, Array | None]
+
+
+@rule(layer="Dense", keeps="function")
+def flatten_dense_to_conv(match: Match) -> Outcome:
+    """Flatten + Dense(units)  ->  Conv2D(units, (height, width)) + Flatten.
+
+    A BatchNormalization between the two is an affine of its own for each cell; it is folded into
+    the
+    kernel: `dense(scale * x + shift) = (diag(scale) kernel) x + (bias + shift kernel)`.
+    """
+    passable = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
+    passed, flatten = passed_up(match, match.before(match.node), passable)
+    if flatten.kind != "Flatten":
+        return match.absent("no Flatten before it")
+    tensor = match.before(flatten)
+    if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
+        return match.skip(f"its Flatten needs a fixed input size, got {tensor.shape}")
+    if problem := unknown_activation(match.node):
+        return match.skip(problem)
+    form = match.layout(tensor)
+    order, sizes = form.flattened(flatten.config["data_format"])
+    kernel, bias = with_batchnorms(match.node, passed)
+    for node in reversed(passed):
+        if node.kind != "BatchNormalization":
+            tensor = match.again(node, tensor)
+    kernel = kernel_of_flattened(kernel, order, sizes)
+    note = "".join(f"'{n.name}' folded in" for n in passed if n.kind == "BatchNormalization")
+    return match.becomes(flatten.spec(convolution(match, tensor, form, kernel, bias)), note=note)
+
+
+@rule(layer="Dense", keeps="function")
+def dense_on_map_to_conv(match: Match) -> Outcome:
+    """Dense on a map  ->  convolution 1x1 over its last axis."""
+    tensor = match.before(match.node)
+    if not is_map(tensor) or len(tensor.shape or ()) > 5:
+        return match.absent("its input is a vector" if is_vector(tensor) else "its input is no map")
+    if problem := unknown_activation(match.node):
+        return match.skip(problem)
+    assert tensor.shape is not None
+    form = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
+    kernel, bias = dense_weights(match.node)
+    kernel = kernel.reshape(*(1,) * form.rank, *kernel.shape)
+    return convolution(match, tensor, form, kernel, bias)
+
+
+@rule(layer="Dense", keeps="function")
+def vector_dense_to_conv(match: Match) -> Outcome:
+    """Dense on a vector that the model is given  ->  Reshape((1, 1, n)) + Conv2D 1x1 + Flatten."""
+    vector = match.before(match.node)
+    if not is_vector(vector):
+        return match.absent("its input is no vector")
+    source = not_given(vector)
+    if source and source.kind == "Flatten":
+        return match.absent("its input is a flattened map")
+    if source:
+        return match.skip(
+            f"its input is the vector of '{source.name}' ({source.kind}), not a flattened map"
+        )
+    if problem := unknown_activation(match.node):
+        return match.skip(problem)
+    cell = entered(match, vector)
+    kernel, bias = dense_weights(match.node)
+    kernel = kernel.reshape(1, 1, *kernel.shape)
+    return flattened(match, convolution(match, cell, match.layout(cell), kernel, bias))
+
+
+def not_given(vector: Node) -> Node | None:
+    """The layer that made a vector of something else, None where it is the model's own input."""
+    seen, stack = set(), [vector]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.kind == "InputLayer":
+            continue
+        if not all(is_vector(source) for source in node.inputs):
+            return node
+        seen.add(node)
+        stack.extend(node.inputs)
+    return None
+
+
+def entered(match: Match, vector: Node, part: str = "reshape") -> Node:
+    """A vector as a map of one cell."""
+    assert vector.shape is not None
+    return match.layer("Reshape", part, target_shape=(1, 1, vector.shape[1]))(vector)
+
+
+def dense_weights(dense: Node) -> Weights:
+    """A Dense layer's kernel and, where it has one, its bias."""
+    return dense.spec.weights["kernel"], dense.spec.weights.get("bias")
+
+
+def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
+    """A Dense layer's weights with the BatchNormalizations before it, lowest first, folded in."""
+    kernel, bias = dense_weights(dense)
+    for node in passed:
+        if node.kind == "BatchNormalization":
+            scale, shift = batchnorm_affine(node.spec.weights, node.config["epsilon"])
+            kernel, bias = scaled_rows(kernel, scale), shifted_bias(kernel, shift, bias)
+    return kernel, bias
+
+
+def unknown_activation(node: Node) -> str:
+    """What is wrong with a layer's activation, where it is not one of Keras' own."""
+    activation = node.config.get("activation")
+    if activation is None or isinstance(activation, str):
+        return ""
+    name = activation.get("config", activation) if isinstance(activation, Mapping) else activation
+    return f"its activation {name!r} is not one of keras.activations"
+
+
+def convolution(
+    match: Match,
+    tensor: Node,
+    form: Layout,
+    kernel: Array,
+    bias: Array | None,
+    part: str = "",
+    activation: str | None = None,
+) -> Node:
+    """A convolution with a Dense layer's settings, as large as its kernel.
+
+    A softmax over channels that come first is a layer of its own behind it: Keras' activation
+    functions look along the last axis.
+    """
+    config = match.node.config
+    activation = activation or config.get("activation") or "linear"
+    apart = form.channels_first and activation in CHANNEL_ACTIVATIONS
+    weights = {"kernel": kernel} | ({"bias": bias} if bias else {})
+    conv = match.layer(
+        f"Conv{form.rank}D",
+        part,
+        weights,
+        filters=kernel.shape[-1],
+        kernel_size=kernel.shape[: form.rank],
+        data_format=form.data_format,
+        activation="linear" if apart else activation,
+        use_bias=bias is not None,
+        **carried_settings(config, form.rank),
+    )
+    if not apart:
+        return conv(tensor)
+    return match.layer("Softmax", "softmax", axis=1)(conv(tensor))
+
+
+def carried_settings(config: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """What a Dense layer says about training, for the convolution in its place.
+
+    A constraint on each unit's inputs (`axis=0` of a Dense kernel) is one on the window and the
+    channels. Regularizers and constraints that need a matrix are left out.
+    """
+    names = ("trainable", "kernel_initializer", "bias_initializer", "bias_regularizer")
+    settings = {name: config[name] for name in (*names, "bias_constraint") if name in config}
+    regularizer = config.get("kernel_regularizer")
+    if _class_name(regularizer) != "OrthogonalRegularizer":
+        settings["kernel_regularizer"] = regularizer
+    constraint = config.get("kernel_constraint")
+    if isinstance(constraint, Mapping) and "axis" in constraint.get("config", {}):
+        axis = {0: list(range(rank + 1)), 1: [rank + 1]}.get(constraint["config"]["axis"])
+        constraint = {**constraint, "config": {**constraint["config"], "axis": axis}}
+    settings["kernel_constraint"] = constraint
+    return settings
+
+
+def _class_name(data: Any) -> str:
+    return str(data.get("class_name")) if isinstance(data, Mapping) else str(data)

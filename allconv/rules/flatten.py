@@ -1,0 +1,171 @@
+"""Flatten moves down, past whatever acts on its vector as it would act on the map.
+
+Where the map has one cell, every layer that looks at the channels of a cell does. A larger map can
+be gathered into one cell by an identity convolution, while its values are few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from allconv.graph import Node, Spec
+from allconv.kernels import identity_kernel, kernel_of_flattened
+from allconv.kinds import (
+    ACTIVATION_LAYERS,
+    IDENTITY_AT_INFERENCE,
+    NOISE,
+    NORMALIZATIONS,
+    UNARY_OPS,
+    couples_channels,
+    is_elementwise,
+)
+from allconv.layout import Layout, are_known, is_map, is_vector
+from allconv.rule import Match, Outcome, Skip, rule
+
+MOST_GATHERED = 4096
+"""Values of the largest map that an identity convolution gathers: its kernel has their square."""
+
+NO_FLATTEN = "no Flatten before it"
+
+
+@rule(layer="Flatten", keeps="function")
+def flatten_of_vector_to_nothing(match: Match) -> Outcome:
+    """Flatten on a vector  ->  the vector."""
+    vector = match.before(match.node)
+    return vector if is_vector(vector) else match.absent("its input is a map")
+
+
+@rule(
+    layer=(ACTIVATION_LAYERS | NOISE | UNARY_OPS | IDENTITY_AT_INFERENCE | {"Rescaling"}),
+    keeps="function",
+)
+def flatten_elementwise_to_elementwise_flatten(match: Match) -> Outcome:
+    """Flatten, then a layer that acts element by element  ->  the layer, then Flatten."""
+    node, flatten = match.node, match.before(match.node)
+    if flatten.kind != "Flatten":
+        return match.absent(NO_FLATTEN)
+    if not is_elementwise(node.kind, node.config) or node.config.get("noise_shape"):
+        return match.absent("it does not act element by element")
+    return flatten.spec(match.again(node, match.before(flatten)))
+
+
+@rule(layer="PReLU", keeps="function")
+def flatten_prelu_to_prelu_flatten(match: Match) -> Outcome:
+    """Flatten, then PReLU  ->  PReLU with its slopes laid out as the map, then Flatten."""
+    node, flatten = match.node, match.before(match.node)
+    if flatten.kind != "Flatten":
+        return match.absent(NO_FLATTEN)
+    tensor = match.before(flatten)
+    form = match.layout(tensor)
+    if not are_known(form.sizes):
+        return match.skip(f"needs a fixed input size, got {tensor.shape}")
+    alpha, axes = node.spec.weights["alpha"], list(form.spatial_axes) if form.is_cell else None
+    if alpha.shape == (1,):
+        alpha, axes = alpha.reshape(*(1,) * (form.rank + 1)), list(range(1, form.rank + 2))
+    else:
+        order, sizes = form.flattened(flatten.config["data_format"])
+        alpha = kernel_of_flattened(alpha.reshape(*alpha.shape, 1), order, sizes)
+        alpha = alpha.reshape(*alpha.shape[:-1])
+        if form.channels_first:
+            alpha = alpha.transpose(form.rank, *range(form.rank))
+    spec = Spec(node.kind, node.name, {**node.config, "shared_axes": axes}, {"alpha": alpha})
+    return flatten.spec(spec(tensor))
+
+
+@rule(
+    layer=NORMALIZATIONS | NOISE | {"Softmax", "Activation"},
+    keeps="function",
+)
+def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
+    """Flatten, then a layer over the vector  ->  the layer over one cell's channels, then Flatten.
+
+    A map of more than one cell is gathered first: a convolution as large as the map, with an
+    identity kernel, makes each of its values a channel.
+    """
+    node, flatten = match.node, match.before(match.node)
+    if flatten.kind != "Flatten":
+        return match.absent(NO_FLATTEN)
+    tensor = match.before(flatten)
+    folds = node.kind == "BatchNormalization" and leads_to_dense(match, node)
+    if folds and not match.layout(tensor).is_cell:
+        return match.skip("it is folded into the Dense that follows")
+    cell = gathered(match, flatten)
+    if isinstance(cell, Skip):
+        return cell
+    spec = over_channels(node, match.layout(cell))
+    if spec is None:
+        return match.skip(f"{node.kind} over channels that come first")
+    return flatten.spec(match.again(node, cell, spec=spec))
+
+
+def over_channels(node: Node, form: Layout) -> Spec | None:
+    """A layer that works along a vector, made to work along the channels of a cell."""
+    spec, axis = node.spec, form.channel_axis
+    if node.config.get("noise_shape"):
+        batch, count = node.config["noise_shape"]
+        return spec.with_config(noise_shape=[batch, *form.shape((1,) * form.rank, count)])
+    if node.kind != "Activation":
+        return spec.with_config(axis=axis) if "axis" in node.config else spec
+    if axis == -1 or not couples_channels(node.kind, node.config):
+        return spec
+    if node.config["activation"] != "softmax":
+        return None
+    kept = {key: node.config[key] for key in ("dtype", "trainable") if key in node.config}
+    return Spec("Softmax", node.name, {**kept, "axis": axis})
+
+
+def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
+    """The map before a Flatten as one cell whose channels are the flattened values."""
+    tensor = match.before(flatten)
+    if not is_map(tensor):
+        return match.skip(f"the size of its input is not known, got {tensor.shape}")
+    form = match.layout(tensor)
+    if form.is_cell:
+        return tensor
+    if not are_known(form.sizes):
+        return match.skip(f"needs a fixed input size, got {tensor.shape}")
+    order, sizes = form.flattened(flatten.config["data_format"])
+    values = math.prod(sizes)
+    if values > MOST_GATHERED:
+        return match.skip(
+            f"it works along all {values} values of a {tensor.shape} map; gathering them in one "
+            f"cell needs {values}^2 weights, and allconv stops at {MOST_GATHERED}^2"
+        )
+    conv = match.layer(
+        f"Conv{form.rank}D",
+        part,
+        {"kernel": identity_kernel(order, sizes)},
+        filters=values,
+        kernel_size=form.sizes,
+        data_format=form.data_format,
+        use_bias=False,
+    )
+    return conv(tensor)
+
+
+def leads_to_dense(match: Match, node: Node) -> bool:
+    """Whether every way down from a node leads to a Dense that can take its numbers in.
+
+    Between the two there is nothing but BatchNormalization and layers idle at inference.
+    """
+    users = match.users(node)
+    passable = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
+    return bool(users) and all(
+        user.kind == "Dense"
+        or (user.kind in passable and user is not node and leads_to_dense(match, user))
+        for user in users
+    )
+
+
+def passed_up(match: Match, node: Node, kinds: Collection[str]) -> tuple[list[Node], Node]:
+    """Walk up from a node through layers of some kinds.
+
+    Returns:
+        The nodes passed, the lowest first, and the first node of another kind.
+    """
+    passed = []
+    while node.kind in kinds and len(node.inputs) == 1:
+        passed.append(node)
+        node = match.before(node)
+    return passed, node

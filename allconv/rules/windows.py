@@ -1,0 +1,110 @@
+"""Layers that the rules for pools are made of: windows that treat every channel alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from allconv.graph import Node
+from allconv.kernels import Taps, depthwise_kernel, diagonal_kernel
+from allconv.rule import Match
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a window moves over a map.
+
+    Attributes:
+        size: Cells along each axis.
+        strides: Steps along each axis.
+        padding: `"valid"` or `"same"`.
+    """
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str = "valid"
+
+
+def per_channel(
+    match: Match, part: str, tensor: Node, window: Window, taps: Taps, activation: str = "linear"
+) -> Node:
+    """A convolution with fixed factors that treats every channel alike and by itself.
+
+    A depthwise convolution of multiplier 1. Keras has none of rank 3, where a full convolution with
+    a diagonal kernel stands in, at C times the cost. Never `groups=C`: Keras' TensorFlow backend
+    compiles grouped convolutions apart, and such a function cannot be exported.
+
+    TensorFlow's depthwise convolution (2.21 and earlier) refuses strides that differ. Their common
+    divisor is taken first then, and the rest by a 1x1 convolution. Padding 'same' depends on the
+    stride, so there a diagonal kernel does it at once.
+    """
+    rank, strides = match.layout(tensor).rank, window.strides
+    unequal = rank == 2 and len(set(strides)) > 1
+    if not unequal or window.padding == "same":
+        return _conv(match, part, tensor, window, taps, activation, unequal or rank == 3)
+    common = math.gcd(*strides)
+    first = replace(window, strides=(common,) * rank)
+    tensor = per_channel(match, joined(part, "unstrided"), tensor, first, taps, activation)
+    return strided(match, part, tensor, [stride // common for stride in strides])
+
+
+def strided(match: Match, part: str, tensor: Node, strides: Sequence[int]) -> Node:
+    """Every `strides`-th cell of a map: a 1x1 convolution with the identity."""
+    window = Window((1,) * len(strides), tuple(strides))
+    whole = (((0,) * len(strides), 1.0),)
+    return _conv(match, part, tensor, window, whole, "linear", diagonal=True)
+
+
+def _conv(
+    match: Match,
+    part: str,
+    tensor: Node,
+    window: Window,
+    taps: Taps,
+    activation: str,
+    diagonal: bool,
+) -> Node:
+    form = match.layout(tensor)
+    kernel = (diagonal_kernel if diagonal else depthwise_kernel)(window.size, form.channels, taps)
+    many: dict[str, Any] = {"filters": form.channels} if diagonal else {"depth_multiplier": 1}
+    conv = match.layer(
+        f"Conv{form.rank}D" if diagonal else f"DepthwiseConv{form.rank}D",
+        part,
+        {"kernel": kernel},
+        kernel_size=window.size,
+        strides=window.strides,
+        padding=window.padding,
+        data_format=form.data_format,
+        activation=activation,
+        use_bias=False,
+        **many,
+    )
+    return conv(tensor)
+
+
+def zero_padded(
+    match: Match, tensor: Node, pads: Sequence[tuple[int, int]], of: Node | None = None
+) -> Node:
+    """Zeros around a map; negative numbers crop. The tensor itself where there is nothing to do."""
+    form = match.layout(tensor)
+    for kind, name, amounts in (
+        ("ZeroPadding", "padding", [(max(a, 0), max(b, 0)) for a, b in pads]),
+        ("Cropping", "cropping", [(max(-a, 0), max(-b, 0)) for a, b in pads]),
+    ):
+        if any(sum(pair) for pair in amounts):
+            pairs = amounts if form.rank > 1 else amounts[0]
+            config: dict[str, Any] = {name: tuple(pairs), "data_format": form.data_format}
+            tensor = match.layer(f"{kind}{form.rank}D", name, of=of, **config)(tensor)
+    return tensor
+
+
+def flattened(match: Match, tensor: Node, part: str = "flatten") -> Node:
+    """The vector of a 1x1 map."""
+    return match.layer("Flatten", part, data_format="channels_last")(tensor)
+
+
+def joined(*words: str) -> str:
+    """A part's name from its words."""
+    return "_".join(word for word in words if word)

@@ -1,0 +1,131 @@
+"""A model's shapes worked out again for other inputs, past every layer that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from allconv.errors import ShapeError
+from allconv.graph import Graph, Node
+from allconv.layer_shapes import output_shape, weight_shapes
+from allconv.map_shapes import join, split
+from allconv.shapes import Shape
+
+Sizes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A layer that does not fit its input, and why."""
+
+    layer: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.layer} ({self.kind}): {self.message}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An input that is a map: where its sizes are, and what they are.
+
+    Attributes:
+        node: The input.
+        data_format: Whether its channels come first or last.
+    """
+
+    node: Node
+    data_format: str
+
+    @property
+    def sizes(self) -> Sizes:
+        """The model's own sizes, None where they are free."""
+        return self._parts()[1]
+
+    def shape(self, sizes: Sequence[int | None]) -> Shape:
+        """The shape of the input with other sizes."""
+        batch, _, channels = self._parts()
+        return join({"data_format": self.data_format}, batch, sizes, channels)
+
+    def _parts(self) -> tuple[int | None, Sizes, int | None]:
+        shape = self.node.shape or ()
+        return split(len(shape) - 2, {"data_format": self.data_format}, shape)
+
+
+def images(graph: Graph) -> tuple[Image, ...]:
+    """The inputs of a model that are maps of one, two or three axes."""
+    users = graph.users()
+    maps = [node for node in graph.inputs if node.shape and len(node.shape) in (3, 4, 5)]
+    return tuple(Image(node, _data_format(node, users)) for node in maps)
+
+
+def shapes_at(
+    graph: Graph, inputs: Mapping[Node, Shape]
+) -> tuple[dict[Node, Shape | None], tuple[Problem, ...]]:
+    """Work out every shape of a model.
+
+    Args:
+        graph: The model.
+        inputs: Shapes of its inputs where they are not the model's own.
+
+    Returns:
+        The shape of every node, None where it is unknown: after a layer that does not fit, and of
+        layers of unknown classes on other shapes than the model's. And the layers that do not fit.
+    """
+    own_sizes = " and ".join(dict.fromkeys(by_words(image.sizes) for image in images(graph)))
+    shapes: dict[Node, Shape | None] = {}
+    problems: dict[str, Problem] = {}
+    for node in graph.nodes:
+        given = [shapes[source] for source in node.inputs]
+        shapes[node] = None
+        try:
+            shape = inputs.get(node) or _shape(node, given)
+            _check_weights(node, given, own_sizes)
+            shapes[node] = shape
+        except ShapeError as error:
+            problems.setdefault(node.name, Problem(node.name, node.kind, str(error)))
+    return shapes, tuple(problems.values())
+
+
+def by_words(sizes: Sequence[int | None]) -> str:
+    """Sizes in words, `28x28`; `?` where one is free."""
+    return "x".join("?" if size is None else str(size) for size in sizes)
+
+
+def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
+    """What a call gives; of a class that is not known here only the model's own shape is."""
+    shape = output_shape(node.kind, node.config, inputs)
+    own_inputs = [source.shape for source in node.inputs]
+    return node.shape if shape is None and inputs == own_inputs else shape
+
+
+def _check_weights(node: Node, inputs: list[Shape | None], own_sizes: str) -> None:
+    """Raise a ShapeError where a layer's weights are not those that its input asks for."""
+    wanted = weight_shapes(node.kind, node.config, inputs) or {}
+    for name, array in node.spec.weights.items():
+        if wanted.get(name, array.shape) != array.shape:
+            misfit = _misfit(node, name, array.shape, wanted[name])
+            raise ShapeError(f"{misfit}: the model is frozen to {own_sizes} inputs{_remedy(node)}")
+
+
+def _misfit(node: Node, name: str, own: Sequence[int], wanted: Sequence[int]) -> str:
+    before = f"the {node.inputs[0].kind} before it"
+    if node.kind == "Dense":
+        return f"its kernel takes {own[0]} values, {before} gives {wanted[0]}"
+    return f"its {name} has the shape {tuple(own)}, {before} asks for {tuple(wanted)}"
+
+
+def _remedy(node: Node) -> str:
+    return "; allconv.convert makes the Dense a convolution" if node.kind == "Dense" else ""
+
+
+def _data_format(source: Node, users: Mapping[Node, list[Node]]) -> str:
+    """Where an input's channels are: the nearest layer behind it that says so knows."""
+    behind = [source]
+    for node in behind:
+        # Flatten's data format is a wish for the order of its output, not a fact about its input.
+        if "data_format" in node.config and node.kind != "Flatten":
+            return str(node.config["data_format"])
+        behind += [user for user in users[node] if user not in behind]
+    return "channels_last"

@@ -1,0 +1,113 @@
+"""How max pools are lowered: what the names "exact", "conv" and "stride" stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from allconv.errors import OptionError
+
+
+@dataclass(frozen=True)
+class ExactPool:
+    """Each max pool becomes depthwise convolutions and ReLUs that compute the same numbers."""
+
+
+@dataclass(frozen=True)
+class ConvPool:
+    """Each max pool becomes one convolution with the pool's stride, to be trained.
+
+    With `padding="keep"` the maps keep their sizes, and the convolution starts as the mean of the
+    pool's window. `ConvPool(kernel_size=3, padding="valid")` is the form of textbooks: maps shrink
+    faster, and layers whose weights no longer fit start fresh.
+
+    The idea is All-CNN's (Springenberg et al. 2014, arXiv 1412.6806).
+
+    Attributes:
+        kernel_size: Cells along each axis, by default the pool's own window.
+        padding: `"keep"`, `"valid"` or `"same"`.
+        activation: Of the convolution; `"relu"` becomes linear where the pool's input may be
+            negative, since a mean of such values must be able to be negative.
+        filters: Number of channels, by default the pool's own; another number starts fresh.
+    """
+
+    kernel_size: int | tuple[int, ...] | None = None
+    padding: Literal["keep", "valid", "same"] = "keep"
+    activation: str = "relu"
+    filters: int | None = None
+
+    def __post_init__(self) -> None:
+        sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
+        if any(size is not None and (not isinstance(size, int) or size < 1) for size in sizes):
+            raise OptionError(f"ConvPool: kernel_size is a number >= 1, got {self.kernel_size!r}")
+        if self.padding not in ("keep", "valid", "same"):
+            raise OptionError(
+                f"ConvPool: padding is 'keep', 'valid' or 'same', got {self.padding!r}"
+            )
+        if self.filters is not None and self.filters < 1:
+            raise OptionError(f"ConvPool: filters is a number >= 1, got {self.filters!r}")
+
+
+@dataclass(frozen=True)
+class StridePool:
+    """Each max pool is dropped, and its stride moves into the convolution before it.
+
+    The convolution keeps the centre of each window (Strided-CNN of Springenberg et al. 2014, arXiv
+    1412.6806); the result is to be trained.
+    """
+
+
+@dataclass(frozen=True)
+class KeepPool:
+    """Max and average pools stay as they are; for measuring what the rest costs."""
+
+
+Strategy = ExactPool | ConvPool | StridePool | KeepPool
+Pooling = str | Strategy | Mapping[str, "str | Strategy"]
+
+NAMES: dict[str, Strategy] = {
+    "exact": ExactPool(),
+    "conv": ConvPool(),
+    "stride": StridePool(),
+    "keep": KeepPool(),
+}
+
+
+def strategy(choice: str | Strategy) -> Strategy:
+    """The strategy that a name stands for.
+
+    Raises:
+        OptionError: There is none of that name.
+    """
+    if isinstance(choice, (ExactPool, ConvPool, StridePool, KeepPool)):
+        return choice
+    if choice not in NAMES:
+        raise OptionError(
+            f"unknown pooling {choice!r}; choose one of {', '.join(map(repr, NAMES))}, or an "
+            "ExactPool(), ConvPool(...) or StridePool()"
+        )
+    return NAMES[choice]
+
+
+def strategy_of_each(pooling: Pooling, pools: list[str]) -> dict[str, Strategy]:
+    """The strategy of each of a model's max pools.
+
+    Args:
+        pooling: One choice for all, or choices by layer name; `"*"` stands for the pools not named,
+            which are exact otherwise.
+        pools: Names of the model's max pools.
+
+    Raises:
+        OptionError: A name is not that of a max pool of the model.
+    """
+    if not isinstance(pooling, Mapping):
+        return dict.fromkeys(pools, strategy(pooling))
+    unknown = [name for name in pooling if name not in ("*", *pools)]
+    if unknown:
+        raise OptionError(
+            f"pooling names {', '.join(map(repr, unknown))}, which is no max pool of the model; "
+            f"its max pools are {', '.join(map(repr, pools)) or 'none'}"
+        )
+    others = pooling.get("*", "exact")
+    return {name: strategy(pooling.get(name, others)) for name in pools}

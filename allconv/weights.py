@@ -1,0 +1,77 @@
+"""Lazy arrays: shape and dtype known, values made when they are asked for.
+
+Two arrays made by the same recipe from the same parts are equal, which is how the calls of a shared
+layer stay shared after a rewrite. The algebra on them is in `kernels.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Array:
+    """Values that are known by shape and dtype, and made when they are asked for.
+
+    Attributes:
+        shape: Sizes, all known.
+        dtype: NumPy's name of the element type, `"float32"`.
+        recipe: Makes the values from `parts`; None stands for fresh values, which the layer's own
+            initializer draws when the layer is built.
+        parts: Arrays and plain parameters that the recipe takes, in order.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    recipe: Callable[..., np.ndarray] | None = None
+    parts: tuple[Any, ...] = ()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the layer's own initializer draws these values."""
+        return self.recipe is None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def read(self) -> np.ndarray:
+        """Make the values.
+
+        Raises:
+            ValueError: The array is fresh: only the layer's initializer can draw it.
+        """
+        if self.recipe is None:
+            raise ValueError("fresh weights have no values before the layer is built")
+        return self.recipe(*(p.read() if isinstance(p, Array) else p for p in self.parts))
+
+    def reshape(self, *shape: int) -> Array:
+        """The same values in the same row-major order under another shape."""
+        return derive(np.reshape, self, shape, shape=shape)
+
+    def transpose(self, *axes: int) -> Array:
+        """The same values with their axes in another order."""
+        return derive(np.transpose, self, axes, shape=[self.shape[axis] for axis in axes])
+
+
+def fresh(shape: Sequence[int], dtype: str = "float32") -> Array:
+    """An array whose values the layer's own initializer draws."""
+    return Array(tuple(shape), dtype)
+
+
+def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int]) -> Array:
+    """The array `recipe(*parts)`, of the first part's dtype; fresh where a part is fresh.
+
+    `recipe` is a named function, so that equal derivations are equal.
+    """
+    arrays = [part for part in parts if isinstance(part, Array)]
+    dtype = arrays[0].dtype if arrays else "float32"
+    if any(array.is_fresh for array in arrays):
+        return fresh(shape, dtype)
+    return Array(tuple(shape), dtype, recipe, parts)

@@ -1,0 +1,387 @@
+"""The command line: what it prints, where it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from keras import layers
+
+import allconv
+from allconv.cli import main
+from allconv.cli_options import parse_pooling, parse_size
+from allconv.errors import FileError, OptionError
+from allconv.save import save_model
+from allconv.strategies import ConvPool
+from tests.randomized import randomize
+
+VERIFIED = re.compile(
+    r"verified: 4 inputs, largest relative error \S+ \(tolerance \S+\), argmax equal on 4 of 4"
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    blocks = [layers.Input((8, 8, 1), name="image")]
+    for name in ("pool1", "pool2"):
+        blocks.append(layers.Conv2D(4, 3, padding="same", activation="relu"))
+        blocks.append(layers.MaxPooling2D(name=name))
+    blocks += [layers.Flatten(), layers.Dense(5, activation="softmax", name="classes")]
+    return randomize(keras.Sequential(blocks, name="digits"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def source(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "digits.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype("float32")
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def error_of(*words: object) -> str:
+    """The message of a command that fails as a user's mistake should: one message, no traceback."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr
+    return result.stderr.removeprefix("error: ").rstrip("\n")
+
+
+def predictions(path: Path, images: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.saving.load_model(path)(images))
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", ["report", "check", "convert", "verify"])
+def test_help_teaches_by_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert re.search(rf"^  allconv {command} model\.keras", result.stdout, re.MULTILINE)
+
+
+def test_the_first_help_names_every_command_and_status() -> None:
+    text = run("--help").stdout
+    for command in main.commands:
+        assert re.search(rf"^  .*\? +allconv {command} |^  .*\. +allconv {command} ", text, re.M)
+    assert "..." not in text.partition("ARGS]...")[2]  # no summary is cut short
+    assert "0 done; 1 the answer is no; 2 an error; 3 a verification" in text
+
+
+def test_version_is_the_package_version() -> None:
+    assert run("--version").stdout == f"allconv {allconv.__version__}\n"
+
+
+# report and check
+
+
+def test_report_prints_what_python_prints(source: Path, model: keras.Model) -> None:
+    result = run("report", source)
+    assert result.exit_code == 0
+    assert result.stdout == f"{allconv.report(model)}\n"
+
+
+def test_report_as_json_and_markdown(source: Path, model: keras.Model) -> None:
+    expected = allconv.report(model)
+    assert json.loads(run("report", source, "--json").stdout) == json.loads(
+        json.dumps(expected.to_dict())
+    )
+    assert run("report", source, "--markdown").stdout == f"{expected.to_markdown()}\n"
+
+
+def test_report_verifies_where_asked(source: Path) -> None:
+    assert "verified: " not in run("report", source).stdout
+    assert VERIFIED.search(" ".join(run("report", source, "--verify").stdout.split()))
+
+
+def test_report_takes_the_options_of_convert(source: Path, model: keras.Model) -> None:
+    words = ["--pooling", "pool1=conv", "--pooling", "*=stride", "--conv-kernel-size", "4x3"]
+    result = run("report", source, *words, "--conv-filters", "6", "--head", "classifier")
+    pooling = {"pool1": ConvPool(kernel_size=(4, 3), filters=6), "*": "stride"}
+    expected = allconv.report(model, pooling=pooling, head="classifier")
+    assert result.stdout == f"{expected}\n"
+
+
+def test_check_says_yes_or_no(source: Path, model: keras.Model) -> None:
+    for size in ("8x8", "3x3", "16x24"):
+        result = run("check", source, "--input-size", size)
+        expected = allconv.check(model, input_size=parse_size("", size))
+        assert result.stdout == f"{expected}\n"
+        assert result.exit_code == (0 if expected.ok else 1)
+    assert run("check", source).exit_code == 0
+
+
+# convert
+
+
+@pytest.mark.parametrize("name", ["out.keras", "out.h5"])
+def test_convert_writes_a_model_with_the_same_predictions(
+    name: str, source: Path, tmp_path: Path, images: np.ndarray
+) -> None:
+    output = tmp_path / name
+    result = run("convert", source, "-o", output)
+    assert result.exit_code == 0 and result.stderr == ""
+    *totals, verdict, written = result.stdout.splitlines()
+    assert totals and VERIFIED.fullmatch(verdict)
+    assert written == f"written: {output}"
+    kinds = {type(layer).__name__ for layer in keras.saving.load_model(output).layers}
+    assert not kinds & {"MaxPooling2D", "Dense"}
+    np.testing.assert_allclose(
+        predictions(output, images), predictions(source, images), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_convert_without_verification_says_so(source: Path, tmp_path: Path) -> None:
+    result = run("convert", source, "-o", tmp_path / "out.keras", "--no-verify")
+    assert "not verified: --no-verify\n" in result.stdout
+
+
+def test_a_conversion_that_needs_training_is_written_and_not_called_verified(
+    source: Path, tmp_path: Path
+) -> None:
+    result = run("convert", source, "-o", tmp_path / "out.keras", "--pooling", "stride")
+    assert result.exit_code == 0
+    assert "not verified: this conversion does not keep the outputs; train the result" in (
+        result.stdout.splitlines()
+    )
+
+
+def test_a_conversion_that_disagrees_is_not_written(
+    source: Path, model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(model: keras.Model, **options: object) -> keras.Model:
+        converted = keras.models.clone_model(model)
+        converted.set_weights([weight * 1.01 for weight in model.get_weights()])
+        return converted
+
+    monkeypatch.setattr(allconv, "convert", wrong)
+    output = tmp_path / "out.keras"
+    output.write_text("older")
+    message = error_of("convert", source, "-o", output)
+    assert message.startswith("model 'digits' and its conversion: failed: 4 inputs, largest ")
+    assert message.endswith("; nothing was written")
+    assert output.read_text() == "older"
+    assert os.listdir(tmp_path) == ["out.keras"]
+
+
+def test_an_older_output_is_replaced_and_nothing_else_left(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.keras"
+    output.write_text("older")
+    assert run("convert", source, "-o", output).exit_code == 0
+    assert os.listdir(tmp_path) == ["out.keras"]
+    assert keras.saving.load_model(output).input_shape == (None, 8, 8, 1)
+
+
+def test_a_link_stays_a_link_to_the_new_file(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    link, target = tmp_path / "out.keras", tmp_path / "kept" / "model.keras"
+    link.symlink_to(target)
+    assert run("convert", source, "-o", link).exit_code == 0
+    assert link.is_symlink() and keras.saving.load_model(target).input_shape == (None, 8, 8, 1)
+
+
+@pytest.mark.parametrize("older", [None, "older"])
+def test_a_failed_write_leaves_nothing_behind(older: str | None, tmp_path: Path) -> None:
+    class FullDisk:
+        def save(self, path: Path) -> None:
+            path.write_text("half a mod")
+            raise OSError(28, "No space left on device")
+
+    output = tmp_path / "out.keras"
+    if older:
+        output.write_text(older)
+    with pytest.raises(FileError, match=r"out\.keras: cannot be written: No space left on device"):
+        save_model(FullDisk(), output)
+    assert [path.read_text() for path in tmp_path.iterdir()] == [older] * bool(older)
+
+
+def test_the_input_is_never_overwritten(source: Path, tmp_path: Path) -> None:
+    before = source.read_bytes()
+    hard, soft = tmp_path / "hard.keras", tmp_path / "soft.keras"
+    hard.hardlink_to(source)
+    soft.symlink_to(source)
+    for path in (source, hard, soft):
+        message = error_of("convert", source, "-o", path)
+        assert message == f"{path}: is the model that is read; give another name"
+    assert source.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_is_told_before_the_work(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.h5").mkdir()
+    messages = {
+        tmp_path / "out.onnx": "expected a name that ends in .keras or .h5",
+        tmp_path / "out": "expected a name that ends in .keras or .h5",
+        tmp_path / "no" / "out.h5": f"there is no folder {tmp_path / 'no'}; make it first",
+        tmp_path / "folder.h5": "is a folder; give the name of a file",
+    }
+    for path, message in messages.items():
+        assert error_of("convert", tmp_path / "missing.keras", "-o", path) == f"{path}: {message}"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    path = tmp_path / "out.h5"
+    expected = f"{path}: the folder {tmp_path} cannot be written to"
+    assert error_of("convert", source, "-o", path) == expected
+
+
+# verify
+
+
+def test_verify_ends_with_0_1_or_3(source: Path, model: keras.Model, tmp_path: Path) -> None:
+    wrong = keras.models.clone_model(model)
+    wrong.set_weights([weight * 1.01 for weight in model.get_weights()])
+    wrong.save(tmp_path / "wrong.keras")
+    broken = keras.models.clone_model(model)
+    broken.set_weights([weight * np.nan for weight in model.get_weights()])
+    broken.save(tmp_path / "broken.keras")
+
+    same = run("verify", source, source)
+    assert (same.exit_code, bool(VERIFIED.match(same.stdout))) == (0, True)
+    different = run("verify", source, tmp_path / "wrong.keras")
+    assert (different.exit_code, different.stdout[:8]) == (1, "failed: ")
+    unknown = run("verify", tmp_path / "broken.keras", source)
+    assert (unknown.exit_code, unknown.stdout[:9]) == (3, "not run: ")
+    assert run("verify", source, tmp_path / "wrong.keras", "--tolerance", "0.5").exit_code == 0
+
+
+def test_verify_reads_inputs_from_files(source: Path, tmp_path: Path, images: np.ndarray) -> None:
+    np.save(tmp_path / "images.npy", images)
+    np.savez(tmp_path / "images.npz", image=images)
+    for name in ("images.npy", "images.npz"):
+        result = run("verify", source, source, "--inputs", tmp_path / name)
+        assert result.stdout.startswith("verified: 6 inputs, ")
+
+
+def test_inputs_that_cannot_be_read_are_one_message(source: Path, tmp_path: Path) -> None:
+    text = tmp_path / "images.txt"
+    text.write_text("1 2 3")
+    for path in (text, tmp_path / "missing.npy", tmp_path):
+        message = error_of("verify", source, source, "--inputs", path)
+        assert message.startswith(f"{path}: expected arrays in a .npy or .npz file: ")
+    np.save(tmp_path / "flat.npy", np.zeros((6, 64)))
+    message = error_of("verify", source, source, "--inputs", tmp_path / "flat.npy")
+    assert "shape (6, 64) does not fit input 'image' of the original model" in message
+
+
+# Words that mean something to Python
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ([], "exact"),
+        (["stride"], "stride"),
+        (["*=stride"], "stride"),
+        (["pool1=stride"], {"pool1": "stride"}),
+        (["pool1=stride", "exact"], {"pool1": "stride", "*": "exact"}),
+        (["a=b=stride"], {"a=b": "stride"}),
+        (["conv"], ConvPool()),
+    ],
+)
+def test_pooling_words(choices: list[str], expected: object) -> None:
+    assert parse_pooling(choices, {}) == expected
+
+
+def test_options_of_conv_reach_every_conv() -> None:
+    given = {"kernel_size": "3", "padding": "valid"}
+    textbook = ConvPool(kernel_size=3, padding="valid")
+    assert parse_pooling(["conv"], given) == textbook
+    assert parse_pooling(["a=conv", "b=exact"], given) == {"a": textbook, "b": "exact"}
+
+
+def test_pooling_words_that_contradict_are_one_clear_error() -> None:
+    with pytest.raises(OptionError, match="--pooling: two strategies for all pools"):
+        parse_pooling(["exact", "*=conv"], {})
+    with pytest.raises(OptionError, match="--pooling: two strategies for 'pool1'"):
+        parse_pooling(["pool1=exact", "pool1=conv"], {})
+    with pytest.raises(OptionError, match="--conv-kernel-size: no pool has strategy conv; add "):
+        parse_pooling(["stride"], {"kernel_size": "3"})
+
+
+def test_sizes_are_one_number_for_each_axis() -> None:
+    assert parse_size("", "32") == (32,)
+    assert parse_size("", "200x300") == (200, 300)
+    assert parse_size("", "16x200x300") == (16, 200, 300)
+    for text in ("0", "3x", "axb", "3x4x5x6", "-1"):
+        message = f"--input-size: expected HEIGHTxWIDTH such as 200x300, got '{text}'"
+        with pytest.raises(OptionError, match=message):
+            parse_size("--input-size", text)
+
+
+# Errors
+
+
+def test_an_error_is_one_message_and_status_2(source: Path, tmp_path: Path) -> None:
+    assert "no such file" in error_of("report", tmp_path / "missing.keras")
+    assert "unknown pooling 'mean'" in error_of("report", source, "--pooling", "mean")
+    assert "its max pools are 'pool1', 'pool2'" in error_of("report", source, "--pooling", "p=conv")
+    assert "--input-size" in error_of("check", source, "--input-size", "big")
+
+
+def test_a_missing_backend_is_one_message(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    message = error_of("verify", source, source)
+    assert message.startswith("Keras cannot be imported (")
+    assert "pip install 'allconv[tensorflow]', or set KERAS_BACKEND" in message
+
+
+def test_traceback_shows_where(tmp_path: Path) -> None:
+    result = run("--traceback", "report", tmp_path / "missing.keras")
+    assert isinstance(result.exception, FileError)
+
+
+# As a program
+
+
+def program(code: str, *words: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_program_says_what_was_asked_and_no_more(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.h5"
+    code = "from allconv.cli import main; main()"
+    result = program(code, "convert", source, "-o", output)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert VERIFIED.fullmatch(result.stdout.splitlines()[-2])
+    assert output.exists()
+
+
+def test_importing_the_command_line_is_light() -> None:
+    code = (
+        "import sys, allconv.cli; print({'keras', 'tensorflow', 'jax', 'torch'} & {*sys.modules})"
+    )
+    assert program(code).stdout == "set()\n"
+
+
+def test_an_import_that_fails_shows_what_was_kept_back() -> None:
+    code = """
+import os
+from allconv.quiet import stderr_kept
+with stderr_kept():
+    os.write(2, b"noise")
+with stderr_kept():
+    os.write(2, b"a hint")
+    raise SystemExit(3)
+"""
+    result = program(code)
+    assert (result.returncode, result.stderr) == (3, "a hint")
