@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
+from allconv.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.read.live import tensor_of
 from allconv.shapes import Shape
 from allconv.weights import Array
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     import keras
 
 Layers = dict[Spec, Any]
+
+KEEPS_TYPE = SPATIAL | RELABELS | {"Identity", "Concatenate"}
+"""Layers that return integers where they take integers."""
 
 
 def build(graph: Graph) -> keras.Model:
@@ -44,12 +49,24 @@ def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
     """The model as a Sequential, None where it cannot be one."""
     import keras
 
-    if not (graph.sequential and graph.is_chain()):
+    if not (graph.sequential and graph.is_chain()) or any(map(_casts, graph.nodes)):
         return None
     model = keras.Sequential([layers[node.spec] for node in graph.nodes], name=graph.name)
     for node, layer in zip(graph.nodes[1:], model.layers, strict=True):
         _check_shape(node, layer.output)
     return model
+
+
+def _casts(node: Node) -> bool:
+    """Whether a convolution meets integers, which it does not take; pools and Dense layers do."""
+    return node.kind in CONVOLUTIONS and _holds_integers(node.inputs[0])
+
+
+def _holds_integers(node: Node) -> bool:
+    # Not the tensor's own dtype: Keras' symbolic ZeroPadding says float32 where it returns uint8.
+    if node.kind == "InputLayer":
+        return "int" in str(node.config.get("dtype"))
+    return node.kind in KEEPS_TYPE and _holds_integers(node.inputs[0])
 
 
 def _functional(graph: Graph, layers: Layers) -> keras.Model:
@@ -74,9 +91,12 @@ def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> l
         return [layers[node.spec].output]
     if node.kind == ITEM:
         return [tensors[node.inputs[0]][node.config["index"]]]
-    args = map_slots(node.args, lambda i: tensors[node.inputs[i]][0])
-    kwargs = map_slots(node.kwargs, lambda i: tensors[node.inputs[i]][0])
-    return list(keras.tree.flatten(layers[node.spec](*args, **kwargs)))
+    layer, sources = layers[node.spec], [tensors[source][0] for source in node.inputs]
+    if _casts(node):
+        cast = keras.layers.Rescaling(1.0, dtype=layer.dtype_policy, name=f"{node.name}_cast")
+        sources = [cast(sources[0])]
+    args, kwargs = (map_slots(part, sources.__getitem__) for part in (node.args, node.kwargs))
+    return list(keras.tree.flatten(layer(*args, **kwargs)))
 
 
 def _check_shape(node: Node, tensor: Any) -> None:
@@ -117,15 +137,52 @@ def _layer(spec: Spec) -> Any:
     if spec.kind == "Lambda":
         return _lambda(spec)
     if _is_foreign(spec):
-        return type(spec.layer).from_config({**spec.layer.get_config(), "name": spec.name})
+        return _foreign(spec)
     config = {**copy.deepcopy(dict(spec.config)), "name": spec.name}
     if spec.kind.startswith("ops."):
         class_name = spec.kind.removeprefix("ops.")
         data = {"module": spec.module, "class_name": class_name, "config": config}
         return keras.saving.deserialize_keras_object(data, safe_mode=True)
-    if spec.layer is not None and not isinstance(config.get("activation", ""), str):
-        config["activation"] = spec.layer.activation
-    return getattr(keras.layers, spec.kind).from_config(config)
+    layer_class = getattr(keras.layers, spec.kind, None) or type(spec.layer)
+    return layer_class.from_config(_with_own_code(config, spec.layer))
+
+
+def _with_own_code(config: dict[str, Any], layer: Any) -> dict[str, Any]:
+    """A configuration whose functions are the live layer's own, or left to their defaults."""
+    code = [key for key, value in config.items() if _is_code(key, value)]
+    own = {key: _own(getattr(layer, key)) for key in code if hasattr(layer, key)}
+    return {key: value for key, value in config.items() if key not in code} | own
+
+
+def _own(setting: Any) -> Any:
+    """A function as it is; a layer, which may have weights, made anew."""
+    import keras
+
+    is_layer = isinstance(setting, keras.Layer)
+    return type(setting).from_config(setting.get_config()) if is_layer else setting
+
+
+def _is_code(key: str, value: Any) -> bool:
+    """Whether Keras' safe mode does not make a setting of what is written of it."""
+    written = isinstance(value, Mapping)
+    return written and (
+        key == "activation" or value.get("class_name") in ("function", "__lambda__")
+    )
+
+
+def _foreign(spec: Spec) -> Any:
+    """A live layer of the user's own class, made again from its configuration."""
+    try:
+        layer = type(spec.layer).from_config(spec.layer.get_config())
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        raise ConversionError(
+            f"layer '{spec.name}' ({spec.kind}) cannot be made again from its get_config() "
+            f"({type(error).__name__}: {first_line}); give it a get_config() that its constructor "
+            "takes"
+        ) from error
+    layer.name = spec.name
+    return layer
 
 
 def _lambda(spec: Spec) -> Any:
@@ -151,8 +208,10 @@ class _Given:
     def __call__(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
         import keras
 
-        values = self.array.read()
-        if tuple(shape) != values.shape:
+        values = tensor_of(self.array)
+        if values is None:
+            values = self.array.read()
+        if tuple(shape) != tuple(values.shape):
             raise ShapeError(
                 f"a weight has the shape {values.shape}, its layer needs {tuple(shape)}"
             )
@@ -199,12 +258,14 @@ def _initializer(layer: Any, weight: str) -> str | None:
     names = [f"{weight}_initializer", f"{stem}_initializer"]
     if weight == "kernel":
         names.append("depthwise_initializer")
-    return next((name for name in names if hasattr(layer, name)), None)
+    # Not hasattr: recurrent layers show their cell's initializers as properties.
+    return next((name for name in names if name in vars(layer)), None)
 
 
 def _assign_others(spec: Spec, layer: Any) -> None:
     others = False
-    for (name, array), variable in zip(spec.weights.items(), layer.weights, strict=True):
+    variables = getattr(layer, "weights", ())  # an operation of keras.ops has none
+    for (name, array), variable in zip(spec.weights.items(), variables, strict=True):
         if not _initializer(layer, name) and not array.is_fresh:
             variable.assign(array.read())
             others = True

@@ -75,7 +75,8 @@ class ShapeCheck:
     def _conclusions(self) -> Iterator[str]:
         size = f" at {by_words(self.input_size)}" if self.input_size else ""
         if self.ok:
-            yield f"{self.model}: all layers fit{size}"
+            layers = "all layers of known shapes" if self.unknown else "all layers"
+            yield f"{self.model}: {layers} fit{size}"
         else:
             count = len(self.problems)
             layers = "1 layer does" if count == 1 else f"{count} layers do"

@@ -24,13 +24,14 @@ def carry_compile_settings(original: keras.Model, converted: keras.Model) -> Non
     settings = getattr(original, "_compile_config", None)
     if not original.compiled or settings is None:
         return
-    names = [getattr(model, "output_names", []) for model in (original, converted)]
-    renamed = dict(zip(*names, strict=False))
+    renamed = _renamed_outputs(original, converted)
     try:
         arguments = {
             key: _renamed(_anew(value), renamed) if key in KEYED_BY_OUTPUT else _anew(value)
             for key, value in settings.config.items()
         }
+        # The settings hold the optimizer without the loss scaling of mixed precision.
+        arguments["optimizer"] = _anew(original.optimizer)
         converted.compile(**arguments)
     except Exception as error:
         logger.warning(
@@ -39,6 +40,14 @@ def carry_compile_settings(original: keras.Model, converted: keras.Model) -> Non
             type(error).__name__,
             error,
         )
+
+
+def _renamed_outputs(original: keras.Model, converted: keras.Model) -> dict[str, str]:
+    """New names by old ones; none where the model returns a dictionary, which keeps its keys."""
+    if isinstance(getattr(original, "output", None), Mapping):  # a Sequential may have none
+        return {}
+    names = [getattr(model, "output_names", []) for model in (original, converted)]
+    return dict(zip(*names, strict=False))
 
 
 def _anew(value: Any) -> Any:

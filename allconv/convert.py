@@ -102,7 +102,7 @@ def refuse_obstacles(plan: Plan) -> None:
         lines = "\n".join(f"  {obstacle}" for obstacle in found)
         raise ConversionError(
             f"model '{plan.before.name}' does not become all-convolutional; "
-            f"{len(found)} of its layers stand in the way:\n{lines}\n"
+            f"these layers stand in the way:\n{lines}\n"
             "strict=False leaves them as they are"
         )
 

@@ -13,6 +13,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from allconv.kinds import BINARY_OPS
 from allconv.layer_shapes import output_shape
 from allconv.ranges import lower_bound
 from allconv.shapes import Shape
@@ -136,13 +139,22 @@ def call(
     if args is None:
         slots = [Slot(i) for i in range(len(inputs))]
         args = tuple(slots) if len(slots) < 2 else (slots,)
-    known = output_shape(spec.kind, spec.config, [node.shape for node in inputs])
+    shapes = [node.shape for node in inputs]
+    if spec.kind in BINARY_OPS:
+        shapes += [
+            np.shape(value) for value in (*args, *(kwargs or {}).values()) if _is_array(value)
+        ]
+    known = output_shape(spec.kind, spec.config, shapes)
     bound = lower_bound(spec.kind, spec.config, [node.lower_bound for node in inputs])
     if inputs:
         data_format = inputs[0].data_format
     if spec.kind != "Flatten":
         data_format = spec.config.get("data_format") or data_format
     return Node(spec, tuple(inputs), args, kwargs or {}, known or shape, bound, data_format)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +203,10 @@ class Graph:
         """Whether every node takes the tensor of the node before it, as a `Sequential` does."""
         pairs = zip(self.nodes, self.nodes[1:], strict=False)
         once = len(self.specs()) == len(self.nodes)
-        plain = all(node.args == (Slot(0),) and not node.kwargs for node in self.nodes[1:])
+        plain = all(
+            len(node.args) == 1 and isinstance(node.args[0], Slot) and not node.kwargs
+            for node in self.nodes[1:]
+        )
         linked = all(after.inputs == (before,) for before, after in pairs)
         return once and plain and linked and self.outputs == self.nodes[-1:]
 

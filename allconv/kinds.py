@@ -148,3 +148,13 @@ def is_elementwise(kind: str, config: Config) -> bool:
 def couples_channels(kind: str, config: Config) -> bool:
     """Whether a layer is, or ends in, an activation that looks at all channels of a cell."""
     return kind == "Softmax" or config.get("activation") in CHANNEL_ACTIVATIONS
+
+
+def unknown_activation(config: Config) -> str:
+    """What is wrong with a layer's activation, "" where nothing is."""
+    activation = config.get("activation")
+    if activation is None or isinstance(activation, str):
+        return ""
+    written = activation.get("config")
+    name = written if isinstance(written, str) else activation.get("class_name", "lambda")
+    return f"its activation '{name}' is not one of keras.activations"

@@ -53,10 +53,12 @@ def _moved(graph: Graph, nodes: dict[Node, Node]) -> Graph:
 
 
 def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:
-    """Each spec under a free name; those that claim a name of the model choose first."""
+    """Each spec under a free name; those that have it of a layer of the model choose first."""
     taken: set[str] = set()
     names: dict[Spec, str] = {}
-    for spec in sorted(specs, key=lambda spec: spec.name not in old_names):
+    # A part of "pool" may be called "pool_relu", but so may a layer of the model.
+    inherit = {spec: spec.name in old_names and spec.part_of in ("", spec.name) for spec in specs}
+    for spec in sorted(specs, key=lambda spec: not inherit[spec]):
         names[spec] = next(name for name in _candidates(spec.name) if name not in taken)
         taken.add(names[spec])
     return {

@@ -69,10 +69,7 @@ def _problem(node: Node, graph: Graph) -> str:
         return "" if _is_at_an_end(node, graph) else "it stands between layers"
     if node.kind not in STAYS:
         return _unknown(node)
-    activation = node.config.get("activation")
-    if activation is not None and not isinstance(activation, str):
-        return "its activation is not one of keras.activations"
-    return _not_cellwise(node)
+    return kinds.unknown_activation(node.config) or _not_cellwise(node)
 
 
 def _is_at_an_end(node: Node, graph: Graph) -> bool:

@@ -30,12 +30,14 @@ _UNITS = {
 
 
 def default_tolerance(original: Any, converted: Any = None) -> float:
-    """The relative error that rounding may cause: `unit * sqrt(layers)`.
+    """The relative error that rounding may cause: `unit * sqrt(layers) + eps * sqrt(terms)`.
 
     `layers` counts the layers with kernels of the original (of the converted model where the
     original is a plain function, and 50 where both are). The errors of single layers hardly depend
-    on each other and add up like a random walk. `unit` belongs to the coarsest compute dtype of
-    these layers; eps is the distance from 1 to the next number:
+    on each other and add up like a random walk. `terms` is the number of products in the longest
+    sum of a layer, 25,088 in VGG16: two orders of adding n numbers differ by a random walk of n
+    steps (Higham and Mary 2019, doi 10.1137/18M1226312). `unit` belongs to the coarsest compute
+    dtype of these layers; eps is the distance from 1 to the next number:
 
     | compute dtype | unit   | with 16 layers |
     | ------------- | ------ | -------------- |
@@ -49,7 +51,10 @@ def default_tolerance(original: Any, converted: Any = None) -> float:
     """
     layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
     units = [_UNITS.get(layer.compute_dtype, 0.0) for layer in layers]
-    return (max(units, default=0.0) or _UNITS["float32"]) * math.sqrt(len(layers) or 50)
+    unit = max(units, default=0.0) or _UNITS["float32"]
+    eps = unit / 32 if unit <= _UNITS["float32"] else 0.0
+    terms = max(map(_terms, layers), default=0)
+    return unit * math.sqrt(len(layers) or 50) + eps * math.sqrt(terms)
 
 
 def computes_in_half(model: Any) -> bool:
@@ -126,6 +131,24 @@ def _kernel_layers(model: Any) -> Iterator[Any]:
             yield from _kernel_layers(layer)
         elif any(weight.name.endswith("kernel") for weight in layer.weights):
             yield layer
+
+
+def _terms(layer: Any) -> int:
+    """The number of products in one sum of a layer, for the largest of its kernels."""
+    return max(
+        _products(type(layer).__name__, weight)
+        for weight in layer.weights
+        if weight.name.endswith("kernel")
+    )
+
+
+def _products(class_name: str, kernel: Any) -> int:
+    """Cells of a kernel times the channels that it sums over."""
+    if class_name.startswith("Depthwise") or kernel.name == "depthwise_kernel":
+        return math.prod(kernel.shape[:-2])
+    if class_name.endswith("Transpose"):
+        return math.prod((*kernel.shape[:-2], kernel.shape[-1]))
+    return math.prod(kernel.shape[:-1])
 
 
 def _without_half(config: Any) -> Any:

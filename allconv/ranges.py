@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from allconv.kinds import CONVOLUTIONS
+
 Bound = float | None
 Config = Mapping[str, Any]
 
@@ -51,6 +53,9 @@ _NOISE = {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"} | {
 _MOVES = {"Flatten", "Reshape", "Permute", "RepeatVector", "UpSampling1D", "UpSampling3D"} | {
     f"Cropping{rank}D" for rank in (1, 2, 3)
 }
+ENDS_IN_ITS_ACTIVATION = CONVOLUTIONS | {"Dense", "EinsumDense"}
+"""Layers that return what their activation does; that of others may be used inside."""
+
 KEEPS_THE_BOUND = _POOLS | _NOISE | _MOVES | {"Identity", "ActivityRegularization"}
 
 
@@ -72,7 +77,7 @@ def lower_bound(kind: str, config: Config, inputs: Sequence[Bound]) -> Bound:
         return _BOUNDS[kind](config, inputs)
     if kind.startswith("ops."):
         return ACTIVATION_MINIMA.get(kind.removeprefix("ops.").lower())
-    return _activation_minimum(config)
+    return _activation_minimum(config) if kind in ENDS_IN_ITS_ACTIVATION else None
 
 
 def _activation_minimum(config: Config) -> Bound:
@@ -96,12 +101,18 @@ def _relu(config: Config, inputs: Sequence[Bound]) -> Bound:
     slope, threshold = config.get("negative_slope") or 0.0, config.get("threshold") or 0.0
     if threshold or slope < 0:
         return None
-    return _leaky(slope, inputs[0]) if slope else max(0.0, inputs[0] or 0.0)
+    bound = _leaky(slope, inputs[0]) if slope else max(0.0, inputs[0] or 0.0)
+    highest = config.get("max_value")
+    return bound if bound is None or highest is None else min(bound, highest)
 
 
 def _leaky_relu(config: Config, inputs: Sequence[Bound]) -> Bound:
     slope = config.get("negative_slope", 0.3)
     return _leaky(slope, inputs[0]) if slope >= 0 else None
+
+
+def _elu(config: Config, inputs: Sequence[Bound]) -> Bound:
+    return -abs(float(config.get("alpha", 1.0)))
 
 
 def _rescaling(config: Config, inputs: Sequence[Bound]) -> Bound:
@@ -142,7 +153,9 @@ _BOUNDS: dict[str, Callable[[Config, Sequence[Bound]], Bound]] = {
     "ReLU": _relu,
     "LeakyReLU": _leaky_relu,
     "PReLU": lambda config, inputs: inputs[0] if inputs[0] is not None and inputs[0] >= 0 else None,
-    "ELU": lambda config, inputs: -abs(config.get("alpha", 1.0)),
+    "ELU": _elu,
+    "ops.Elu": _elu,
+    "ops.Celu": _elu,
     "Softmax": lambda config, inputs: 0.0,
     "Rescaling": _rescaling,
     "UpSampling2D": _upsampling,

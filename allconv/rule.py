@@ -156,6 +156,13 @@ class Match:
         """Call a node's layer once more, in the same way, on other tensors."""
         return call(spec or node.spec, inputs, node.args, node.kwargs)
 
+    def flattened_by(self, flatten: Node, tensor: Node) -> Node:
+        """A Flatten moved down behind `tensor`, in the precision of the match's own layer."""
+        dtype = self.node.config.get("dtype")
+        if dtype in (None, flatten.config.get("dtype")):
+            return flatten.spec(tensor)
+        return flatten.spec.with_config(dtype=dtype)(tensor)
+
     def layer(
         self,
         kind: str,

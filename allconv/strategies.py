@@ -39,14 +39,18 @@ class ConvPool:
 
     def __post_init__(self) -> None:
         sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
-        if any(size is not None and (not isinstance(size, int) or size < 1) for size in sizes):
+        if self.kernel_size is not None and not all(map(_is_count, sizes)):
             raise OptionError(f"ConvPool: kernel_size is a number >= 1, got {self.kernel_size!r}")
         if self.padding not in ("keep", "valid", "same"):
             raise OptionError(
                 f"ConvPool: padding is 'keep', 'valid' or 'same', got {self.padding!r}"
             )
-        if self.filters is not None and self.filters < 1:
+        if self.filters is not None and not _is_count(self.filters):
             raise OptionError(f"ConvPool: filters is a number >= 1, got {self.filters!r}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Array:
 
     def transpose(self, *axes: int) -> Array:
         """The same values with their axes in another order."""
+        if axes == tuple(range(len(self.shape))):
+            return self
         return derive(np.transpose, self, axes, shape=[self.shape[axis] for axis in axes])
 
 

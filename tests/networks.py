@@ -56,12 +56,13 @@ def of_any_size() -> keras.Model:
 
 
 def stubborn() -> keras.Model:
-    """Two layers stand in the way: a Lambda, and a pool whose padding would need minus infinity."""
-    image = keras.Input((16, 16, 3), name="image")
-    x = layers.Lambda(lambda x: x - 1, output_shape=(16, 16, 3), name="shift")(image)
-    x = layers.MaxPooling2D(3, 2, padding="same", name="pool")(x)
-    x = layers.Conv2D(4, 3, activation="relu", name="conv")(x)
-    x = layers.Dense(2, name="classes")(layers.Flatten(name="flatten")(x))
+    """Two layers stand in the way: a Lambda, and a mean over a map whose size is free."""
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="relu", name="conv")(image)
+    x = layers.MaxPooling2D(2, name="pool")(x)
+    x = layers.Lambda(lambda x: x - 1, output_shape=(None, None, 4), name="shift")(x)
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x)
+    x = layers.Conv2D(2, 1, name="classes")(x)
     return keras.Model(image, x, name="stubborn")
 
 

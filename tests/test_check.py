@@ -73,7 +73,7 @@ def test_the_shapes_at_another_size_are_those_of_a_model_of_that_size(height, wi
 
 
 @given(st.data(), st.sampled_from(["channels_last", "channels_first"]))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_network_in_memory_fits_at_its_own_size(data: st.DataObject, data_format: str) -> None:
     model = drawn_network(data.draw, data_format)
     shape = model.input_shape

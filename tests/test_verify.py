@@ -484,12 +484,18 @@ def test_a_file_name_is_an_error_that_says_what_to_do() -> None:
 # Tolerance and precision
 
 
-def test_the_default_tolerance_grows_with_the_root_of_the_depth() -> None:
-    model = plain()  # three layers with a kernel
-    assert default_tolerance(model) == pytest.approx(32 * 2.0**-23 * 3**0.5)
+def test_the_default_tolerance_grows_with_the_roots_of_depth_and_of_the_longest_sum() -> None:
+    model = plain()  # three layers with a kernel, sums of 72 products before the last two
+    assert default_tolerance(model) == pytest.approx(2.0**-23 * (32 * 3**0.5 + 72**0.5))
     assert default_tolerance(lambda x: x, model) == default_tolerance(model)
-    assert default_tolerance(nested()) == pytest.approx(32 * 2.0**-23 * 2**0.5)
+    assert default_tolerance(nested()) > 2.0**-23 * 32 * 2**0.5
     assert verify(model, model).tolerance == default_tolerance(model)
+
+
+def test_a_dense_on_a_large_map_is_given_room_for_its_long_sum() -> None:
+    image = keras.Input((126, 126, 4))
+    dense = keras.Model(image, layers.Dense(1)(layers.Flatten()(image)))
+    assert default_tolerance(dense) == pytest.approx(2.0**-23 * (32 + 63504**0.5))
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16", "bfloat16"])

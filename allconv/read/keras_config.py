@@ -8,9 +8,11 @@ executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import numpy as np
 
 from allconv.errors import ModelError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
@@ -34,6 +36,9 @@ class Source(Protocol):
 
     def layer(self, path: Path) -> Any:
         """The live layer at that path, or None where there is only a file."""
+
+    def has_own_activation(self, path: Path) -> bool:
+        """Whether the activation there is the user's own, though it may have a name of Keras'."""
 
 
 def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> Graph:
@@ -98,6 +103,8 @@ class _Scope:
             config["trainable"] = False
         module = data.get("module") or "keras.layers"
         weights, layer = self.source.weights(path), self.source.layer(path)
+        if isinstance(config.get("activation"), str) and self.source.has_own_activation(path):
+            config["activation"] = {"class_name": "function", "config": config["activation"]}
         return Spec(kind, _name(data), config, weights, module, layer)
 
 
@@ -107,14 +114,11 @@ def _name(data: Mapping[str, Any]) -> str:
 
 def _kind(data: Mapping[str, Any]) -> str:
     """Keras' class name, qualified where the class is an operation or not Keras' own."""
-    module, class_name = data.get("module") or "keras.layers", str(data["class_name"])
-    if module.startswith(("keras.src.ops", "keras.ops")):
-        return f"ops.{class_name}"
-    if module in ("keras", "keras.layers", "keras.models"):
-        return class_name
-    if module.startswith(("keras.src.layers", "keras.src.models")):
-        return class_name
-    return data.get("registered_name") or f"{module}>{class_name}"
+    class_name, registered = str(data["class_name"]), str(data.get("registered_name") or "")
+    module = data.get("module") or ("Custom" if registered else "keras.layers")
+    if module.partition(".")[0] == "keras" and ">" not in registered:
+        return f"ops.{class_name}" if ".ops" in module else class_name
+    return registered if ">" in registered else f"{module}>{class_name}"
 
 
 def _is_model(data: Mapping[str, Any]) -> bool:
@@ -286,6 +290,8 @@ def _arguments(node: Mapping[str, Any]) -> tuple[list[Key], tuple[Any, ...], dic
             keys.append(_key(data))
             return Slot(len(keys) - 1)
         if isinstance(data, Mapping):
+            if data.get("class_name") in _CONSTANTS:
+                return _CONSTANTS[data["class_name"]](with_slots(data["config"]))
             return {key: with_slots(value) for key, value in data.items()}
         if isinstance(data, (list, tuple)):
             return type(data)(with_slots(item) for item in data)
@@ -293,6 +299,19 @@ def _arguments(node: Mapping[str, Any]) -> tuple[list[Key], tuple[Any, ...], dic
 
     args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
     return keys, args, {key: value for key, value in kwargs.items() if value is not None}
+
+
+def _array(config: Mapping[str, Any]) -> np.ndarray:
+    return np.array(config["value"], config["dtype"])
+
+
+_CONSTANTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "__numpy__": _array,
+    "__tensor__": _array,
+    "__slice__": lambda config: slice(config["start"], config["stop"], config["step"]),
+    "__ellipsis__": lambda config: ...,
+}
+"""How Keras writes the constants of calls that JSON has no word for."""
 
 
 def _is_key(data: Any) -> bool:
@@ -325,6 +344,6 @@ def _numbered(structure: Any) -> Any:
             return Slot(order[tuple(data)])
         if isinstance(data, Mapping):
             return {key: number(value) for key, value in data.items()}
-        return [number(item) for item in data]
+        return type(data)(number(item) for item in data)
 
     return number(structure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,15 @@ def read_model(model: keras.Model) -> Graph:
         raise ModelError(
             f"expected a keras.Model, got {type(model).__module__}.{type(model).__name__}"
         )
+    if not type(model).call.__module__.startswith("keras.") and _is_graph(model):
+        raise ModelError(
+            f"'{model.name}' ({type(model).__name__}) has a call() of its own, which its graph of "
+            "layers does not show; write it as a Functional model, keras.Model(inputs, outputs)"
+        )
     if isinstance(model, keras.Sequential):
         config = _sequential_config(model)
         return parse_model("Sequential", config, LiveModel(model))
-    if not _is_functional(model):
+    if not _is_graph(model):
         raise ModelError(
             f"'{model.name}' is a subclassed model ({type(model).__name__}): its layers are called "
             "by its own code, so there is no graph to convert; write it as a Functional model, "
@@ -58,7 +64,7 @@ def _functional_config(model: keras.Model) -> dict[str, Any]:
     return _described(keras.Model(model.input, model.output, name=model.name), model)
 
 
-def _is_functional(model: keras.Model) -> bool:
+def _is_graph(model: keras.Model) -> bool:
     return bool(getattr(model, "inputs", None)) and hasattr(model, "operations")
 
 
@@ -75,6 +81,10 @@ def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
             f"{type(error).__name__}: {first_line}; every layer must be able to give its "
             "configuration"
         ) from error
+
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""Their activations of a name of Keras' compute the same as Keras' own."""
 
 
 class LiveModel:
@@ -102,6 +112,33 @@ class LiveModel:
             operations = getattr(model, "operations", None) or model.layers
             self.layers[path[:-1]] = {operation.name: operation for operation in operations}
         return self.layers[path[:-1]].get(path[-1])
+
+    def has_own_activation(self, path: Path) -> bool:
+        """Whether a layer's activation is a function from outside Keras and its backends.
+
+        Keras writes any named function by its name alone: `def relu(x): return 3 * x` as "relu".
+        """
+        activation = getattr(self.layer(path), "activation", None)
+        if not inspect.isfunction(activation) or activation.__name__ == "<lambda>":
+            return False
+        return activation.__module__.partition(".")[0] not in ("keras", *BACKENDS)
+
+
+def tensor_of(array: Array) -> Any:
+    """The tensor that holds an array's values already, None where they have to be computed.
+
+    TensorFlow's tensors never change, a variable that is written to takes a buffer of its own; so a
+    new variable can begin with the old one's tensor, and no value is copied. JAX gives a variable's
+    buffer away when it trains and torch writes into it, so there values are copied.
+    """
+    import keras
+
+    shape = array.shape
+    while array.recipe is np.reshape:
+        array = array.parts[0]
+    if array.recipe is not values_of or keras.config.backend() != "tensorflow":
+        return None
+    return keras.ops.reshape(array.parts[0].value.read_value(), shape)
 
 
 def values_of(variable: Any) -> np.ndarray:

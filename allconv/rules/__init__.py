@@ -28,7 +28,7 @@ from allconv.rules.merge import (
 from allconv.rules.reshape import reshape_flatten_to_flatten, reshape_of_cell_to_nothing
 from allconv.rules.stride_pool import max_pool_to_stride
 from allconv.rules.unfold import dense_reshape_to_transposed_conv, vector_reshape_to_transposed_conv
-from allconv.strategies import ConvPool, ExactPool, Pooling, StridePool, strategy_of_each
+from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePool, strategy_of_each
 
 Head = Literal["dense", "classifier", "keep"]
 HEADS = ("dense", "classifier", "keep")
@@ -88,7 +88,7 @@ def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:
         for choice, names in by_strategy.items()
         if type(choice) in MAX_POOL_RULES
     )
-    if pooling == "keep":
+    if pooling in ("keep", KeepPool()):
         return ()
     return (*rules, global_max_pool_to_relu, *AVERAGE_POOL_RULES)
 

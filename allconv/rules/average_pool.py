@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from allconv.graph import Node
+from allconv.graph import Node, topological
 from allconv.kernels import average_taps
 from allconv.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
 from allconv.layout import are_known
@@ -43,11 +43,21 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
     """GlobalAveragePooling, map of fixed size  ->  depthwise convolution as large as the map."""
     tensor = match.before(match.node)
     form = match.layout(tensor)
+    if _is_masked(match.node):
+        return match.skip("a mask leaves cells out of its mean")
     if not are_known(form.sizes):
         return match.skip(f"a mean over the whole map needs a fixed size, got {tensor.shape}")
     window = Window(form.sizes, (1,) * form.rank)
     mean = per_channel(match, "", tensor, window, average_taps(form.sizes))
     return mean if match.node.config["keepdims"] else flattened(match, mean)
+
+
+def _is_masked(node: Node) -> bool:
+    """Whether a call is given a mask, or Keras may hand one down to it from a layer above."""
+    above = topological([node])
+    return len(node.inputs) > 1 or any(
+        n.kind == "Masking" or n.config.get("mask_zero") for n in above
+    )
 
 
 def same_counts(size: int, window: int, stride: int) -> list[int]:

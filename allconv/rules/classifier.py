@@ -33,7 +33,7 @@ def hidden_dense_to_nothing(match: Match) -> Outcome:
         weights["bias"] = fresh(weights["bias"].shape)
     dropped = ", ".join(repr(name) for name in _names(match, match.before(dense), source))
     return match.becomes(
-        replace(dense.spec, weights=weights)(source), note=f"fresh; in the place of {dropped}"
+        replace(dense.spec, weights=weights)(source), note=f"in the place of {dropped}"
     )
 
 

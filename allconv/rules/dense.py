@@ -7,7 +7,7 @@ from typing import Any
 
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
-from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE
+from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, unknown_activation
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import passed_up
@@ -32,7 +32,7 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
     tensor = match.before(flatten)
     if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
         return match.skip(f"its Flatten needs a fixed input size, got {tensor.shape}")
-    if problem := unknown_activation(match.node):
+    if problem := unknown_activation(match.node.config):
         return match.skip(problem)
     form = match.layout(tensor)
     order, sizes = form.flattened(flatten.config["data_format"])
@@ -42,7 +42,8 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
             tensor = match.again(node, tensor)
     kernel = kernel_of_flattened(kernel, order, sizes)
     note = "".join(f"'{n.name}' folded in" for n in passed if n.kind == "BatchNormalization")
-    return match.becomes(flatten.spec(convolution(match, tensor, form, kernel, bias)), note=note)
+    conv = convolution(match, tensor, form, kernel, bias)
+    return match.becomes(match.flattened_by(flatten, conv), note=note)
 
 
 @rule(layer="Dense", keeps="function")
@@ -51,7 +52,7 @@ def dense_on_map_to_conv(match: Match) -> Outcome:
     tensor = match.before(match.node)
     if not is_map(tensor) or len(tensor.shape or ()) > 5:
         return match.absent("its input is a vector" if is_vector(tensor) else "its input is no map")
-    if problem := unknown_activation(match.node):
+    if problem := unknown_activation(match.node.config):
         return match.skip(problem)
     assert tensor.shape is not None
     form = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
@@ -67,13 +68,15 @@ def vector_dense_to_conv(match: Match) -> Outcome:
     if not is_vector(vector):
         return match.absent("its input is no vector")
     source = not_given(vector)
-    if source and source.kind == "Flatten":
+    if source is vector and vector.kind == "Flatten":
         return match.absent("its input is a flattened map")
+    if source and source.kind == "Flatten":
+        return match.skip(f"'{vector.name}' ({vector.kind}) stands between it and its Flatten")
     if source:
         return match.skip(
             f"its input is the vector of '{source.name}' ({source.kind}), not a flattened map"
         )
-    if problem := unknown_activation(match.node):
+    if problem := unknown_activation(match.node.config):
         return match.skip(problem)
     cell = entered(match, vector)
     kernel, bias = dense_weights(match.node)
@@ -116,15 +119,6 @@ def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
     return kernel, bias
 
 
-def unknown_activation(node: Node) -> str:
-    """What is wrong with a layer's activation, where it is not one of Keras' own."""
-    activation = node.config.get("activation")
-    if activation is None or isinstance(activation, str):
-        return ""
-    name = activation.get("config", activation) if isinstance(activation, Mapping) else activation
-    return f"its activation {name!r} is not one of keras.activations"
-
-
 def convolution(
     match: Match,
     tensor: Node,
@@ -140,6 +134,7 @@ def convolution(
     functions look along the last axis.
     """
     config = match.node.config
+    whole = activation is None
     activation = activation or config.get("activation") or "linear"
     apart = form.channels_first and activation in CHANNEL_ACTIVATIONS
     weights = {"kernel": kernel} | ({"bias": bias} if bias else {})
@@ -152,6 +147,7 @@ def convolution(
         data_format=form.data_format,
         activation="linear" if apart else activation,
         use_bias=bias is not None,
+        activity_regularizer=config.get("activity_regularizer") if whole and not apart else None,
         **carried_settings(config, form.rank),
     )
     if not apart:

@@ -47,7 +47,7 @@ def flatten_elementwise_to_elementwise_flatten(match: Match) -> Outcome:
         return match.absent(NO_FLATTEN)
     if not is_elementwise(node.kind, node.config) or node.config.get("noise_shape"):
         return match.absent("it does not act element by element")
-    return flatten.spec(match.again(node, match.before(flatten)))
+    return match.flattened_by(flatten, match.again(node, match.before(flatten)))
 
 
 @rule(layer="PReLU", keeps="function")
@@ -70,7 +70,7 @@ def flatten_prelu_to_prelu_flatten(match: Match) -> Outcome:
         if form.channels_first:
             alpha = alpha.transpose(form.rank, *range(form.rank))
     spec = Spec(node.kind, node.name, {**node.config, "shared_axes": axes}, {"alpha": alpha})
-    return flatten.spec(spec(tensor))
+    return match.flattened_by(flatten, spec(tensor))
 
 
 @rule(
@@ -96,7 +96,7 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
     spec = over_channels(node, match.layout(cell))
     if spec is None:
         return match.skip(f"{node.kind} over channels that come first")
-    return flatten.spec(match.again(node, cell, spec=spec))
+    return match.flattened_by(flatten, match.again(node, cell, spec=spec))
 
 
 def over_channels(node: Node, form: Layout) -> Spec | None:

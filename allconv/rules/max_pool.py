@@ -24,6 +24,7 @@ from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import (
     Window,
+    edge_padded,
     flattened,
     joined,
     per_channel,
@@ -48,23 +49,28 @@ def max_pool_to_relu(match: Match) -> Outcome:
     """MaxPooling(window, strides)  ->  relu(difference(x)) + pick(x), doubling up to the window.
 
     A pool pads with minus infinity, a convolution with zero. The two agree where no value is below
-    zero; values with a lower bound L < 0 are shifted first: `max(x) = max(x - L) + L`.
+    zero; values with a lower bound L < 0 are shifted first: `max(x) = max(x - L) + L`. Where there
+    is no such bound the border's own cells are repeated: every window that reaches over holds them.
     """
     tensor, config = match.before(match.node), match.node.config
     window, strides = tuple(config["pool_size"]), tuple(config["strides"])
-    if config["padding"] == "valid" or not _reaches_over(match, tensor, window, strides):
+    pads = _pads(match, tensor, window, strides)
+    if config["padding"] == "valid" or pads == [(0, 0)] * len(window):
         return _valid(match, tensor, window, strides)
     bound = tensor.lower_bound
     if bound is None:
-        return match.skip(
-            "padding 'same' reaches over the border, where a pool takes minus infinity and a "
-            f"convolution zero, and the values of '{tensor.name}' ({tensor.kind}) have no known "
-            "lower bound; put a ReLU before the pool, or pool with padding 'valid'"
-        )
+        if pads is None:
+            return match.skip(
+                "padding 'same' reaches over the border, where a pool takes minus infinity and a "
+                f"convolution zero; the values of '{tensor.name}' ({tensor.kind}) have no known "
+                f"lower bound, and its size is free, {tensor.shape}; put a ReLU before the pool, "
+                "or fix the size"
+            )
+        return _valid(match, edge_padded(match, tensor, pads), window, strides)
     if bound >= 0:
-        return _same(match, tensor, window, strides)
+        return _same(match, tensor, window, strides, pads)
     shifted = match.layer("Rescaling", "shift", scale=1.0, offset=-bound)(tensor)
-    maximum = _same(match, shifted, window, strides, "shifted")
+    maximum = _same(match, shifted, window, strides, pads, "shifted")
     return match.layer("Rescaling", scale=1.0, offset=bound)(maximum)
 
 
@@ -133,14 +139,16 @@ def _two_cells(axis: int, shift: int, rank: int) -> Step:
     return Step((start, end), Window(tuple(i + 1 for i in end), (1,) * rank))
 
 
-def _reaches_over(
+def _pads(
     match: Match, tensor: Node, window: Sequence[int], strides: Sequence[int]
-) -> bool:
-    """Whether padding 'same' adds cells; it may where a size is not known."""
-    triples = zip(match.layout(tensor).sizes, window, strides, strict=True)
-    return any(
-        k > 1 if size is None else sum(same_padding(size, k, s)) > 0 for size, k, s in triples
-    )
+) -> list[tuple[int, int]] | None:
+    """Cells that padding 'same' adds on each axis, None where that depends on the size."""
+    pads = []
+    for size, k, stride in zip(match.layout(tensor).sizes, window, strides, strict=True):
+        if size is None and k > 1:
+            return None
+        pads.append((0, 0) if size is None else same_padding(size, k, stride))
+    return pads
 
 
 def _valid(
@@ -156,18 +164,20 @@ def _valid(
 
 
 def _same(
-    match: Match, tensor: Node, window: Sequence[int], strides: Sequence[int], last: str = ""
+    match: Match,
+    tensor: Node,
+    window: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[tuple[int, int]] | None,
+    last: str = "",
 ) -> Node:
     """The maximum over a window that reaches over the border, of values >= 0."""
-    sizes = match.layout(tensor).sizes
-    if not are_known(sizes):
+    if pads is None:
         # How far 'same' reaches over depends on the size: let each convolution have the window.
         cells = tuple(itertools.product(*map(range, window)))
         step = Step(cells, Window(tuple(window), tuple(strides), "same"))
         return _maximum(match, tensor, step, last)
-    triples = zip(sizes, window, strides, strict=True)
-    padded = zero_padded(match, tensor, [same_padding(*triple) for triple in triples])
-    return _valid(match, padded, window, strides, last)
+    return _valid(match, zero_padded(match, tensor, pads), window, strides, last)
 
 
 def _stepwise(match: Match, tensor: Node, steps: Sequence[Step], last: str) -> Node:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, rows
-from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, MERGES
+from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, MERGES, unknown_activation
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, Skip, rule
-from allconv.rules.dense import convolution, entered, not_given, unknown_activation, with_batchnorms
+from allconv.rules.dense import convolution, entered, not_given, with_batchnorms
 from allconv.rules.flatten import gathered, leads_to_dense, passed_up
 
 NO_FLATTEN = "none of its inputs is flattened"
@@ -26,11 +26,11 @@ def flattens_merged_to_maps_merged(match: Match) -> Outcome:
     formats = {str(flatten.config["data_format"]) for flatten in flattens}
     alike = len({(m.shape, match.layout(m).data_format) for m in maps}) == 1 and len(formats) == 1
     if len(flattens) == len(node.inputs) and alike:
-        return flattens[0].spec(match.again(node, *maps))
+        return match.flattened_by(flattens[0], match.again(node, *maps))
     cells = _cells(match, node.inputs)
     if isinstance(cells, Skip):
         return cells
-    return flattens[0].spec(match.again(node, *cells))
+    return match.flattened_by(flattens[0], match.again(node, *cells))
 
 
 @rule(layer="Concatenate", keeps="function")
@@ -47,7 +47,7 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
     if isinstance(cells, Skip):
         return cells
     spec = node.spec.with_config(axis=match.layout(cells[0]).channel_axis)
-    return flattens[0].spec(match.again(node, *cells, spec=spec))
+    return match.flattened_by(flattens[0], match.again(node, *cells, spec=spec))
 
 
 @rule(layer="Dense", keeps="function")
@@ -61,7 +61,7 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
     passed, merge = passed_up(match, match.before(match.node), passable)
     if merge.kind != "Concatenate" or all(source.kind != "Flatten" for source in merge.inputs):
         return match.absent("no Concatenate of flattened maps before it")
-    if problem := unknown_activation(match.node) or _problem(match, merge.inputs):
+    if problem := unknown_activation(match.node.config) or _problem(match, merge.inputs):
         return match.skip(problem)
     idle = [node for node in reversed(passed) if node.kind != "BatchNormalization"]
     kernel, bias = with_batchnorms(match.node, passed)
@@ -79,7 +79,7 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
         start = stop
     total = match.layer("Add", "sum")(*products) if len(products) > 1 else products[0]
     flatten = next(source for source in merge.inputs if source.kind == "Flatten")
-    return flatten.spec(_activated(match, total))
+    return match.flattened_by(flatten, _activated(match, total))
 
 
 def _activated(match: Match, tensor: Node) -> Node:

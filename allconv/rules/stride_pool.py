@@ -47,11 +47,20 @@ def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
 def _is_passable(match: Match, node: Node) -> bool:
     if len(node.inputs) != 1 or node.kwargs.get("mask") is not None:
         return False
+    if node.config.get("noise_shape"):
+        return False
     if node.kind == "PReLU":
         spatial = set(match.layout(node).spatial_axes)
         return spatial <= set(node.config.get("shared_axes") or ())
-    cellwise = node.kind in IDENTITY_AT_INFERENCE | {"BatchNormalization", "Softmax"}
-    return cellwise or is_elementwise(node.kind, node.config)
+    if node.kind in ("BatchNormalization", "Softmax"):
+        return _is_over_channels(match, node)
+    return node.kind in IDENTITY_AT_INFERENCE or is_elementwise(node.kind, node.config)
+
+
+def _is_over_channels(match: Match, node: Node) -> bool:
+    axis, rank = node.config["axis"], len(node.shape or ())
+    axes = [axis] if isinstance(axis, int) else axis
+    return [i % rank for i in axes] == [match.layout(node).channel_axis % rank]
 
 
 def _problem(match: Match, conv: Node, strides: tuple[int, ...]) -> str:

@@ -89,15 +89,57 @@ def zero_padded(
 ) -> Node:
     """Zeros around a map; negative numbers crop. The tensor itself where there is nothing to do."""
     form = match.layout(tensor)
-    for kind, name, amounts in (
-        ("ZeroPadding", "padding", [(max(a, 0), max(b, 0)) for a, b in pads]),
-        ("Cropping", "cropping", [(max(-a, 0), max(-b, 0)) for a, b in pads]),
-    ):
-        if any(sum(pair) for pair in amounts):
-            pairs = amounts if form.rank > 1 else amounts[0]
-            config: dict[str, Any] = {name: tuple(pairs), "data_format": form.data_format}
-            tensor = match.layer(f"{kind}{form.rank}D", name, of=of, **config)(tensor)
+    added = [(max(a, 0), max(b, 0)) for a, b in pads]
+    if any(sum(pair) for pair in added):
+        config: dict[str, Any] = {"padding": tuple(added) if form.rank > 1 else added[0]}
+        kind = f"ZeroPadding{form.rank}D"
+        padding = match.layer(kind, "padding", of=of, **config, data_format=form.data_format)
+        tensor = padding(tensor)
+    return cropped(match, "cropping", tensor, [(max(-a, 0), max(-b, 0)) for a, b in pads], of)
+
+
+def cropped(
+    match: Match,
+    part: str,
+    tensor: Node,
+    amounts: Sequence[tuple[int, int]],
+    of: Node | None = None,
+) -> Node:
+    """A map without some of its border. The tensor itself where there is nothing to do.
+
+    Keras' Cropping1D knows no data format; where channels come first, a convolution picks.
+    """
+    form = match.layout(tensor)
+    if not any(sum(pair) for pair in amounts):
+        return tensor
+    if form.rank == 1 and form.channels_first:
+        before, after = amounts[0]
+        window = Window((before + after + 1,), (1,))
+        return per_channel(match, part, tensor, window, (((before,), 1.0),))
+    config: dict[str, Any] = {"cropping": amounts[0]}
+    if form.rank > 1:
+        config = {"cropping": tuple(amounts), "data_format": form.data_format}
+    return match.layer(f"Cropping{form.rank}D", part, of=of, **config)(tensor)
+
+
+def edge_padded(match: Match, tensor: Node, pads: Sequence[tuple[int, int]]) -> Node:
+    """A map of known sizes with its border's cells repeated outwards, axis by axis."""
+    form = match.layout(tensor)
+    for i, (axis, (before, after)) in enumerate(zip(form.spatial_axes, pads, strict=True)):
+        others = (form.sizes[i] or 0) - 1
+        first = [_cropped_along(match, f"first{axis}", tensor, i, (0, others))] if before else []
+        last = [_cropped_along(match, f"last{axis}", tensor, i, (others, 0))] if after else []
+        if before or after:
+            concatenate = match.layer("Concatenate", f"edge{axis}", axis=axis)
+            tensor = concatenate(*first * before, tensor, *last * after)
     return tensor
+
+
+def _cropped_along(
+    match: Match, part: str, tensor: Node, axis: int, amount: tuple[int, int]
+) -> Node:
+    rank = match.layout(tensor).rank
+    return cropped(match, part, tensor, [amount if i == axis else (0, 0) for i in range(rank)])
 
 
 def flattened(match: Match, tensor: Node, part: str = "flatten") -> Node:

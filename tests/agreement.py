@@ -1,0 +1,81 @@
+"""Whether a conversion agrees with its original, as Keras computes both on random images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import allconv
+from allconv.convert import plan_conversion
+from tests.randomized import randomize
+
+ANY_SIZE = 9
+"""Cells for a size that a model leaves open."""
+
+
+def network(shape, *steps, name=None):
+    """A Functional model of steps one after the other, with random weights."""
+    image = keras.Input(shape, name="image")
+    tensor = image
+    for step in steps:
+        tensor = step(tensor)
+    return randomize(keras.Model(image, tensor, name=name))
+
+
+def random_images(model, size=ANY_SIZE, low=-1.0, high=1.0):
+    """Two images for each input of a model, uniform between two numbers."""
+    rng = np.random.default_rng(0)
+    shapes = [(2, *(length or size for length in tensor.shape[1:])) for tensor in model.inputs]
+    return [rng.uniform(low, high, shape).astype("float32") for shape in shapes]
+
+
+def outputs(model, images):
+    """What a model computes, output by output.
+
+    TensorFlow has no channels-first convolution for CPUs, unless XLA compiles it.
+    """
+    first = any(getattr(leaf, "data_format", "") == "channels_first" for leaf in model.layers)
+    run: Any = tf.function(model, jit_compile=True) if first else model
+    given = [tf.constant(image) for image in images]
+    results = run(given if len(given) > 1 else given[0])
+    return [np.asarray(tensor) for tensor in keras.tree.flatten(results)]
+
+
+def assert_close(found, expected):
+    """The same shape, and the same numbers up to float32's rounding."""
+    assert found.shape == expected.shape
+    scale = float(np.abs(expected).max(initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * (1 + scale))
+
+
+def assert_agree(model, converted, **images):
+    """Both models compute the same numbers."""
+    given = random_images(model, **images)
+    pairs = zip(outputs(converted, given), outputs(model, given), strict=True)
+    for found, expected in pairs:
+        assert_close(found, expected)
+
+
+def converts_alike(model, **options):
+    """Convert a model, see that the numbers are the same, and return the conversion."""
+    converted = allconv.convert(model, **options)
+    assert_agree(model, converted)
+    return converted
+
+
+def reasons(model, rule, **options):
+    """Why a rule did not apply, layer by layer."""
+    plan = plan_conversion(model, **options)
+    skips = [skip for node_skips in plan.skips.values() for skip in node_skips]
+    return [skip.reason for skip in skips if skip.rule == rule]
+
+
+def kinds_of(graph_or_model):
+    """Class names of a graph's or a model's layers, in order."""
+    nodes = getattr(graph_or_model, "nodes", None)
+    if nodes is not None:
+        return [node.kind for node in nodes]
+    return [type(layer).__name__ for layer in graph_or_model.layers]

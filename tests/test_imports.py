@@ -1,0 +1,115 @@
+"""Modules import only downwards, and planning needs neither Keras nor TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP_TO_BOTTOM = """
+errors
+kinds shapes map_shapes layer_weights layer_shapes weights ranges
+graph layout kernels names strategies
+rule rewrite
+rules.windows rules.max_pool rules.average_pool rules.conv_pool rules.stride_pool
+rules.flatten rules.reshape rules.dense rules.merge rules.unfold rules.classifier rules
+obstacles
+read.file read.keras_config read.live read
+build compiling
+inputs logits precision measure verify
+convert
+costs text_table report_rows report_text report
+shape_walk check
+allconv
+save quiet cli_options cli
+"""
+"""Every module after all that it imports, in the order in which they are best read."""
+
+ORDER = TOP_TO_BOTTOM.split()
+
+PACKAGE = Path(__file__).parents[1] / "allconv"
+FRAMEWORKS = {"keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime"}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "allconv"
+
+
+MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+class Imports(ast.NodeVisitor):
+    """The names that a file imports, when it is imported itself and later; not those for types."""
+
+    def __init__(self, path: Path) -> None:
+        self.at_once: set[str] = set()
+        self.later: set[str] = set()
+        self.depth = 0
+        self.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) != "TYPE_CHECKING":
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.add(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert node.module and not node.level, "imports are absolute"
+        self.add(f"{node.module}.{alias.name}" for alias in node.names)
+
+    def add(self, names) -> None:
+        (self.later if self.depth else self.at_once).update(names)
+
+
+def own_module(name: str) -> str | None:
+    """The module of allconv that an imported name is, or lies in; None for others."""
+    first, _, inner = name.partition(".")
+    if first != "allconv":
+        return None
+    while inner and inner not in MODULES:
+        inner = inner.rpartition(".")[0]
+    return inner or "allconv"
+
+
+def test_the_order_lists_every_module_once():
+    assert sorted(ORDER) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_modules_above_it_in_the_order(module):
+    imports = Imports(MODULES[module])
+    used = {own_module(name) for name in imports.at_once | imports.later} - {None}
+    above = set(ORDER[: ORDER.index(module)])
+    assert used <= above, f"{module} imports {sorted(used - above)}, which come after it"
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_frameworks_are_imported_inside_functions_only(module):
+    firsts = {name.partition(".")[0] for name in Imports(MODULES[module]).at_once}
+    assert not firsts & FRAMEWORKS
+
+
+@pytest.mark.parametrize("layer", [name for name in ORDER if name.startswith("rule")])
+def test_rules_and_the_engine_never_import_a_framework(layer):
+    imports = Imports(MODULES[layer])
+    firsts = {name.partition(".")[0] for name in imports.at_once | imports.later}
+    assert not firsts & FRAMEWORKS
+
+
+def test_importing_allconv_loads_no_framework():
+    modules = ", ".join(f"allconv.{name}" for name in ("graph", "rewrite", "rules", "cli"))
+    code = f"import sys, allconv, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "allconv" in loaded
+    assert not loaded & FRAMEWORKS

@@ -1,0 +1,100 @@
+"""The contract that every rule keeps, on a model where it fires and on one where it does not."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import allconv
+from allconv import rules
+from allconv.convert import plan_conversion
+from allconv.errors import OptionError
+from allconv.read import read
+from allconv.rewrite import rewrite
+from allconv.rule import Rule
+from tests.agreement import assert_agree, outputs, random_images
+from tests.rule_cases import CASES
+
+RULES = {value.name: value for value in vars(rules).values() if isinstance(value, Rule)}
+
+
+each_rule = pytest.mark.parametrize("name", CASES)
+
+
+def snapshot(graph):
+    """All that a graph is made of, the containers copied."""
+    nodes = (*graph.nodes, *graph.inputs, *graph.outputs)
+    containers = copy.deepcopy([(dict(node.config), dict(node.kwargs)) for node in nodes])
+    fixed = [(n, n.spec, n.inputs, n.args, n.shape, dict(n.spec.weights)) for n in nodes]
+    return fixed, containers
+
+
+def test_every_rule_has_a_case_here():
+    assert set(CASES) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_a_rule_is_named_from_to_and_its_first_line_is_the_rule(rule):
+    assert "_to_" in rule.name
+    before, arrow, after = rule.summary.partition("  ->  ")
+    assert before and arrow and after
+    assert rule.keeps in ("function", "shape", "rank")
+
+
+@each_rule
+def test_a_rule_fires(name):
+    changes = plan_conversion(CASES[name].fires(), **CASES[name].options).changes
+    (first, *_) = (change for change in changes if change.rule == name)
+    assert first.keeps == RULES[name].keeps
+
+
+@each_rule
+def test_a_rule_that_does_not_fire_says_why(name):
+    plan = plan_conversion(CASES[name].skips(), **CASES[name].options)
+    assert name not in {change.rule for change in plan.changes}
+    reasons = [s.reason for skips in plan.skips.values() for s in skips if s.rule == name]
+    assert any(CASES[name].reason in reason for reason in reasons), reasons
+
+
+@each_rule
+@pytest.mark.parametrize("which", ["fires", "skips"])
+def test_the_graph_is_left_as_it_was(name, which):
+    case = CASES[name]
+    graph = read(getattr(case, which)())
+    chosen = {"pooling": "exact", "head": "dense", **case.options}
+    before = snapshot(graph)
+    plan = rewrite(graph, rules.rules_for(graph, **chosen))
+    assert plan.before is graph
+    assert snapshot(graph) == before
+
+
+@each_rule
+def test_a_rule_keeps_what_it_says(name):
+    case = CASES[name]
+    model = case.fires()
+    config, weights = model.get_config(), model.get_weights()
+    converted = allconv.convert(model, **case.options)
+    assert converted.output_shape == model.output_shape
+    if RULES[name].keeps == "function":
+        assert_agree(model, converted)
+    (values,) = outputs(converted, random_images(model))
+    assert values.shape[1:] == model.output_shape[1:]
+    assert model.get_config() == config
+    assert all(map(np.array_equal, model.get_weights(), weights))
+
+
+@each_rule
+@pytest.mark.parametrize("which", ["fires", "skips"])
+def test_the_rules_change_nothing_the_second_time(name, which):
+    case = CASES[name]
+    converted = allconv.convert(getattr(case, which)(), strict=False, **case.options)
+    assert plan_conversion(converted, **case.options).changes == ()
+
+
+def test_an_unknown_head_is_an_error_that_lists_the_heads():
+    with pytest.raises(OptionError) as error:
+        plan_conversion(CASES["flatten_dense_to_conv"].fires(), head="conv")
+    expected = "unknown head 'conv'; choose one of 'dense', 'classifier', 'keep'"
+    assert str(error.value) == expected
