@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
+from allconv.keras_layers import is_foreign, new_layer
 from allconv.kinds import CONVOLUTIONS, RELABELS, SPATIAL
 from allconv.read.live import tensor_of
 from allconv.shapes import Shape
@@ -118,85 +118,12 @@ def _agree(ours: Shape, theirs: Shape) -> bool:
 def _layers(graph: Graph) -> Layers:
     """A layer for every spec; all that cannot be made are named in one error."""
     specs = [spec for spec in graph.specs() if spec.kind != ITEM]
-    unknown = [repr(spec) for spec in specs if _is_foreign(spec) and spec.layer is None]
+    unknown = [repr(spec) for spec in specs if is_foreign(spec) and spec.layer is None]
     if unknown:
         raise ConversionError(
             "allconv does not build layers whose code lies outside Keras: " + ", ".join(unknown)
         )
-    return {spec: _layer(spec) for spec in specs}
-
-
-def _is_foreign(spec: Spec) -> bool:
-    return ">" in spec.kind or spec.kind == "Lambda"
-
-
-def _layer(spec: Spec) -> Any:
-    """A new layer, not yet built."""
-    import keras
-
-    if spec.kind == "Lambda":
-        return _lambda(spec)
-    if _is_foreign(spec):
-        return _foreign(spec)
-    config = {**copy.deepcopy(dict(spec.config)), "name": spec.name}
-    if spec.kind.startswith("ops."):
-        class_name = spec.kind.removeprefix("ops.")
-        data = {"module": spec.module, "class_name": class_name, "config": config}
-        return keras.saving.deserialize_keras_object(data, safe_mode=True)
-    layer_class = getattr(keras.layers, spec.kind, None) or type(spec.layer)
-    return layer_class.from_config(_with_own_code(config, spec.layer))
-
-
-def _with_own_code(config: dict[str, Any], layer: Any) -> dict[str, Any]:
-    """A configuration whose functions are the live layer's own, or left to their defaults."""
-    code = [key for key, value in config.items() if _is_code(key, value)]
-    own = {key: _own(getattr(layer, key)) for key in code if hasattr(layer, key)}
-    return {key: value for key, value in config.items() if key not in code} | own
-
-
-def _own(setting: Any) -> Any:
-    """A function as it is; a layer, which may have weights, made anew."""
-    import keras
-
-    is_layer = isinstance(setting, keras.Layer)
-    return type(setting).from_config(setting.get_config()) if is_layer else setting
-
-
-def _is_code(key: str, value: Any) -> bool:
-    """Whether Keras' safe mode does not make a setting of what is written of it."""
-    written = isinstance(value, Mapping)
-    return written and (
-        key == "activation" or value.get("class_name") in ("function", "__lambda__")
-    )
-
-
-def _foreign(spec: Spec) -> Any:
-    """A live layer of the user's own class, made again from its configuration."""
-    try:
-        layer = type(spec.layer).from_config(spec.layer.get_config())
-    except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
-        raise ConversionError(
-            f"layer '{spec.name}' ({spec.kind}) cannot be made again from its get_config() "
-            f"({type(error).__name__}: {first_line}); give it a get_config() that its constructor "
-            "takes"
-        ) from error
-    layer.name = spec.name
-    return layer
-
-
-def _lambda(spec: Spec) -> Any:
-    """A live Lambda's own function in a new Lambda; there is none without a live layer."""
-    import keras
-
-    old = spec.layer
-    return keras.layers.Lambda(
-        old.function,
-        output_shape=old._output_shape,
-        arguments=old.arguments,
-        dtype=old.dtype_policy,
-        name=spec.name,
-    )
+    return {spec: new_layer(spec) for spec in specs}
 
 
 class _Given:

@@ -137,10 +137,11 @@ def _checked_size(size: Sequence[int], maps: Sequence[Image], graph: Graph) -> t
     if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
         raise OptionError(f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)")
     if not any(_takes(image, size) for image in maps):
+        axes = "1 axis" if len(size) == 1 else f"{len(size)} axes"
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
         raise OptionError(
-            f"input_size {tuple(size)} has {len(size)} axes, and no input of model '{graph.name}' "
-            f"is a map of as many; its inputs are {inputs}"
+            f"input size {by_words(size)} is for maps of {axes}, and no input of model "
+            f"'{graph.name}' is one; its inputs are {inputs}"
         )
     return tuple(size)
 

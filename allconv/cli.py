@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import click
 
@@ -17,6 +18,8 @@ import allconv
 from allconv.cli_options import conversion_keywords, conversion_options, parse_size
 from allconv.errors import AllconvError, FileError, VerificationError
 from allconv.quiet import keras_quiet
+from allconv.read.file import check_readable, open_model
+from allconv.report import Report
 from allconv.save import check_writable, save_model
 
 EXIT_STATUS = {True: 0, False: 1, None: 3}
@@ -27,10 +30,6 @@ class Failure(click.ClickException):
     """One message on stderr and exit status 2, in place of a traceback."""
 
     exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        """Writes the message."""
-        click.echo(f"error: {self.message}", err=True)
 
 
 class Commands(click.Group):
@@ -43,7 +42,8 @@ class Commands(click.Group):
         except AllconvError as error:
             if ctx.params["traceback"]:
                 raise
-            raise Failure(str(error)) from error
+            # what an error tells a caller of Python to do, in the words of the command line
+            raise Failure(str(error).replace("strict=False", "--no-strict")) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,11 +77,13 @@ def report(file: Path, form: str | None, verify: bool, **options: Any) -> None:
     Layer by layer, and in total. Nothing is written.
 
     \b
+    Examples:
     allconv report model.keras
     allconv report model.keras --pooling pool1=conv --pooling '*=stride'
     allconv report model.keras --markdown > report.md
     """
     keywords = conversion_keywords(options)
+    check_readable(file)
     with keras_quiet():
         result = allconv.report(file, verify=verify, **keywords)
     if form == "json":
@@ -97,13 +99,15 @@ def check(file: Path, input_size: str | None) -> None:
     """Work out the shapes and list what does not fit.
 
     Found are maps that vanish, weights and branches that do not fit, and layers that freeze the
-    size of the image. Exit status 1 if there is anything to list.
+    size of the image. Exit status: 0 all layers fit, 1 some do not.
 
     \b
+    Examples:
     allconv check model.keras
     allconv check model.keras --input-size 200x300
     """
     size = None if input_size is None else parse_size("--input-size", input_size)
+    check_readable(file)
     with keras_quiet():
         result = allconv.check(file, input_size=size)
     click.echo(str(result))
@@ -115,7 +119,10 @@ def check(file: Path, input_size: str | None) -> None:
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write: .keras or .h5.")
 @conversion_options
 @click.option(
-    "--verify/--no-verify", default=True, help="Compare the outputs of both models before writing."
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare the outputs of both models before writing.",
 )
 def convert(file: Path, output: Path, verify: bool, **options: Any) -> None:
     """Convert FILE and write the result to OUTPUT.
@@ -125,30 +132,34 @@ def convert(file: Path, output: Path, verify: bool, **options: Any) -> None:
     there, and never FILE itself.
 
     \b
+    Examples:
     allconv convert model.keras -o fcn.keras
     allconv convert old.h5 -o fcn.h5 --no-verify
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
     """
     keywords = conversion_keywords(options)
     check_writable(output, source=file)
+    check_readable(file)
     with keras_quiet():
-        model = open_file(file)
-        plan = allconv.report(model, **keywords)
+        model = open_model(file)
+        planned = allconv.report(model, **keywords)
         converted = allconv.convert(model, **keywords)
-        verdict = verdict_on(plan, model, converted) if verify else "not verified: --no-verify"
+        verdict = verdict_on(planned, model, converted) if verify else "not verified: --no-verify"
         save_model(converted, output)
-    click.echo(plan.totals)
+    click.echo(planned.totals)
+    for obstacle in planned.obstacles:
+        click.echo(f"stands in the way and stays: {obstacle}")
     click.echo(verdict)
     click.echo(f"written: {output}")
 
 
-def verdict_on(plan: Any, model: Any, converted: Any) -> str:
+def verdict_on(planned: Report, model: Any, converted: Any) -> str:
     """The verification in one line.
 
     Raises:
         VerificationError: The conversion should be lossless, and the models disagree.
     """
-    if not plan.lossless:
+    if not planned.lossless:
         return "not verified: this conversion does not keep the outputs; train the result"
     verification = allconv.verify(model, converted)
     if verification.passed is False:
@@ -162,12 +173,17 @@ def verdict_on(plan: Any, model: Any, converted: Any) -> str:
 @click.argument("original", type=FILE)
 @click.argument("converted", type=FILE)
 @click.option(
-    "--inputs", type=FILE, help="What to run: .npy, or .npz with an array per input name."
+    "--inputs",
+    type=FILE,
+    help="Inputs to run both on: .npy, or .npz with an array for each input's name. By default "
+    "they are drawn.",
 )
+@click.option("--seed", default=0, show_default=True, help="Seed of the inputs that are drawn.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Of the inputs drawn where none are given."
+    "--tolerance",
+    type=float,
+    help="Largest relative error that passes; by default what rounding explains.",
 )
-@click.option("--tolerance", type=float, help="Largest relative error; by default, of rounding.")
 def verify(
     original: Path, converted: Path, inputs: Path | None, seed: int, tolerance: float | None
 ) -> None:
@@ -176,34 +192,30 @@ def verify(
     Both are run on the same inputs. Exit status: 0 they agree, 1 they do not, 3 nothing is proved.
 
     \b
+    Examples:
     allconv verify model.keras fcn.keras
     allconv verify model.keras fcn.keras --inputs images.npy
     """
     arrays = None if inputs is None else read_arrays(inputs)
+    for file in (original, converted):
+        check_readable(file)
     with keras_quiet():
-        models = open_file(original), open_file(converted)
+        models = open_model(original), open_model(converted)
         result = allconv.verify(*models, arrays, seed=seed, tolerance=tolerance)
     click.echo(result)
     sys.exit(EXIT_STATUS[result.passed])
-
-
-def open_file(path: Path) -> Any:
-    """The Keras model in a file, opened with safe mode on."""
-    from allconv.read.file import open_model
-
-    return open_model(path)
 
 
 def read_arrays(path: Path) -> Any:
     """The array in a `.npy` file, or the arrays in a `.npz` file by name.
 
     Raises:
-        FileError: The file is missing, or no such file.
+        FileError: The file cannot be read, or holds something else.
     """
     import numpy as np
 
     try:
         arrays = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error
-    return arrays if isinstance(arrays, np.ndarray) else dict(arrays)

@@ -19,25 +19,31 @@ _OPTIONS = (
         multiple=True,
         metavar="[NAME=]STRATEGY",
         help="How max pools are replaced: exact (the default, same outputs), conv or stride (to be "
-        "trained), or keep. NAME=STRATEGY is for one layer, '*=STRATEGY' for those not named; "
-        "repeat the option for several.",
+        "trained), or keep, which leaves them. NAME=STRATEGY is for one layer, '*=STRATEGY' for "
+        "those not named; repeat the option for several.",
     ),
     click.option(
         "--conv-kernel-size",
         metavar="N|HxW",
-        help="Kernel of the convolutions of strategy conv; by default the pool's window.",
+        help="With strategy conv: the kernel of the convolutions; by default the pool's window.",
     ),
     click.option(
         "--conv-padding",
         type=click.Choice(["keep", "valid", "same"]),
-        help="Their padding; by default keep, which keeps the sizes of the maps.",
+        help="With strategy conv: their padding; by default keep, which keeps the sizes of the "
+        "maps.",
     ),
-    click.option("--conv-activation", metavar="NAME", help="Their activation; by default relu."),
+    click.option(
+        "--conv-activation",
+        metavar="NAME",
+        help="With strategy conv: their activation; by default relu.",
+    ),
     click.option(
         "--conv-filters",
         type=click.IntRange(1),
         metavar="N",
-        help="Their number of channels; by default the pool's, another starts fresh.",
+        help="With strategy conv: their number of channels; by default the pool's. Another number "
+        "starts fresh, to be trained.",
     ),
     click.option(
         "--head",
@@ -51,7 +57,7 @@ _OPTIONS = (
         "--strict/--no-strict",
         default=True,
         show_default=True,
-        help="Refuse a model that has layers which stand in the way, or keep those layers.",
+        help="Refuse a model with layers that cannot be converted, or leave those as they are.",
     ),
 )
 

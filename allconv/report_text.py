@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ KEEPS = {
     "rank": "other map sizes, needs training",
 }
 
-LEGEND = "3x3/2: a window of 3x3 with stride 2.  MACs: multiply-accumulates for one image."
+WINDOWS = "3x3/2: a window of 3x3 with stride 2."
+COSTS = "MACs: multiply-accumulates for one image."
 
 LAYER_COLUMNS = (
     Column("#", right=True),
@@ -59,7 +61,7 @@ def as_text(report: Report) -> str:
         table(LAYER_COLUMNS, [_layer_cells(row) for row in report.rows]),
         table(COST_COLUMNS, [*costs, ["", "total", *_total_cells(report)]], total=True),
         totals_text(report.totals),
-        LEGEND,
+        _legend(report),
         *(_section(title, lines) for title, lines in _remarks(report) if lines),
         "\n".join(map(paragraph, _conclusions(report))),
     ]
@@ -111,7 +113,14 @@ def becomes_words(row: Row) -> str:
 
 def _title(report: Report) -> str:
     changed = sum(row.changed for row in report.rows)
-    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers change"
+    change = "changes" if changed == 1 else "change"
+    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers {change}"
+
+
+def _legend(report: Report) -> str:
+    """What the tables do not explain themselves."""
+    has_windows = any(re.search(r"\d/\d", becomes_words(row)) for row in report.rows)
+    return f"{WINDOWS}  {COSTS}" if has_windows else COSTS
 
 
 def _layer_cells(row: Row) -> list[str]:
@@ -179,7 +188,7 @@ def _conclusions(report: Report) -> Iterator[str]:
     if report.obstacles:
         count = len(report.obstacles)
         layers = "1 layer stands" if count == 1 else f"{count} layers stand"
-        refused = "convert refuses this model; strict=False leaves such layers as they are"
+        refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
         yield f"{layers} in the way" + (f": {refused}." if report.strict else ", and stay.")
 
 

@@ -19,14 +19,21 @@ def check_writable(path: Path, source: Path | None = None) -> None:
         FileError: The name does not end in `.keras` or `.h5`, its folder is missing or cannot be
             written to, it is a folder itself, or it is the file that the model comes from.
     """
+    try:
+        _check_place(path, source)
+    except OSError as error:  # a folder above it that may not be entered, a name too long
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _check_place(path: Path, source: Path | None) -> None:
     if path.suffix not in SUFFIXES:
-        raise FileError(f"{path}: expected a name that ends in .keras or .h5")
+        raise FileError(f"{path}: expected a name that ends in .keras or .h5, such as fcn.keras")
     if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder {path.parent}; make it first")
+        raise FileError(f"{path}: there is no folder '{path.parent}'; make it first")
     if path.is_dir():
         raise FileError(f"{path}: is a folder; give the name of a file")
     if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{path}: the folder {path.parent} cannot be written to")
+        raise FileError(f"{path}: the folder '{path.parent}' cannot be written to")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise FileError(f"{path}: is the model that is read; give another name")
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
 from allconv.shapes import Shape
 
@@ -13,7 +21,7 @@ WIDTH = 80
 NARROWEST = 12
 """A column that gives way keeps this many characters: enough for both ends of a name."""
 
-GAP = "  "
+GAP = 2
 UNKNOWN = "--"
 
 
@@ -42,27 +50,30 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, total: bo
         -----  -------
         conv     1,280
     """
-    titles = [column.title for column in columns]
-    widths = _widths(columns, [titles, *rows])
-    lines = [_line(columns, widths, row) for row in [titles, *rows]]
-    ruler = GAP.join("-" * width for width in widths)
-    lines.insert(1, ruler)
+    lines = [[column.title for column in columns], *rows]
+    ruler = [Rule(characters="-")] * len(columns)
+    body: list[Sequence[RenderableType]] = [list(map(_cell, columns, line)) for line in lines]
+    body.insert(1, ruler)
     if total:
-        lines.insert(-1, ruler)
-    return "\n".join(lines)
+        body.insert(-1, ruler)
+    grid = _empty_grid(columns, lines)
+    for row in body:
+        grid.add_row(*row)
+    return _printed(grid)
 
 
 def elide(text: str, width: int) -> str:
-    """A text in at most `width` characters, shortened in its middle: both ends of a name matter.
+    """A text on at most `width` >= 3 places, shortened in its middle: both ends of a name matter.
 
     Example:
         >>> elide("block5_conv3_batch_normalization", 16)
         'block5...ization'
     """
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
-    left = max(width - 3, 0)
-    return text[: left // 2] + "..."[:width] + text[len(text) - (left - left // 2) :]
+    left = (width - 3) // 2
+    right = width - 3 - left
+    return f"{set_cell_size(text, left)}...{set_cell_size(text[::-1], right)[::-1]}"
 
 
 def paragraph(text: str, indent: str = "", hang: str = "") -> str:
@@ -89,28 +100,47 @@ def count_words(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    """The widths of the columns; while they are too wide together, the widest gives way."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    flexible = [index for index, column in enumerate(columns) if column.fit != "whole"]
-    while sum(widths) + len(GAP) * (len(widths) - 1) > WIDTH:
-        widest = max(flexible, key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= NARROWEST:
-            break
-        widths[widest] -= 1
-    return widths
+@dataclass(frozen=True)
+class _Elided:
+    """A cell that loses its middle where its column is narrow; rich itself only cuts ends."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(elide(self.text, options.max_width))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, Text(self.text))
 
 
-def _line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) -> str:
-    cells = [_cell(*parts) for parts in zip(columns, widths, row, strict=True)]
-    height = max(map(len, cells))
-    padded = [cell + [" " * len(cell[0])] * (height - len(cell)) for cell in cells]
-    return "\n".join(GAP.join(line).rstrip() for line in zip(*padded, strict=True))
+def _empty_grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
+    grid = Table.grid(padding=(0, GAP, 0, 0), collapse_padding=False, pad_edge=True)
+    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
+        grid.add_column(
+            justify="right" if column.right else "left",
+            no_wrap=column.fit == "whole",
+            min_width=_floor(column, cells),
+        )
+    return grid
 
 
-def _cell(column: Column, width: int, text: str) -> list[str]:
-    """The lines of a cell, all as wide as the column."""
-    lines = textwrap.wrap(text, width) if column.fit == "wrap" else [text]
-    if column.fit == "elide":
-        lines = [elide(text, width)]
-    return [line.rjust(width) if column.right else line.ljust(width) for line in lines or [""]]
+def _cell(column: Column, text: str) -> Text | _Elided:
+    """A cell for rich; a bare string it would search for markup such as `[bold]`."""
+    return _Elided(text) if column.fit == "elide" else Text(text)
+
+
+def _floor(column: Column, cells: Sequence[str]) -> int:
+    """The width that a column keeps, even where the table gets wider than the terminal."""
+    widest = max(map(cell_len, cells))
+    return widest if column.fit == "whole" else min(widest, NARROWEST)
+
+
+def _printed(grid: Table) -> str:
+    """The lines that a console prints; the same wherever it runs, in a notebook too."""
+    page = io.StringIO()
+    width = WIDTH + GAP  # there is a gap behind the last column too, and it is stripped
+    console = Console(
+        file=page, width=width, color_system=None, force_jupyter=False, legacy_windows=False
+    )
+    console.print(grid, crop=False)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())

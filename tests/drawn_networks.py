@@ -8,11 +8,27 @@ Kernels and statistics are random, so that a wrong weight moves the output.
 from __future__ import annotations
 
 import keras
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tests.randomized import randomize
 
 layers = keras.layers
+
+# A network takes minutes to shrink; the printed draws say which one failed.
+WITHOUT_SHRINKING = [Phase.explicit, Phase.reuse, Phase.generate]
+
+
+def random_networks(examples):
+    """Settings for a test on whole networks."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=WITHOUT_SHRINKING,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 PADDINGS = st.sampled_from(["valid", "same"])
 ACTIVATIONS = st.sampled_from(["relu", "linear", "elu", "tanh", "sigmoid", "relu6", "softplus"])
 
@@ -215,8 +231,11 @@ def drawn_network(draw, data_format="channels_last"):
     sizes = [draw(st.integers(2, 13)), draw(st.integers(2, 13))]
     channels = [draw(st.integers(1, 4))]
     shape = channels + sizes if data_format == "channels_first" else sizes + channels
-    image = keras.Input(shape)
-    model = keras.Model(image, drawer.head(drawer.stem(image, functional), functional))
+    image = x = keras.Input(shape)
+    if data_format == "channels_first":
+        # A layer that says so: without one nobody can know which axis the channels are.
+        x = layers.ZeroPadding2D(((0, 1), (1, 0)), data_format=data_format)(x)
+    model = keras.Model(image, drawer.head(drawer.stem(x, functional), functional))
     if not functional:
         model = keras.Sequential([keras.Input(shape), *model.layers[1:]])
     return randomize(model, seed=draw(st.integers(0, 99)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
@@ -16,7 +16,7 @@ import allconv
 from allconv.check import ShapeCheck
 from allconv.errors import OptionError
 from tests import networks
-from tests.drawn_networks import drawn_network
+from tests.drawn_networks import drawn_network, random_networks
 
 
 def messages(check: ShapeCheck) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_the_shapes_at_another_size_are_those_of_a_model_of_that_size(height, wi
 
 
 @given(st.data(), st.sampled_from(["channels_last", "channels_first"]))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@random_networks(8)
 def test_a_network_in_memory_fits_at_its_own_size(data: st.DataObject, data_format: str) -> None:
     model = drawn_network(data.draw, data_format)
     shape = model.input_shape
@@ -234,12 +234,18 @@ def test_a_size_that_is_none_is_refused(size: object) -> None:
     assert str(caught.value) == expected
 
 
-def test_a_size_for_which_the_model_has_no_image_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((8,), "8 is for maps of 1 axis"), ((8, 9, 7), "8x9x7 is for maps of 3 axes")],
+)
+def test_a_size_for_which_the_model_has_no_image_is_refused(
+    size: tuple[int, ...], words: str
+) -> None:
     with pytest.raises(OptionError) as caught:
-        allconv.check(networks.on_signals(), input_size=(8, 8))
+        allconv.check(networks.residual(), input_size=size)
     assert str(caught.value) == (
-        "input_size (8, 8) has 2 axes, and no input of model 'on_signals' is a map of as many; "
-        "its inputs are 'signal' (None, 40, 2)"
+        f"input size {words}, and no input of model 'residual' is one; "
+        "its inputs are 'image' (None, 12, 12, 4)"
     )
 
 

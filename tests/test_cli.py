@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -59,8 +61,8 @@ def error_of(*words: object) -> str:
     result = run(*words)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr
-    return result.stderr.removeprefix("error: ").rstrip("\n")
+    assert result.stderr.startswith("Error: ") and "Traceback" not in result.stderr
+    return result.stderr.removeprefix("Error: ").rstrip("\n")
 
 
 def predictions(path: Path, images: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ def predictions(path: Path, images: np.ndarray) -> np.ndarray:
 def test_help_teaches_by_example(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
-    assert re.search(rf"^  allconv {command} model\.keras", result.stdout, re.MULTILINE)
+    assert f"\n  Examples:\n  allconv {command} model.keras" in result.stdout
 
 
 def test_the_first_help_names_every_command_and_status() -> None:
@@ -163,6 +165,21 @@ def test_a_conversion_that_needs_training_is_written_and_not_called_verified(
     )
 
 
+def test_a_model_that_cannot_be_converted_is_refused_unless_asked_to_keep_what_stands_in_the_way(
+    tmp_path: Path,
+) -> None:
+    stubborn = keras.Sequential([keras.Input((8, 2)), layers.LSTM(3, name="memory")])
+    stubborn.save(tmp_path / "stubborn.keras")
+    output = tmp_path / "out.keras"
+    obstacle = allconv.report(stubborn).obstacles[0]
+    message = error_of("convert", tmp_path / "stubborn.keras", "-o", output)
+    assert f"\n  {obstacle}\n--no-strict leaves them as they are" in message
+    assert not output.exists()
+    result = run("convert", tmp_path / "stubborn.keras", "-o", output, "--no-strict")
+    assert result.exit_code == 0 and output.exists()
+    assert f"\nstands in the way and stays: {obstacle}\n" in result.stdout
+
+
 def test_a_conversion_that_disagrees_is_not_written(
     source: Path, model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,16 +245,17 @@ def test_an_output_that_cannot_be_is_told_before_the_work(
 ) -> None:
     (tmp_path / "folder.h5").mkdir()
     messages = {
-        tmp_path / "out.onnx": "expected a name that ends in .keras or .h5",
-        tmp_path / "out": "expected a name that ends in .keras or .h5",
-        tmp_path / "no" / "out.h5": f"there is no folder {tmp_path / 'no'}; make it first",
+        tmp_path / "out.onnx": "expected a name that ends in .keras or .h5, such as fcn.keras",
+        tmp_path / "out": "expected a name that ends in .keras or .h5, such as fcn.keras",
+        tmp_path / "no" / "out.h5": f"there is no folder '{tmp_path / 'no'}'; make it first",
+        tmp_path / f"{'long' * 99}.h5": "cannot be written: File name too long",
         tmp_path / "folder.h5": "is a folder; give the name of a file",
     }
     for path, message in messages.items():
         assert error_of("convert", tmp_path / "missing.keras", "-o", path) == f"{path}: {message}"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     path = tmp_path / "out.h5"
-    expected = f"{path}: the folder {tmp_path} cannot be written to"
+    expected = f"{path}: the folder '{tmp_path}' cannot be written to"
     assert error_of("convert", source, "-o", path) == expected
 
 
@@ -272,7 +290,10 @@ def test_verify_reads_inputs_from_files(source: Path, tmp_path: Path, images: np
 def test_inputs_that_cannot_be_read_are_one_message(source: Path, tmp_path: Path) -> None:
     text = tmp_path / "images.txt"
     text.write_text("1 2 3")
-    for path in (text, tmp_path / "missing.npy", tmp_path):
+    empty, cut = tmp_path / "empty.npy", tmp_path / "cut.npz"
+    empty.touch()
+    cut.write_bytes(source.read_bytes()[:200])  # a zip file without its end
+    for path in (text, empty, cut, tmp_path / "missing.npy", tmp_path):
         message = error_of("verify", source, source, "--inputs", path)
         assert message.startswith(f"{path}: expected arrays in a .npy or .npz file: ")
     np.save(tmp_path / "flat.npy", np.zeros((6, 64)))
@@ -335,6 +356,104 @@ def test_an_error_is_one_message_and_status_2(source: Path, tmp_path: Path) -> N
     assert "--input-size" in error_of("check", source, "--input-size", "big")
 
 
+def test_what_is_wrong_with_a_file_is_told_before_keras_is_imported(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    contents = {"empty.h5": b"", "text.keras": b"a text", "zip.h5": source.read_bytes()}
+    contents["hdf5.keras"] = contents["hdf5"] = b"\x89HDF\r\n\x1a\n"
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    messages = {
+        "missing.h5": "there is no such file",
+        "": "is a folder; expected a .keras or .h5 file",
+        f"{'long' * 99}.h5": "cannot be read (File name too long)",
+        "empty.h5": "the file is empty",
+        "text.keras": "neither a .keras file (zip) nor an .h5 file (HDF5), or cut short; "
+        "it begins with b'a text'",
+        "zip.h5": "a .keras file (zip) by another name; rename it to end in .keras",
+        "hdf5.keras": "an .h5 file (HDF5) by another name; rename it to end in .h5",
+        "hdf5": "an .h5 file (HDF5) by another name; rename it to end in .h5",
+    }
+    for name, message in messages.items():
+        path = tmp_path / name
+        expected = f"{path}: {message}"
+        output = tmp_path / "out.keras"
+        assert error_of("report", path) == error_of("check", path) == expected
+        assert error_of("convert", path, "-o", output) == expected
+        assert error_of("verify", path, source) == error_of("verify", source, path) == expected
+
+
+def test_a_file_that_may_not_be_read_is_one_message(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert error_of("report", source) == f"{source}: cannot be read (Permission denied)"
+
+
+def test_a_file_that_is_no_whole_model_says_what_it_is(model: keras.Model, tmp_path: Path) -> None:
+    model.save_weights(tmp_path / "some.weights.h5")
+    model.save(tmp_path / "whole.h5")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "whole.h5").read_bytes()[:3000])
+    with zipfile.ZipFile(tmp_path / "photos.keras", "w") as archive:
+        archive.writestr("photo.txt", "a photo")
+    messages = {
+        "some.weights.h5": "it holds weights only, no architecture; make the model in Python, load "
+        "the weights into it, and convert that or save it whole",
+        "cut.h5": "it is cut short",
+        "photos.keras": "it is a zip file, but no model that Keras saved",
+    }
+    for name, message in messages.items():
+        assert error_of("report", tmp_path / name) == f"{tmp_path / name}: {message}"
+
+
+class Doubled(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def doubled(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_code_of_the_user_s_own_in_a_file_is_named_and_not_run(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    for layer, missing in [(Doubled(), "Doubled"), (layers.Activation(doubled), "doubled")]:
+        image = keras.Input((8, 8, 1))
+        keras.Model(image, layer(image)).save(path)
+        assert error_of("report", path) == (
+            f"{path}: it needs '{missing}', which Keras does not know; if it is your own, load it "
+            "in Python with custom_objects and give allconv the model"
+        )
+    keras.Sequential([keras.Input((8, 8, 1)), layers.Lambda(lambda x: 2 * x)]).save(path)
+    assert error_of("report", path) == (
+        f"{path}: it has a Lambda layer, whose code is not run; if you trust it, load it in Python "
+        "with safe_mode=False and give allconv the model"
+    )
+
+
+def test_a_file_that_keras_does_not_understand_is_told_in_its_words_and_with_its_age(
+    model: keras.Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["config"]["colour"] = "blue" * 99
+        file.attrs["model_config"] = json.dumps(config)
+    words = error_of("report", path)
+    start = "Keras cannot load it (Unrecognized keyword arguments passed to Conv2D: {'colour': "
+    assert words.startswith(f"{path}: {start}") and words.endswith(" ...)")
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.2.4-tf"
+    age = "; Keras 2.2.4-tf saved it, and not every file of Keras 1 and 2 can be read today"
+    assert error_of("report", path) == words + age
+
+
 def test_a_missing_backend_is_one_message(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     message = error_of("verify", source, source)
@@ -364,6 +483,13 @@ def test_the_program_says_what_was_asked_and_no_more(source: Path, tmp_path: Pat
     assert (result.returncode, result.stderr) == (0, "")
     assert VERIFIED.fullmatch(result.stdout.splitlines()[-2])
     assert output.exists()
+
+
+def test_python_m_allconv_is_the_command_line() -> None:
+    command = [sys.executable, "-m", "allconv", "report", "missing.keras"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "Error: missing.keras: there is no such file\n"
 
 
 def test_importing_the_command_line_is_light() -> None:

@@ -64,6 +64,21 @@ def test_it_starts_as_the_mean_of_the_window_zeros_around_the_map_counted(
     assert_close(found, pooled(images[0], window, strides, padding, mean))
 
 
+@pytest.mark.parametrize(
+    ("window", "kernel", "layer", "cells"),
+    [
+        (2, 3, "ZeroPadding2D", (0, 1)),
+        (2, 5, "ZeroPadding2D", (1, 2)),
+        (5, 2, "Cropping2D", (1, 2)),
+    ],
+)
+def test_a_valid_pool_is_padded_or_cropped_the_smaller_half_first(window, kernel, layer, cells):
+    model = network((9, 9, 1), layers.MaxPooling2D(window, 2))
+    (margin, _) = allconv.convert(model, pooling=ConvPool(kernel)).layers[1:]
+    assert type(margin).__name__ == layer
+    assert getattr(margin, "padding", getattr(margin, "cropping", None)) == (cells, cells)
+
+
 def test_a_kernel_below_the_window_starts_as_the_mean_of_its_own_cells():
     model = network((9, 9, 2), layers.MaxPooling2D(4, 4))
     images = random_images(model)

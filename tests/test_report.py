@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
@@ -21,10 +21,9 @@ from allconv.build import build
 from allconv.errors import OptionError
 from allconv.report import Amount, Report
 from allconv.strategies import ConvPool
-from allconv.text_table import Column, elide, paragraph, shape_words, table
 from allconv.weights import Array
 from tests import networks
-from tests.drawn_networks import drawn_network
+from tests.drawn_networks import drawn_network, random_networks
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTBOOK = ConvPool(kernel_size=3, padding="valid")
@@ -121,7 +120,7 @@ def test_keras_counts_the_same_parameters_before_and_after(name: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@random_networks(8)
 def test_the_parameters_of_any_network_are_those_that_keras_counts(data: st.DataObject) -> None:
     model = drawn_network(data.draw, "channels_last")
     pooling = data.draw(st.sampled_from(["exact", "conv", "stride"]))
@@ -254,6 +253,15 @@ def test_a_layer_whose_calls_part_is_no_longer_shared() -> None:
     assert report.to_dict()["unshared"] == ["conv"]
 
 
+def test_a_window_is_explained_where_one_with_a_stride_is_printed() -> None:
+    explanation = "3x3/2: a window of 3x3 with stride 2."
+    assert explanation in str(report_named("mnist_exact"))
+    dense = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3)])
+    for model in (dense, networks.residual()):
+        assert explanation not in str(allconv.report(model))
+        assert "\nMACs: multiply-accumulates for one image.\n" in str(allconv.report(model))
+
+
 def test_a_flatten_that_moved_says_where_to() -> None:
     assert "flatten: moved behind 'classes'" in str(report_named("mnist_exact"))
 
@@ -321,33 +329,11 @@ def test_the_plan_is_what_is_built() -> None:
 # how it is set
 
 
-def test_a_long_name_loses_its_middle() -> None:
+def test_a_long_name_loses_its_middle_in_text_and_stays_whole_in_markdown() -> None:
     name = "the_first_convolution_of_the_second_block_of_the_third_stage"
-    assert elide("short", 12) == "short"
-    assert elide(name, 12) == "the_...stage"
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name=name)])
     assert max(map(len, str(allconv.report(model)).splitlines())) <= 80
     assert name in allconv.report(model).to_markdown()
-
-
-def test_a_wide_cell_takes_more_lines() -> None:
-    text = " ".join(["word"] * 30)
-    lines = table([Column("a"), Column("b", fit="wrap"), Column("c")], [["1", text, "2"]]).split(
-        "\n"
-    )
-    assert max(map(len, lines)) <= 80
-    assert lines[2].startswith("1  word") and lines[2].endswith("2")
-    assert " ".join(lines[2:]).count("word") == 30
-
-
-def test_a_shape_is_written_without_its_batch() -> None:
-    words = [shape_words(shape) for shape in [(None, 7, 5, 3), (8, None, 2), (None,), None]]
-    assert words == ["7x5x3", "?x2", "1", "--"]
-
-
-def test_a_paragraph_hangs_and_keeps_names_whole() -> None:
-    text = paragraph(f"{'x' * 90} a-b", "  ", "    ")
-    assert text == f"  {'x' * 90}\n      a-b"
 
 
 def test_a_bar_in_a_name_does_not_break_a_markdown_table() -> None:
@@ -362,11 +348,10 @@ def test_unequal_windows_and_strides_are_written_axis_by_axis() -> None:
     assert allconv.report(model).rows[1].becomes == ("Conv2D 3x1/2x1",)
 
 
-def test_the_examples_in_the_docstrings_are_true() -> None:
+def test_the_example_in_the_docstring_is_true() -> None:
     keras.backend.clear_session()
     # allconv.report is the function; its module has to be asked for by name
-    for name in ("allconv.text_table", "allconv.report"):
-        assert doctest.testmod(importlib.import_module(name)).failed == 0
+    assert doctest.testmod(importlib.import_module("allconv.report")).failed == 0
 
 
 if __name__ == "__main__":

@@ -79,6 +79,23 @@ def test_a_shared_layer_whose_calls_are_rewritten_differently_is_split_and_named
     assert plan.unshared == ("shared",)
 
 
+def test_a_shared_layer_of_which_one_rule_makes_different_layers_is_split_and_named():
+    @rule(layer="Conv2D", keeps="function")
+    def conv_to_numbered(match):
+        """Conv2D  ->  Conv2D that knows whether it is on the input."""
+        if "first" in match.node.config:
+            return match.absent("it knows already")
+        source = match.before(match.node)
+        return conv(match.node.name, first=source.kind == "InputLayer")(source)
+
+    start = image()
+    shared = conv("shared")
+    plan = rewrite(graph([start], [shared(shared(start))]), [conv_to_numbered])
+    assert names(plan) == ["image", "shared", "shared_1"]
+    assert [node.config["first"] for node in plan.after.nodes[1:]] == [True, False]
+    assert plan.unshared == ("shared",)
+
+
 def test_a_layer_without_weights_that_is_called_more_often_than_before_is_split():
     @rule(layer="Conv2D", keeps="function")
     def relu_conv_to_conv_relu(match):

@@ -8,22 +8,18 @@ executed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
-
-import numpy as np
 
 from allconv.errors import ModelError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
 from allconv.kinds import IDENTITY_AT_INFERENCE
+from allconv.read.calls import Key, arguments, keras_tensors, key_of, keys_in, numbered
 from allconv.shapes import Shape
 from allconv.weights import Array
 
 Path = tuple[str, ...]
-Key = tuple[str, int, int]
-"""Keras' `keras_history`: layer name, which call of it, which of its tensors."""
-
 MODELS = {"Sequential", "Functional", "Model"}
 TAKES_TRAINING = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
 
@@ -53,13 +49,14 @@ def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> G
         ModelError: The description is not of a kind, or not complete enough, to make a graph of.
         ShapeError: A layer does not take its input; the message names the layer.
     """
-    scope = _Scope(source, data_format=_first_data_format(config))
+    data_format = next(_data_formats(config), "channels_last")
+    scope = _Scope(source, data_format=data_format)
     if class_name == "Sequential":
         inputs, outputs = _sequential(config, None, scope)
         structures: tuple[Any, Any] = (Slot(0), Slot(0))
     else:
         inputs, outputs = _functional(config, None, scope)
-        structures = tuple(_numbered(config[key]) for key in ("input_layers", "output_layers"))
+        structures = tuple(numbered(config[key]) for key in ("input_layers", "output_layers"))
     return Graph(
         name=config.get("name", class_name.lower()),
         nodes=tuple(topological([*inputs, *outputs])),
@@ -150,7 +147,7 @@ def _functional(
 ) -> tuple[list[Node], list[Node]]:
     layers = {_name(data): data for data in config["layers"]}
     tensors = _Tensors(config)
-    input_keys = list(_keys(config["input_layers"]))
+    input_keys = list(keys_in(config["input_layers"]))
     for i, (name, index, _) in enumerate(input_keys):
         given = inputs[i] if inputs else _input(layers[name], scope)
         tensors.put(name, index, [given])
@@ -165,7 +162,7 @@ def _functional(
             names = ", ".join(sorted({_name(data) for data, _, _ in waiting}))
             raise ModelError(f"no layer makes the tensors that these layers take: {names}")
         pending = waiting
-    outputs = [tensors.get(_own_call(key, layers)) for key in _keys(config["output_layers"])]
+    outputs = [tensors.get(_own_call(key, layers)) for key in keys_in(config["output_layers"])]
     return [tensors.get(key) for key in input_keys], outputs
 
 
@@ -182,7 +179,7 @@ def _own_call(key: Key, layers: Mapping[str, Any]) -> Key:
 def _call_when_ready(
     data: Mapping[str, Any], index: int, node: Any, tensors: _Tensors, scope: _Scope
 ) -> bool:
-    keys, args, kwargs = _arguments(node)
+    keys, args, kwargs = arguments(node)
     if not all(tensors.has(key) for key in keys):
         return False
     inputs = [tensors.get(key) for key in keys]
@@ -197,10 +194,10 @@ class _Tensors:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.nodes: dict[Key, Node] = {}
         self.declared: dict[Key, Shape] = {
-            _key(tensor): tuple(tensor["config"]["shape"])
+            key_of(tensor): tuple(tensor["config"]["shape"])
             for data in config["layers"]
             for node in data["inbound_nodes"]
-            for tensor in _keras_tensors(node)
+            for tensor in keras_tensors(node)
         }
 
     def put(self, name: str, index: int, results: Sequence[Node]) -> None:
@@ -238,14 +235,13 @@ def _input(data: Mapping[str, Any], scope: _Scope) -> Node:
     return call(scope.spec(data), [], data_format=scope.data_format)
 
 
-def _first_data_format(config: Mapping[str, Any]) -> str:
-    """The data format of the first layer that has one: the model's images lie so, too."""
+def _data_formats(config: Mapping[str, Any]) -> Iterator[str]:
+    """The data formats of a model's layers; its images lie as the first one says."""
     for data in config["layers"]:
         if "layers" in data["config"]:
-            return _first_data_format(data["config"])
-        if _kind(data) != "Flatten" and "data_format" in data["config"]:
-            return str(data["config"]["data_format"])
-    return "channels_last"
+            yield from _data_formats(data["config"])
+        elif _kind(data) != "Flatten" and "data_format" in data["config"]:
+            yield str(data["config"]["data_format"])
 
 
 def _call(
@@ -259,91 +255,3 @@ def _call(
         return call(spec, inputs, args, kwargs, shape)
     except ShapeError as error:
         raise ShapeError(f"layer '{spec.name}' ({spec.kind}): {error}") from None
-
-
-def _is_keras_tensor(data: Any) -> bool:
-    return isinstance(data, Mapping) and data.get("class_name") == "__keras_tensor__"
-
-
-def _keras_tensors(data: Any) -> Iterator[Mapping[str, Any]]:
-    if _is_keras_tensor(data):
-        yield data
-    elif isinstance(data, Mapping):
-        for value in data.values():
-            yield from _keras_tensors(value)
-    elif isinstance(data, (list, tuple)):
-        for item in data:
-            yield from _keras_tensors(item)
-
-
-def _key(tensor: Mapping[str, Any]) -> Key:
-    name, index, item = tensor["config"]["keras_history"]
-    return str(name), int(index), int(item)
-
-
-def _arguments(node: Mapping[str, Any]) -> tuple[list[Key], tuple[Any, ...], dict[str, Any]]:
-    """The tensors that a call takes, and its arguments with `Slot`s in their places."""
-    keys: list[Key] = []
-
-    def with_slots(data: Any) -> Any:
-        if _is_keras_tensor(data):
-            keys.append(_key(data))
-            return Slot(len(keys) - 1)
-        if isinstance(data, Mapping):
-            if data.get("class_name") in _CONSTANTS:
-                return _CONSTANTS[data["class_name"]](with_slots(data["config"]))
-            return {key: with_slots(value) for key, value in data.items()}
-        if isinstance(data, (list, tuple)):
-            return type(data)(with_slots(item) for item in data)
-        return data
-
-    args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
-    return keys, args, {key: value for key, value in kwargs.items() if value is not None}
-
-
-def _array(config: Mapping[str, Any]) -> np.ndarray:
-    return np.array(config["value"], config["dtype"])
-
-
-_CONSTANTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "__numpy__": _array,
-    "__tensor__": _array,
-    "__slice__": lambda config: slice(config["start"], config["stop"], config["step"]),
-    "__ellipsis__": lambda config: ...,
-}
-"""How Keras writes the constants of calls that JSON has no word for."""
-
-
-def _is_key(data: Any) -> bool:
-    return (
-        isinstance(data, (list, tuple))
-        and len(data) == 3
-        and isinstance(data[0], str)
-        and isinstance(data[1], int)
-    )
-
-
-def _keys(structure: Any) -> Iterator[Key]:
-    """Histories nested in lists and dictionaries, in Keras' order: dictionaries by sorted key."""
-    if _is_key(structure):
-        yield str(structure[0]), int(structure[1]), int(structure[2])
-    else:
-        items = (
-            sorted(structure.items()) if isinstance(structure, Mapping) else enumerate(structure)
-        )
-        for _, item in items:
-            yield from _keys(item)
-
-
-def _numbered(structure: Any) -> Any:
-    """The same nesting with `Slot`s, numbered in the order of `_keys`."""
-    order = {key: i for i, key in enumerate(_keys(structure))}
-
-    def number(data: Any) -> Any:
-        if _is_key(data):
-            return Slot(order[tuple(data)])
-        if isinstance(data, Mapping):
-            return {key: number(value) for key, value in data.items()}
-        return type(data)(number(item) for item in data)
-
-    return number(structure)

@@ -1,0 +1,84 @@
+"""Spec to Keras layer: from its configuration, or from the live layer where that has own code."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from allconv.errors import ConversionError
+from allconv.graph import Spec
+
+
+def is_foreign(spec: Spec) -> bool:
+    """Whether a layer runs code that is not Keras' own."""
+    return ">" in spec.kind or spec.kind == "Lambda"
+
+
+def new_layer(spec: Spec) -> Any:
+    """A new layer, not yet built."""
+    import keras
+
+    if spec.kind == "Lambda":
+        return _lambda(spec)
+    if is_foreign(spec):
+        return _foreign(spec)
+    config = {**copy.deepcopy(dict(spec.config)), "name": spec.name}
+    if spec.kind.startswith("ops."):
+        class_name = spec.kind.removeprefix("ops.")
+        data = {"module": spec.module, "class_name": class_name, "config": config}
+        return keras.saving.deserialize_keras_object(data, safe_mode=True)
+    layer_class = getattr(keras.layers, spec.kind, None) or type(spec.layer)
+    return layer_class.from_config(_with_own_code(config, spec.layer))
+
+
+def _with_own_code(config: dict[str, Any], layer: Any) -> dict[str, Any]:
+    """A configuration whose functions are the live layer's own, or left to their defaults."""
+    code = [key for key, value in config.items() if _is_code(key, value)]
+    own = {key: _own(getattr(layer, key)) for key in code if hasattr(layer, key)}
+    return {key: value for key, value in config.items() if key not in code} | own
+
+
+def _own(setting: Any) -> Any:
+    """A function as it is; a layer, which may have weights, made anew."""
+    import keras
+
+    is_layer = isinstance(setting, keras.Layer)
+    return type(setting).from_config(setting.get_config()) if is_layer else setting
+
+
+def _is_code(key: str, value: Any) -> bool:
+    """Whether Keras' safe mode does not make a setting of what is written of it."""
+    written = isinstance(value, Mapping)
+    return written and (
+        key == "activation" or value.get("class_name") in ("function", "__lambda__")
+    )
+
+
+def _foreign(spec: Spec) -> Any:
+    """A live layer of the user's own class, made again from its configuration."""
+    try:
+        layer = type(spec.layer).from_config(spec.layer.get_config())
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        raise ConversionError(
+            f"layer '{spec.name}' ({spec.kind}) cannot be made again from its get_config() "
+            f"({type(error).__name__}: {first_line}); give it a get_config() that its constructor "
+            "takes"
+        ) from error
+    layer.name = spec.name
+    return layer
+
+
+def _lambda(spec: Spec) -> Any:
+    """A live Lambda's own function in a new Lambda; there is none without a live layer."""
+    import keras
+
+    old = spec.layer
+    return keras.layers.Lambda(
+        old.function,
+        output_shape=old._output_shape,
+        arguments=old.arguments,
+        dtype=old.dtype_policy,
+        name=spec.name,
+    )
