@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
 from allconv.keras_layers import is_foreign, new_layer
-from allconv.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
 from allconv.read.live import tensor_of
 from allconv.shapes import Shape
 from allconv.weights import Array

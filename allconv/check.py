@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from allconv.errors import OptionError
 from allconv.graph import ITEM, Graph
 from allconv.read import read
+from allconv.reporting.text_table import Column, paragraph, shape_words, table
 from allconv.shape_walk import Image, Problem, by_words, images, shapes_at
 from allconv.shapes import Shape
-from allconv.text_table import Column, paragraph, shape_words, table
 
 if TYPE_CHECKING:
     import keras

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from allconv.kinds import BINARY_OPS
-from allconv.layer_shapes import output_shape
-from allconv.ranges import lower_bound
+from allconv.layers.kinds import BINARY_OPS
+from allconv.layers.layer_shapes import output_shape
+from allconv.layers.ranges import lower_bound
 from allconv.shapes import Shape
 from allconv.weights import Array
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allconv import kinds
 from allconv.graph import ITEM, Graph, Node
+from allconv.layers import kinds
 from allconv.layout import is_vector
 from allconv.rewrite import Plan, Skipped
 

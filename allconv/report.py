@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from allconv import report_text
 from allconv.build import build
 from allconv.convert import plan_conversion
 from allconv.obstacles import Obstacle, obstacles
 from allconv.read import live_model
-from allconv.report_rows import Row, rows_of, total, weight_bytes
+from allconv.reporting import report_text
+from allconv.reporting.report_rows import Row, rows_of, total, weight_bytes
 from allconv.rewrite import Change, Plan, Skipped
 from allconv.rule import Rule
 from allconv.rules import Head
@@ -44,7 +44,7 @@ class Totals:
 
     Attributes:
         parameters: Values in all weights, as Keras' `count_params` counts them.
-        multiply_accumulates: For one image; `allconv.costs` says what is counted.
+        multiply_accumulates: For one image; `allconv.layers.costs` says what is counted.
         weight_bytes: Bytes of all weights.
     """
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from allconv.errors import RuleError, ShapeError
 from allconv.graph import Graph, Node, Spec, call, topological
-from allconv.layer_shapes import weight_shapes
+from allconv.layers.layer_shapes import weight_shapes
 from allconv.names import with_unique_layers
 from allconv.rule import Becomes, Keeps, Match, Rule, Skip
 from allconv.shapes import Shape

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from allconv.errors import ShapeError
 from allconv.graph import Graph, Node
-from allconv.layer_shapes import output_shape, weight_shapes
-from allconv.map_shapes import join, split
+from allconv.layers.layer_shapes import output_shape, weight_shapes
+from allconv.layers.map_shapes import join, split
 from allconv.shapes import Shape
 
 Sizes = tuple[int | None, ...]

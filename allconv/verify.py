@@ -18,10 +18,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from allconv.errors import ModelError
-from allconv.inputs import arrange, draw_inputs, samples_of
-from allconv.logits import is_graph
-from allconv.measure import Stop, Tally, measure
-from allconv.precision import computes_in_half, default_tolerance, in_float32, inference
+from allconv.verification.inputs import arrange, draw_inputs, samples_of
+from allconv.verification.logits import is_graph
+from allconv.verification.measure import Stop, Tally, measure
+from allconv.verification.precision import (
+    computes_in_half,
+    default_tolerance,
+    in_float32,
+    inference,
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ def verify(
     The default tolerance is `eps (32 sqrt(layers) + sqrt(terms))`, with eps = 2**-23 in float32,
     `layers` the number of the original's layers that have a kernel, and `terms` the products in the
     longest sum of one: 3.4e-05 for VGG16, with 16 layers and sums of 25,088 products.
-    `allconv.precision` says for which networks it was measured that rounding stays below, and that
-    1.01 times the kernel of any one layer does not.
+    `allconv.verification.precision` says for which networks it was measured that rounding stays
+    below, and that 1.01 times the kernel of any one layer does not.
 
     Args:
         original: A Keras model, or any function of the inputs that returns one or several arrays.

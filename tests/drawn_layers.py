@@ -12,7 +12,7 @@ import re
 import pytest
 from hypothesis import strategies as st
 
-from allconv import kinds
+from allconv.layers import kinds
 
 keras = pytest.importorskip("keras")
 layers = keras.layers

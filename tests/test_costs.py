@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allconv import costs
-from allconv.costs import multiply_accumulates, parameters, weight_bytes
-from allconv.layer_shapes import output_shape, weight_shapes
+from allconv.layers import costs
+from allconv.layers.costs import multiply_accumulates, parameters, weight_bytes
+from allconv.layers.layer_shapes import output_shape, weight_shapes
 
 few = st.integers(1, 3)
 

@@ -11,20 +11,23 @@ import pytest
 
 TOP_TO_BOTTOM = """
 errors
-kinds shapes map_shapes layer_weights layer_shapes weights ranges
-graph layout kernels names strategies
+shapes
+layers layers.kinds layers.map_shapes layers.layer_weights layers.layer_shapes layers.ranges
+layers.costs
+weights graph layout kernels names strategies
 rule rewrite
 rules.windows rules.max_pool rules.average_pool rules.conv_pool rules.stride_pool
 rules.flatten rules.reshape rules.dense rules.merge rules.unfold rules.classifier rules
 obstacles
-read.file read.keras_config read.live read
-build compiling
-inputs logits precision measure verify
+read.file read.calls read.keras_config read.live read
+keras_layers build compiling
+verification verification.inputs verification.logits verification.precision
+verification.measure verify
 convert
-costs text_table report_rows report_text report
+reporting reporting.text_table reporting.report_rows reporting.report_text report
 shape_walk check
 allconv
-save quiet cli_options cli
+save quiet cli_options cli __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allconv import kinds, layer_shapes
 from allconv.errors import ShapeError
-from allconv.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
+from allconv.layers import kinds, layer_shapes
+from allconv.layers.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
 from tests.drawn_layers import DRAWN, drawn_layer
 
 keras = pytest.importorskip("keras")

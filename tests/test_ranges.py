@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from allconv.ranges import ACTIVATION_MINIMA, lower_bound
+from allconv.layers.ranges import ACTIVATION_MINIMA, lower_bound
 from allconv.read import read
 from tests.agreement import network, outputs
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 import allconv
-from allconv import report_rows
 from allconv.build import build
 from allconv.errors import OptionError
 from allconv.report import Amount, Report
+from allconv.reporting import report_rows
 from allconv.strategies import ConvPool
 from allconv.weights import Array
 from tests import networks

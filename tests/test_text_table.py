@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from allconv.text_table import Column, count_words, elide, paragraph, shape_words, table
+from allconv.reporting.text_table import Column, count_words, elide, paragraph, shape_words, table
 
 COLUMNS = (
     Column("#", right=True),
@@ -142,4 +142,4 @@ def test_a_paragraph_hangs_and_keeps_names_whole() -> None:
 
 
 def test_the_examples_in_the_docstrings_are_true() -> None:
-    assert doctest.testmod(importlib.import_module("allconv.text_table")).failed == 0
+    assert doctest.testmod(importlib.import_module("allconv.reporting.text_table")).failed == 0

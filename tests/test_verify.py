@@ -12,8 +12,8 @@ import pytest
 from keras import layers
 
 from allconv.errors import ModelError, OptionError
-from allconv.inputs import draw_inputs
-from allconv.precision import default_tolerance
+from allconv.verification.inputs import draw_inputs
+from allconv.verification.precision import default_tolerance
 from allconv.verify import Verification, verify
 from tests.randomized import kernels, leaves, randomize
 

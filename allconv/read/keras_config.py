@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from allconv.errors import ModelError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
-from allconv.kinds import IDENTITY_AT_INFERENCE
+from allconv.layers.kinds import IDENTITY_AT_INFERENCE
 from allconv.read.calls import Key, arguments, keras_tensors, key_of, keys_in, numbered
 from allconv.shapes import Shape
 from allconv.weights import Array

@@ -7,7 +7,7 @@ from typing import Literal
 
 from allconv.errors import OptionError
 from allconv.graph import Graph
-from allconv.kinds import MAX_POOLS
+from allconv.layers.kinds import MAX_POOLS
 from allconv.rule import Rule
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
 from allconv.rules.classifier import hidden_dense_to_nothing, hidden_denses

@@ -7,7 +7,7 @@ from typing import Any
 
 from allconv.graph import Node, topological
 from allconv.kernels import average_taps
-from allconv.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
+from allconv.layers.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import Window, flattened, per_channel

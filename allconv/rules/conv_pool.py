@@ -8,7 +8,7 @@ import numpy as np
 
 from allconv.graph import Node
 from allconv.kernels import Taps, diagonal_kernel
-from allconv.kinds import MAX_POOLS
+from allconv.layers.kinds import MAX_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import zero_padded

@@ -7,7 +7,7 @@ from typing import Any
 
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
-from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, unknown_activation
+from allconv.layers.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, unknown_activation
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import passed_up

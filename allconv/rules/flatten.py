@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from allconv.graph import Node, Spec
 from allconv.kernels import identity_kernel, kernel_of_flattened
-from allconv.kinds import (
+from allconv.layers.kinds import (
     ACTIVATION_LAYERS,
     IDENTITY_AT_INFERENCE,
     NOISE,

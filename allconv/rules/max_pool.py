@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allconv.graph import Node
-from allconv.kinds import GLOBAL_MAX_POOLS, MAX_POOLS
+from allconv.layers.kinds import GLOBAL_MAX_POOLS, MAX_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import (
@@ -106,13 +106,14 @@ def max_steps(window: Sequence[int], strides: Sequence[int]) -> list[Step]:
         strides: Along each axis, all alike.
 
     Returns:
-        Steps to be taken one after the other, without padding. Where the window is a multiple of
-        the stride, striding comes first, and fewer cells are left for the later steps.
+        Steps to be taken one after the other, without padding. Where window and stride have a
+        common divisor, blocks of that size come first, and fewer cells are left for the rest.
     """
     rank, stride = len(window), strides[0]
-    if stride > 1 and max(window) > stride and all(k % stride == 0 for k in window):
-        rest = tuple(k // stride for k in window)
-        return max_steps(strides, strides) + max_steps(rest, (1,) * rank)
+    for part in range(2, stride + 1):
+        if math.gcd(part, stride, *window) == part and max(window) > part:
+            rest = tuple(k // part for k in window), (stride // part,) * rank
+            return max_steps((part,) * rank, (part,) * rank) + max_steps(*rest)
     steps: list[Step] = []
     shifts: list[int] = []
     for axis, size in enumerate(window):

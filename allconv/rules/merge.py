@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, rows
-from allconv.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, MERGES, unknown_activation
+from allconv.layers.kinds import (
+    CHANNEL_ACTIVATIONS,
+    IDENTITY_AT_INFERENCE,
+    MERGES,
+    unknown_activation,
+)
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.dense import convolution, entered, not_given, with_batchnorms

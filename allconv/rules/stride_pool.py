@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allconv.graph import Node
-from allconv.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
+from allconv.layers.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import zero_padded
 from allconv.shapes import same_padding

@@ -12,7 +12,7 @@ from allconv.kernels import (
     unfolding_kernel,
     with_bias_row,
 )
-from allconv.kinds import IDENTITY_AT_INFERENCE, is_elementwise
+from allconv.layers.kinds import IDENTITY_AT_INFERENCE, is_elementwise
 from allconv.layout import Layout, are_known, is_map
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import MOST_GATHERED

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from allconv.kinds import CONVOLUTIONS
+from allconv.layers.kinds import CONVOLUTIONS
 
 Bound = float | None
 Config = Mapping[str, Any]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import OptionError
-from allconv.inputs import arrange, batch_size, slices
-from allconv.logits import Arrays, endings, is_graph, runner
+from allconv.verification.inputs import arrange, batch_size, slices
+from allconv.verification.logits import Arrays, endings, is_graph, runner
 
 BATCH = 32
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allconv import costs, kinds
 from allconv.graph import ITEM, Graph, Node, Spec
-from allconv.layer_shapes import KNOWN_KINDS
+from allconv.layers import costs, kinds
+from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.rewrite import Change, Plan
 from allconv.rule import Keeps
 from allconv.shapes import Shape

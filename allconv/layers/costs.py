@@ -21,8 +21,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from allconv.kinds import NORMALIZATIONS, SCALE_LAYERS
-from allconv.layer_shapes import KNOWN_KINDS
+from allconv.layers.kinds import NORMALIZATIONS, SCALE_LAYERS
+from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.shapes import Shape, Size, product
 
 WeightShapes = Mapping[str, Sequence[int]]

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from allconv import map_shapes
 from allconv.errors import ShapeError
-from allconv.kinds import (
+from allconv.layers import map_shapes
+from allconv.layers.kinds import (
     ACTIVATION_LAYERS,
     BINARY_OPS,
     IDENTITY_AT_INFERENCE,
@@ -21,8 +21,8 @@ from allconv.kinds import (
     NORMALIZATIONS,
     UNARY_OPS,
 )
-from allconv.layer_weights import WEIGHTS, Weights
-from allconv.map_shapes import Config, expect_axes
+from allconv.layers.layer_weights import WEIGHTS, Weights
+from allconv.layers.map_shapes import Config, expect_axes
 from allconv.shapes import Shape, broadcast, product
 
 __all__ = ["KNOWN_KINDS", "output_shape", "weight_shapes"]

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from allconv.report_rows import Row
-from allconv.text_table import Column, count_words, paragraph, shape_words, table
+from allconv.reporting.report_rows import Row
+from allconv.reporting.text_table import Column, count_words, paragraph, shape_words, table
 
 if TYPE_CHECKING:
     from allconv.report import Report, Totals

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from allconv.errors import ShapeError
-from allconv.map_shapes import split
+from allconv.layers.map_shapes import split
 from allconv.shapes import Shape
 
 Config = Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""The parts of `verify`: inputs to draw, where to stop, what to measure, how exactly."""
