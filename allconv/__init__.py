@@ -4,7 +4,7 @@ from allconv.check import ShapeCheck, check
 from allconv.convert import convert
 from allconv.report import Report, report
 from allconv.strategies import ConvPool, ExactPool, StridePool
-from allconv.verify import verify
+from allconv.verify import Verification, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Report",
     "ShapeCheck",
     "StridePool",
+    "Verification",
     "__version__",
     "check",
     "convert",
