@@ -8,6 +8,7 @@ Kernels and statistics are random, so that a wrong weight moves the output.
 from __future__ import annotations
 
 import keras
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
@@ -20,13 +21,15 @@ WITHOUT_SHRINKING = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
 def random_networks(examples):
-    """Settings for a test on whole networks."""
-    return settings(
+    """Settings for a test on whole networks, where Keras may warn of a softmax over one channel."""
+    drawn = settings(
         max_examples=examples,
         deadline=None,
         phases=WITHOUT_SHRINKING,
         suppress_health_check=list(HealthCheck),
     )
+    quiet = pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+    return lambda test: quiet(drawn(test))
 
 
 PADDINGS = st.sampled_from(["valid", "same"])

@@ -23,7 +23,6 @@ def outputs(model, images, data_format):
     return np.asarray(tf.function(model, jit_compile=True)(images))
 
 
-@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @random_networks(25)
 @given(data=st.data())
