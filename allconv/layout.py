@@ -103,3 +103,17 @@ def are_known(sizes: Sizes) -> TypeGuard[tuple[int, ...]]:
 def is_vector(node: Node) -> bool:
     """Whether a node returns one vector per image, of known length."""
     return node.shape is not None and len(node.shape) == 2 and node.shape[1] is not None
+
+
+def not_given(vector: Node) -> Node | None:
+    """The layer that made a vector of something else, None where it is the model's own input."""
+    seen, stack = set(), [vector]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.kind == "InputLayer":
+            continue
+        if not all(is_vector(source) for source in node.inputs):
+            return node
+        seen.add(node)
+        stack.extend(node.inputs)
+    return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
-from allconv.layout import is_vector
+from allconv.layout import is_vector, not_given
 from allconv.rewrite import Plan, Skipped
 
 STAYS = (
@@ -76,18 +76,8 @@ def _is_at_an_end(node: Node, graph: Graph) -> bool:
     """Whether a node only gives the model's own input or output another shape."""
     source = node.inputs[0]
     at_output = node in graph.outputs and not any(node in user.inputs for user in graph.nodes)
-    return at_output or source.kind == "InputLayer" or _is_given(source)
-
-
-def _is_given(node: Node) -> bool:
-    """Whether a vector is made of the model's own vectors alone."""
-    stack = [node]
-    while stack:
-        node = stack.pop()
-        if not is_vector(node):
-            return False
-        stack.extend(node.inputs)
-    return True
+    enters = is_vector(source) and not_given(source) is None
+    return at_output or source.kind == "InputLayer" or enters
 
 
 def _unknown(node: Node) -> str:

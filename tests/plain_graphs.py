@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from allconv.graph import Graph, Node, Spec
+from allconv.rule import rule
 from allconv.weights import derive
 
 
@@ -38,3 +39,15 @@ def graph(inputs: list[Node], outputs: list[Node]) -> Graph:
 
 def names(plan):
     return [node.name for node in plan.after.nodes]
+
+
+@rule(layer="Conv2D", keeps="function")
+def conv_to_doubled(match):
+    """Conv2D  ->  Conv2D of twice the kernel, once."""
+    node = match.node
+    if node.config.get("doubled"):
+        return match.skip("it is doubled already")
+    weights = {"kernel": derive(np.multiply, node.spec.weights["kernel"], 2, shape=(1, 1, 3, 3))}
+    return match.layer("Conv2D", "", weights, **{**node.config, "doubled": True})(
+        match.before(node)
+    )

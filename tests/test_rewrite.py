@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from allconv.errors import RuleError
 from allconv.graph import Spec
 from allconv.rewrite import Change, rewrite
 from allconv.rule import rule
-from allconv.weights import derive
-from tests.plain_graphs import conv, graph, image, names, relu
+from tests.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
 
 
 @rule(layer="ReLU", keeps="function")
@@ -29,18 +27,6 @@ def relu_to_elu(match):
 def elu_to_nothing(match):
     """ELU  ->  what it takes."""
     return match.before(match.node)
-
-
-@rule(layer="Conv2D", keeps="function")
-def conv_to_doubled(match):
-    """Conv2D  ->  Conv2D of twice the kernel, once."""
-    node = match.node
-    if node.config.get("doubled"):
-        return match.skip("it is doubled already")
-    weights = {"kernel": derive(np.multiply, node.spec.weights["kernel"], 2, shape=(1, 1, 3, 3))}
-    return match.layer("Conv2D", "", weights, **{**node.config, "doubled": True})(
-        match.before(node)
-    )
 
 
 @rule(layer="Conv2D", keeps="shape")

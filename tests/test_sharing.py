@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from allconv.errors import ShapeError
 from allconv.rewrite import rewrite
 from allconv.rule import rule
-from allconv.weights import derive
-from tests.plain_graphs import conv, graph, image, names, relu
+from tests.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
 
 
 @rule(layer="ReLU", keeps="function")
@@ -19,18 +17,6 @@ def relu_to_pair(match):
         return match.absent("it is one of a pair")
     first, second = match.layer("ReLU", "first"), match.layer("ReLU")
     return second(first(match.before(match.node)))
-
-
-@rule(layer="Conv2D", keeps="function")
-def conv_to_doubled(match):
-    """Conv2D  ->  Conv2D of twice the kernel, once."""
-    node = match.node
-    if node.config.get("doubled"):
-        return match.skip("it is doubled already")
-    weights = {"kernel": derive(np.multiply, node.spec.weights["kernel"], 2, shape=(1, 1, 3, 3))}
-    return match.layer("Conv2D", "", weights, **{**node.config, "doubled": True})(
-        match.before(node)
-    )
 
 
 @rule(layer="ReLU", keeps="rank")

@@ -8,7 +8,7 @@ from typing import Any
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
 from allconv.layers.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, unknown_activation
-from allconv.layout import Layout, are_known, is_map, is_vector
+from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import passed_up
 from allconv.rules.windows import flattened
@@ -82,20 +82,6 @@ def vector_dense_to_conv(match: Match) -> Outcome:
     kernel, bias = dense_weights(match.node)
     kernel = kernel.reshape(1, 1, *kernel.shape)
     return flattened(match, convolution(match, cell, match.layout(cell), kernel, bias))
-
-
-def not_given(vector: Node) -> Node | None:
-    """The layer that made a vector of something else, None where it is the model's own input."""
-    seen, stack = set(), [vector]
-    while stack:
-        node = stack.pop()
-        if node in seen or node.kind == "InputLayer":
-            continue
-        if not all(is_vector(source) for source in node.inputs):
-            return node
-        seen.add(node)
-        stack.extend(node.inputs)
-    return None
 
 
 def entered(match: Match, vector: Node, part: str = "reshape") -> Node:

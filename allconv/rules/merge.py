@@ -12,9 +12,9 @@ from allconv.layers.kinds import (
     MERGES,
     unknown_activation,
 )
-from allconv.layout import Layout, are_known, is_map, is_vector
+from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, Skip, rule
-from allconv.rules.dense import convolution, entered, not_given, with_batchnorms
+from allconv.rules.dense import convolution, entered, with_batchnorms
 from allconv.rules.flatten import gathered, leads_to_dense, passed_up
 
 NO_FLATTEN = "none of its inputs is flattened"
