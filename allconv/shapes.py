@@ -5,7 +5,8 @@ sizes, `(batch, height, width, channels)` for a map. Unknown sizes flow through:
 worked out is None, never a guess.
 
 The relationships are numbered as in Dumoulin & Visin, "A guide to convolution arithmetic for deep
-learning" (arXiv 1603.07285). A window of `k` cells with dilation `d` spans `(k - 1) * d + 1` cells.
+learning" (arXiv 1603.07285); `transposed_shapes` has those of transposed convolutions. A window of
+`k` cells with dilation `d` spans `(k - 1) * d + 1` cells.
 """
 
 from __future__ import annotations
@@ -35,8 +36,7 @@ def window_output(
         size: cells of the axis, None where unknown.
         window: cells of the kernel or pool.
         stride: cells from one window to the next.
-        padding: "valid" for none, "same" for Keras' rule (see `same_padding`), or the cells added
-            `(before, after)`, negative where cells are cropped.
+        padding: a name or the cells added `(before, after)`, as of `padding_cells`.
         dilation: cells from one cell of the window to the next.
 
     Returns:
@@ -49,19 +49,52 @@ def window_output(
         >>> window_output(28, window=3, stride=2)
         13
     """
-    if isinstance(padding, str) and padding not in ("valid", "same"):
-        raise ShapeError(
-            f"the padding is {padding!r}, expected 'valid', 'same' or a pair (before, after)"
-        )
+    before, after = padding_cells(1 if size is None else size, window, stride, padding, dilation)
     if size is None:
         return None
-    if padding == "same":
-        return -(-size // stride)
-    before, after = (0, 0) if isinstance(padding, str) else padding
     room = size + before + after - span(window, dilation)
     if room < 0:
         raise ShapeError(_does_not_fit(size, window, dilation, before, after))
     return room // stride + 1
+
+
+def padding_cells(
+    size: int, window: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1
+) -> tuple[int, int]:
+    """Cells that a padding adds before and after an axis, negative where cells are cropped.
+
+    Args:
+        size: cells of the axis; only "same" with a stride above 1 depends on it.
+        window: cells of the kernel or pool.
+        stride: cells from one window to the next.
+        padding: "valid" for none; "same" for Keras' rule (see `same_padding`); "causal" for as many
+            before that no window looks ahead; "full" for every window that holds a cell of the axis
+            (relationship 4); or the cells themselves `(before, after)`.
+        dilation: cells from one cell of the window to the next.
+
+    Raises:
+        ShapeError: the padding is unknown.
+
+    Example:
+        >>> padding_cells(28, window=3, padding="full")
+        (2, 2)
+    """
+    reach = span(window, dilation) - 1
+    match padding:
+        case "valid":
+            return 0, 0
+        case "same":
+            return same_padding(size, window, stride, dilation)
+        case "causal":
+            return reach, 0
+        case "full":
+            return reach, reach
+        case (before, after):
+            return before, after
+    raise ShapeError(
+        f"the padding is {padding!r}, expected 'valid', 'same', 'causal', 'full' or a pair "
+        "(before, after)"
+    )
 
 
 def same_padding(size: int, window: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -77,56 +110,6 @@ def same_padding(size: int, window: int, stride: int, dilation: int = 1) -> tupl
     windows = -(-size // stride)
     total = max((windows - 1) * stride + span(window, dilation) - size, 0)
     return total // 2, total - total // 2
-
-
-def transposed_output(
-    size: Size,
-    window: int,
-    stride: int,
-    padding: str,
-    output_padding: int | None = None,
-    dilation: int = 1,
-) -> Size:
-    """Size of an axis after a transposed convolution.
-
-    Relationship 14, `stride * (size - 1) + span - cropped + output_padding`, where "valid" crops
-    nothing and "same" crops `span` down to its remainder by two. Without `output_padding` Keras
-    takes the one that makes the size `size * stride` for "same", and for "valid" the one that lets
-    a window smaller than its stride still fill the stride.
-
-    Args:
-        size: cells of the axis, None where unknown.
-        window: cells of the kernel.
-        stride: cells of the result from one window to the next.
-        padding: "valid" or "same".
-        output_padding: cells added at the end of the result, None for Keras' own choice.
-        dilation: cells from one cell of the window to the next.
-
-    Returns:
-        The size of the result, None where `size` is None.
-
-    Raises:
-        ShapeError: nothing is left, or the padding is unknown.
-
-    Example:
-        >>> transposed_output(7, window=3, stride=2, padding="same")
-        14
-    """
-    if padding not in ("valid", "same"):
-        raise ShapeError(f"the padding is {padding!r}, expected 'valid' or 'same'")
-    if size is None:
-        return None
-    spanned = span(window, dilation)
-    kept = spanned if padding == "valid" else spanned % 2
-    if output_padding is None:
-        output_padding = max(stride - spanned, 0) if padding == "valid" else stride - kept
-    result = (size - 1) * stride + kept + output_padding
-    if result < 1:
-        raise ShapeError(
-            f"a transposed window of {window} with stride {stride} and output padding "
-            f"{output_padding} leaves nothing of a map of {size}"
-        )
-    return result
 
 
 def product(sizes: Iterable[Size]) -> Size:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from allconv import shapes
 from allconv.errors import ShapeError
-from allconv.shapes import broadcast, product, same_padding, transposed_output, window_output
+from allconv.shapes import broadcast, padding_cells, product, same_padding, window_output
+from tests.slid_windows import axis, slide
 
 sizes = st.integers(1, 30)
 windows = st.integers(1, 7)
@@ -20,18 +21,11 @@ dilations = st.integers(1, 4)
 margins = st.tuples(st.integers(0, 6), st.integers(0, 6))
 
 
-def slide(cells: list[int], window: int, stride: int, dilation: int) -> list[list[int]]:
-    """The cells under every window that lies on the axis with all of its cells."""
-    offsets = [dilation * step for step in range(window)]
-    places = ([start + offset for offset in offsets] for start in range(0, len(cells), stride))
-    return [[cells[place] for place in under] for under in places if under[-1] < len(cells)]
-
-
 @given(sizes, windows, strides, margins, dilations)
 @settings(deadline=None)
 def test_a_window_fits_as_often_as_it_can_be_slid(size, window, stride, margin, dilation):
     before, after = margin
-    windows_slid = slide(list(range(before + size + after)), window, stride, dilation)
+    windows_slid = slide(axis(size, before, after), window, stride, dilation)
     if windows_slid:
         assert window_output(size, window, stride, margin, dilation) == len(windows_slid)
     else:
@@ -50,7 +44,7 @@ def test_valid_is_padding_by_nothing(size, window, stride, dilation):
 @given(sizes, windows, strides, st.integers(-3, -1), dilations)
 @settings(deadline=None)
 def test_negative_padding_crops(size, window, stride, crop, dilation):
-    left = list(range(size))[-crop:]
+    left = axis(size, crop)
     assume(slide(left, window, stride, dilation))
     cropped = window_output(size, window, stride, (crop, 0), dilation)
     assert cropped == len(slide(left, window, stride, dilation))
@@ -73,10 +67,30 @@ def test_same_padding_is_the_least_that_is_enough_and_its_smaller_half_comes_fir
     least = next(
         total
         for total in range(100)
-        if len(slide(list(range(size + total)), window, stride, dilation)) >= wanted
+        if len(slide(axis(size, 0, total), window, stride, dilation)) >= wanted
     )
     assert before + after == least
     assert after - before in (0, 1)
+
+
+@given(sizes, windows, dilations)
+@settings(deadline=None)
+def test_full_padding_makes_room_for_every_window_that_holds_a_cell_of_the_map(
+    size, window, dilation
+):
+    before, after = padding_cells(size, window, padding="full", dilation=dilation)
+    reach = (window - 1) * dilation
+    everywhere = slide(axis(size, 2 * reach + 1, 2 * reach + 1), window, 1, dilation)
+    holding = [under for under in everywhere if under[0] < size and under[-1] >= 0]
+    assert slide(axis(size, before, after), window, 1, dilation) == holding
+
+
+@given(sizes, windows, strides, dilations)
+@settings(deadline=None)
+def test_causal_padding_lets_no_window_look_ahead(size, window, stride, dilation):
+    before, after = padding_cells(size, window, stride, "causal", dilation)
+    slid = slide(axis(size, before, after), window, stride, dilation)
+    assert [under[-1] for under in slid] == axis(size)[::stride]
 
 
 @given(st.integers(1, 12), st.integers(1, 5), strides, dilations)
@@ -100,44 +114,10 @@ def test_same_padding_is_where_keras_puts_its_zeros(size, window, stride, dilati
     np.testing.assert_allclose(keras.ops.convert_to_numpy(theirs).ravel(), ours)
 
 
-@given(sizes, windows, strides, dilations, st.integers(0, 3))
-@settings(deadline=None)
-def test_a_transposed_window_reaches_as_far_as_its_last_cell(
-    size, window, stride, dilation, output_padding
-):
-    touched = {cell * stride + dilation * step for cell in range(size) for step in range(window)}
-    reached = len(range(min(touched), max(touched) + 1))
-    ours = transposed_output(size, window, stride, "valid", output_padding, dilation)
-    assert ours == reached + output_padding
-
-
-@given(sizes, windows, strides, dilations)
-@settings(deadline=None)
-def test_a_transposed_valid_convolution_fills_its_last_stride(size, window, stride, dilation):
-    reached = transposed_output(size, window, stride, "valid", 0, dilation)
-    filled = transposed_output(size, window, stride, "valid", dilation=dilation)
-    assert filled == max(reached, size * stride)
-
-
-@given(sizes, windows, strides, st.sampled_from(["valid", "same"]), dilations)
-@settings(deadline=None)
-def test_a_transposed_window_undoes_the_size_of_a_window(size, window, stride, padding, dilation):
-    grown = transposed_output(size, window, stride, padding, dilation=dilation)
-    assert window_output(grown, window, stride, padding, dilation) == size
-
-
-@given(sizes, windows, strides, dilations)
-@settings(deadline=None)
-def test_a_transposed_same_convolution_multiplies_the_size(size, window, stride, dilation):
-    grown = transposed_output(size, window, stride, "same", dilation=dilation)
-    assert grown == size * stride
-
-
 @given(windows, strides, dilations, st.sampled_from(["valid", "same"]))
 @settings(deadline=None)
 def test_an_unknown_size_stays_unknown(window, stride, dilation, padding):
     assert window_output(None, window, stride, padding, dilation) is None
-    assert transposed_output(None, window, stride, padding, dilation=dilation) is None
     assert product([2, None, window]) is None
 
 
@@ -171,8 +151,6 @@ def test_an_unknown_size_broadcasts_to_the_known_one_unless_told_to_forget(other
         ((3, 5), "a window of 5 does not fit a map of 3"),
         ((3, 2, 1, "valid", 4), "a window of 2 with dilation 4 (5 cells) does not fit a map of 3"),
         ((2, 5, 1, (0, 1)), "a window of 5 does not fit a map of 2 padded by 0 + 1"),
-        ((9, 3, 1, "full"), "the padding is 'full', expected 'valid', 'same' or a pair"),
-        ((None, 3, 1, "full"), "the padding is 'full', expected 'valid', 'same' or a pair"),
     ],
 )
 def test_a_vanishing_map_is_an_error_that_names_the_sizes(arguments, message):
@@ -181,21 +159,14 @@ def test_a_vanishing_map_is_an_error_that_names_the_sizes(arguments, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            (1, 2, 2, "same", 0),
-            "a transposed window of 2 with stride 2 and output padding 0 leaves nothing of a map "
-            "of 1",
-        ),
-        ((4, 3, 2, "causal"), "the padding is 'causal', expected 'valid' or 'same'"),
-    ],
-)
-def test_a_transposed_convolution_that_cannot_be_is_an_error(arguments, message):
+@pytest.mark.parametrize("size", [9, None])
+def test_an_unknown_padding_is_an_error_that_lists_the_known_ones(size):
     with pytest.raises(ShapeError) as error:
-        transposed_output(*arguments)
-    assert str(error.value) == message
+        window_output(size, 3, 1, "half")
+    assert str(error.value) == (
+        "the padding is 'half', expected 'valid', 'same', 'causal', 'full' or a pair (before, "
+        "after)"
+    )
 
 
 def test_shapes_that_do_not_broadcast_are_an_error_that_names_both():

@@ -8,11 +8,12 @@ Every public function gives the output shape of one layer class from its number 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from allconv.errors import ShapeError
-from allconv.shapes import Padding, Shape, Size, span, transposed_output, window_output
+from allconv.shapes import Shape, Size, window_output
+from allconv.transposed_shapes import transposed_output
 
 Config = Mapping[str, Any]
 
@@ -69,7 +70,7 @@ def conv_transpose(rank: int, config: Config, shape: Shape) -> Shape:
     settings = (config["kernel_size"], config.get("strides", 1), config.get("output_padding"))
     grown = (
         transposed_output(size, window, stride, padding, extra, dilation)
-        for size, window, stride, extra, dilation in _by_axis(
+        for size, window, stride, extra, dilation in by_axis(
             sizes, *settings, config.get("dilation_rate", 1)
         )
     )
@@ -92,10 +93,10 @@ def global_pool(rank: int, config: Config, shape: Shape) -> Shape:
 def zero_padding(rank: int, config: Config, shape: Shape) -> Shape:
     """ZeroPadding."""
     batch, sizes, channels = split(rank, config, shape)
-    margins = _margins(config["padding"], rank)
+    added = margins(config["padding"], rank)
     padded = (
         None if size is None else before + size + after
-        for size, (before, after) in zip(sizes, margins, strict=True)
+        for size, (before, after) in zip(sizes, added, strict=True)
     )
     return join(config, batch, padded, channels)
 
@@ -103,13 +104,13 @@ def zero_padding(rank: int, config: Config, shape: Shape) -> Shape:
 def cropping(rank: int, config: Config, shape: Shape) -> Shape:
     """Cropping; at least one cell must be left."""
     batch, sizes, channels = split(rank, config, shape)
-    margins = _margins(config["cropping"], rank)
-    for size, (before, after) in zip(sizes, margins, strict=True):
+    removed = margins(config["cropping"], rank)
+    for size, (before, after) in zip(sizes, removed, strict=True):
         if size is not None and size <= before + after:
             raise ShapeError(f"cropping {before} + {after} leaves nothing of a map of {size}")
     left = (
         None if size is None else size - before - after
-        for size, (before, after) in zip(sizes, margins, strict=True)
+        for size, (before, after) in zip(sizes, removed, strict=True)
     )
     return join(config, batch, left, channels)
 
@@ -118,7 +119,7 @@ def up_sampling(rank: int, config: Config, shape: Shape) -> Shape:
     """UpSampling."""
     batch, sizes, channels = split(rank, config, shape)
     repeated = (
-        None if size is None else size * factor for size, factor in _by_axis(sizes, config["size"])
+        None if size is None else size * factor for size, factor in by_axis(sizes, config["size"])
     )
     return join(config, batch, repeated, channels)
 
@@ -131,19 +132,13 @@ def resizing(rank: int, config: Config, shape: Shape) -> Shape:
 
 def _slide(config: Config, sizes: tuple[Size, ...], window: Any, strides: Any) -> Iterator[Size]:
     """Sizes after a window went over a map."""
-    for size, cells, stride, dilation in _by_axis(
-        sizes, window, strides, config.get("dilation_rate", 1)
-    ):
-        yield window_output(size, cells, stride, _padding(config, cells, dilation), dilation)
+    padding, dilations = config.get("padding", "valid"), config.get("dilation_rate", 1)
+    for size, cells, stride, dilation in by_axis(sizes, window, strides, dilations):
+        yield window_output(size, cells, stride, padding, dilation)
 
 
-def _padding(config: Config, window: int, dilation: int) -> Padding:
-    padding: str = config.get("padding", "valid")
-    return (span(window, dilation) - 1, 0) if padding == "causal" else padding
-
-
-def _by_axis(sizes: tuple[Size, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
-    """Each size with its settings."""
+def by_axis(sizes: Sequence[Any], *settings: Any) -> Iterator[tuple[Any, ...]]:
+    """Each size, or whatever there is of each axis, with its settings."""
     return zip(sizes, *(_each(setting, len(sizes)) for setting in settings), strict=True)
 
 
@@ -152,7 +147,7 @@ def _each(setting: Any, count: int) -> tuple[Any, ...]:
     return tuple(setting) if isinstance(setting, (list, tuple)) else (setting,) * count
 
 
-def _margins(setting: Any, rank: int) -> list[tuple[int, int]]:
+def margins(setting: Any, rank: int) -> list[tuple[int, int]]:
     """Cells `(before, after)` on each axis; the 1D layers write the pair itself."""
     sides = (setting,) if rank == 1 else _each(setting, rank)
     return [(before, after) for before, after in (_each(side, 2) for side in sides)]
