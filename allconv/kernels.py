@@ -19,6 +19,15 @@ Taps = tuple[tuple[tuple[int, ...], float], ...]
 """The cells of a window that count, each with its factor; all others are zero."""
 
 
+def constant(shape: Sequence[int], value: float) -> Array:
+    """The same number everywhere."""
+    return derive(_constant, tuple(shape), value, shape=shape)
+
+
+def _constant(shape: tuple[int, ...], value: float) -> np.ndarray:
+    return np.full(shape, value, "float32")
+
+
 def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
     """Every cell of a window with the same factor, by default one over their number."""
     value = 1 / math.prod(window) if factor is None else factor
@@ -49,6 +58,48 @@ def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
     for cell, factor in taps:
         np.fill_diagonal(kernel[cell], factor)
     return kernel
+
+
+def shortfall_kernel(window: Sequence[int], axis: int) -> Array:
+    """For a map of ones: channel j, from 2 to k, is j less the cells of a window inside the map.
+
+    The window has k cells along one axis and one along the others. Each cell counts -1, and the one
+    in the middle, number `(k - 1) // 2`, j more: with padding 'same' it is inside always, so that
+    no bias is needed. (With channels first Keras 3.15's TensorFlow backend adds a bias along the
+    rows where they are as long.)
+
+    Returns:
+        Shape `(*window, 1, k - 1)`.
+    """
+    size = [window[axis] if i == axis else 1 for i in range(len(window))]
+    shape = (*size, 1, window[axis] - 1)
+    return derive(_shortfall_kernel, shape, shape=shape)
+
+
+def _shortfall_kernel(shape: tuple[int, ...]) -> np.ndarray:
+    middle = tuple((k - 1) // 2 for k in shape[:-2])
+    kernel = np.full(shape, -1.0, "float32")
+    kernel[middle] += np.arange(2, shape[-1] + 2)
+    return kernel
+
+
+def share_weights(window: Sequence[int], axis: int) -> dict[str, Array]:
+    """Weights of a 1x1 convolution from shortfalls, none of them negative, to `k / cells inside`.
+
+    `k / c` is interpolated by straight lines from each whole c to the next, and so exact for the
+    counts 1 to k: `1 + k sum_j b_j relu(j - c)`, with `b_k = 1 / ((k - 1) k)` and
+    `b_j = 2 / ((j - 1) j (j + 1))` for j below k, by which the slope changes at j. No term is
+    negative, so none is lost to rounding; where the whole window is inside, all are zero.
+    """
+    k = window[axis]
+    shape = (*(1 for _ in window), k - 1, 1)
+    return {"kernel": derive(_share_kernel, shape, k, shape=shape), "bias": constant((1,), 1.0)}
+
+
+def _share_kernel(shape: tuple[int, ...], k: int) -> np.ndarray:
+    j = np.arange(2, k + 1)
+    slopes = np.where(j < k, 2 / ((j - 1) * j * (j + 1)), 1 / ((k - 1) * k))
+    return np.reshape(k * slopes, shape).astype("float32")
 
 
 def identity_kernel(order: Sequence[int], sizes: Sequence[int]) -> Array:
@@ -173,17 +224,18 @@ def _with_bias_row(matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix, bias[None].astype(matrix.dtype)])
 
 
-def identity_and_one(channels: int) -> dict[str, Array]:
+def identity_and_one(channels: int, rank: int = 2) -> dict[str, Array]:
     """Weights of a 1x1 convolution that keeps its channels and adds one that is always one."""
-    shape = (1, 1, channels, channels + 1)
+    shape = (*(1,) * rank, channels, channels + 1)
     return {
-        "kernel": derive(_wide_identity, channels, shape=shape),
+        "kernel": derive(_wide_identity, shape, shape=shape),
         "bias": derive(_last_one, channels + 1, shape=(channels + 1,)),
     }
 
 
-def _wide_identity(channels: int) -> np.ndarray:
-    return np.eye(channels, channels + 1, dtype="float32")[None, None]
+def _wide_identity(shape: tuple[int, ...]) -> np.ndarray:
+    rows, columns = shape[-2:]
+    return np.eye(rows, columns, dtype="float32").reshape(shape)
 
 
 def _last_one(number: int) -> np.ndarray:

@@ -87,18 +87,19 @@ class Plan:
         return tuple(dict.fromkeys(spec.name for spec in apart))
 
 
-def rewrite(graph: Graph, rules: Sequence[Rule]) -> Plan:
+def rewrite(graph: Graph, rules: Sequence[Rule], any_size: bool = False) -> Plan:
     """Apply rules to a graph until none applies any more.
 
     Args:
         graph: The model; it is left as it is.
         rules: Tried in this order at every node.
+        any_size: The result is to take maps of other sizes, too.
 
     Raises:
         RuleError: A rule changed a shape that it keeps, or rules fire on one another without end.
         ShapeError: A map that shrank no longer fits a layer behind it.
     """
-    rewriter = _Rewriter(graph, rules)
+    rewriter = _Rewriter(graph, rules, any_size)
     for node in graph.nodes:
         rewriter.place(node)
     return rewriter.plan()
@@ -107,9 +108,10 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Plan:
 class _Rewriter:
     """What one pass has placed so far."""
 
-    def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
+    def __init__(self, graph: Graph, rules: Sequence[Rule], any_size: bool) -> None:
         self.graph = graph
         self.rules = rules
+        self.any_size = any_size
         self.uses = _uses(graph)
         self.placed: dict[Node, Node] = {}
         self.settled: set[Node] = set()
@@ -164,7 +166,8 @@ class _Rewriter:
         skips = []
         for rule in self.rules:
             if rule.concerns(node):
-                outcome = rule.function(Match(node, rule, self.stands_for, self.uses))
+                match = Match(node, rule, self.stands_for, self.uses, self.any_size)
+                outcome = rule.function(match)
                 if not isinstance(outcome, Skip):
                     return self.apply(rule, node, outcome, original, (*fired, rule.name))
                 skips.append(Skipped(node.name, rule.name, outcome.reason, outcome.absent))

@@ -112,12 +112,20 @@ def rule(
 
 @dataclass(frozen=True)
 class Match:
-    """Where a rule is tried: the last node of its pattern, and what the rule may ask."""
+    """Where a rule is tried: the last node of its pattern, and what the rule may ask.
+
+    Attributes:
+        node: The last node of the pattern.
+        rule: The rule itself.
+        any_size: The result is to take maps of other sizes than the model's, too: no layer of it
+            may depend on the size that a map has here.
+    """
 
     node: Node
     rule: Rule
     origins: Mapping[Node, Node] = field(repr=False)
     uses: Mapping[Node, list[Node]] = field(repr=False)
+    any_size: bool = False
 
     @property
     def options(self) -> Any:

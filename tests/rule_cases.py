@@ -48,6 +48,15 @@ def merged(merge, *ends, flat=True):
     return make
 
 
+def excited_where_channels_come_first():
+    """A squeeze-and-excitation block whose Dense works along the last axis."""
+    image = keras.Input((3, 4, 4))
+    gates = layers.GlobalAveragePooling2D(data_format="channels_first")(image)
+    gates = layers.Dense(3, activation="sigmoid")(layers.Reshape((1, 1, 3))(gates))
+    tensor = layers.Multiply()([image, layers.Permute((3, 1, 2))(gates)])
+    return randomize(keras.Model(image, tensor))
+
+
 def conv(filters=3, size=2, **options):
     return lambda: layers.Conv2D(filters, size, **options)
 
@@ -70,8 +79,8 @@ flat, relu, mean = layers.Flatten, layers.ReLU, layers.GlobalAveragePooling2D
 CASES = {
     "max_pool_to_relu": Case(
         chain((7, 6, 2), conv(activation="relu"), max_pool(3, 2, padding="same")),
-        chain((None, 6, 2), conv(), max_pool(2, padding="same")),
-        "have no known lower bound, and its size is free, (None, None, 5, 3)",
+        chain((7, 6, None), max_pool(2)),
+        "needs a known number of channels, got (None, 7, 6, None)",
     ),
     "max_pool_to_conv": Case(
         chain((7, 6, 2), max_pool(2)),
@@ -92,8 +101,8 @@ CASES = {
     ),
     "average_pool_to_conv": Case(
         chain((5, 4, 2), lambda: layers.AveragePooling2D(2, padding="same")),
-        chain((5, None, 2), lambda: layers.AveragePooling2D(2, padding="same")),
-        "padding 'same' needs a fixed input size to count the cells, got (None, 5, None, 2)",
+        chain((5, 4, None), lambda: layers.AveragePooling2D(2)),
+        "needs a known number of channels, got (None, 5, 4, None)",
     ),
     "global_average_pool_to_conv": Case(
         chain((5, 4, 2), mean),
@@ -121,6 +130,17 @@ CASES = {
         chain((3, 3, 2), lambda: mean(name="mean"), dense()),
         "its input is the vector of 'mean' (GlobalAveragePooling2D), not a flattened map",
         {"pooling": "keep"},
+    ),
+    "conv_batchnorm_to_conv": Case(
+        chain((5, 4, 2), conv(), layers.BatchNormalization, relu),
+        chain((5, 4, 2), conv(name="conv", activation="relu"), layers.BatchNormalization),
+        "an activation stands between, that of 'conv'",
+        {"fold_batchnorm": True},
+    ),
+    "reshape_dense_to_dense_reshape": Case(
+        excited_where_channels_come_first,
+        chain((3, 3, 2), relu),
+        "no Reshape of a flattened map before it",
     ),
     "concatenate_dense_to_convs": Case(
         merged(layers.Concatenate(), lambda: layers.Dropout(0.5), dense()),

@@ -16,7 +16,6 @@ from tests.agreement import (
     network,
     outputs,
     random_images,
-    reasons,
 )
 from tests.slow_loops import pooled
 
@@ -79,10 +78,73 @@ def test_a_valid_pool_serves_images_of_any_size():
         assert_agree(model, converted, size=size)
 
 
-def test_a_same_pool_on_a_map_of_any_size_is_refused_with_the_reason():
-    model = network((None, 8, 2), layers.AveragePooling2D(2, padding="same"))
-    expected = "padding 'same' needs a fixed input size to count the cells, got (None, None, 8, 2)"
-    assert reasons(model, "average_pool_to_conv") == [expected]
+def test_a_same_pool_divides_by_the_cells_inside_signals_of_any_length():
+    pools = [((k,), (s,)) for k in (2, 3, 4, 6) for s in (1, 2, 3, 5)]
+    signal = keras.Input((None, 2))
+    ends = [layers.AveragePooling1D(*pool, padding="same")(signal) for pool in pools]
+    converted = allconv.convert(keras.Model(signal, ends))
+    for length in range(1, 13):
+        images = np.random.default_rng(length).uniform(-2, 1, (2, length, 2)).astype("float32")
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            expected = pooled(images, *pool, "same", np.mean)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_same_pool_divides_by_the_cells_inside_images_of_any_size():
+    pools = [*POOLS, ((3, 3), (1, 1))]
+    image = keras.Input((None, None, 2))
+    ends = [layers.AveragePooling2D(*pool, padding="same")(image) for pool in pools]
+    converted = allconv.convert(keras.Model(image, ends))
+    for sizes in [(1, 1), (1, 9), (2, 3), (7, 4), (10, 10)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            expected = pooled(images, *pool, "same", np.mean)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_channels_first_of_any_size_is_channels_last_with_its_axes_moved():
+    pool = layers.AveragePooling2D((4, 3), 2, "same", data_format="channels_first")
+    converted = allconv.convert(network((2, None, None), pool))
+    # A row of the result is as long as there are counts along the columns, 4 - 1.
+    for sizes in [(5, 6), (1, 5)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        (found,) = outputs(converted, [np.moveaxis(images, -1, 1)])
+        expected = pooled(images, (4, 3), (2, 2), "same", np.mean)
+        np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, rtol=0, atol=1e-6)
+
+
+def test_a_same_pool_divides_by_the_cells_inside_volumes_of_any_size():
+    pools = [((2, 2, 2), (2, 2, 2)), ((3, 2, 1), (2, 1, 1)), ((3, 3, 3), (1, 1, 1))]
+    volume = keras.Input((None, 4, None, 2))
+    ends = [layers.AveragePooling3D(*pool, padding="same")(volume) for pool in pools]
+    converted = allconv.convert(keras.Model(volume, ends))
+    for sizes in [(1, 4, 3), (5, 4, 2)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            expected = pooled(images, *pool, "same", np.mean)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3, 56, 300])
+def test_the_share_of_every_count_is_exact_to_float32(k):
+    signal = keras.Input((None, 1))
+    converted = allconv.convert(
+        keras.Model(signal, layers.AveragePooling1D(k, 1, padding="same")(signal))
+    )
+    for length in {1, k - 1, k, 2 * k}:
+        ones = np.ones((1, length, 1), "float32")
+        np.testing.assert_allclose(outputs(converted, [ones])[0], ones, rtol=2e-6)
+
+
+def test_a_pool_for_any_size_is_a_mean_times_a_map_of_one_channel():
+    model = network((7, 6, 3), layers.AveragePooling2D(3, 1, padding="same"))
+    converted = allconv.convert(model, input_size="any")
+    assert "Normalization" not in kinds_of(converted)
+    assert kinds_of(converted).count("DepthwiseConv2D") == 1
+    for size in [(7, 6), (1, 2), (9, 9)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *size, 3)).astype("float32")
+        expected = pooled(images, (3, 3), (1, 1), "same", np.mean)
+        assert_close(outputs(converted, [images])[0], expected)
 
 
 def test_a_same_pool_of_a_size_that_fits_is_one_depthwise_convolution():

@@ -9,7 +9,6 @@ from keras import layers
 
 import allconv
 from allconv.convert import plan_conversion
-from allconv.errors import ConversionError
 from tests.agreement import (
     assert_agree,
     assert_close,
@@ -104,17 +103,109 @@ def test_a_same_pool_of_unbounded_values_repeats_the_border(sizes, pools):
     assert_pools(pools_of((*sizes, 2), pools, "same"), pools, "same")
 
 
-def test_a_same_pool_of_unbounded_values_on_a_map_of_any_size_is_refused_with_the_reason():
-    conv, pool = layers.Conv2D(3, 3, name="conv"), layers.MaxPooling2D(2, 2, "same")
-    model = network((None, None, 2), conv, pool)
-    expected = (
-        "padding 'same' reaches over the border, where a pool takes minus infinity and a "
-        "convolution zero; the values of 'conv' (Conv2D) have no known lower bound, and its size "
-        "is free, (None, None, None, 3); put a ReLU before the pool, or fix the size"
-    )
-    assert reasons(model, "max_pool_to_relu") == [expected]
-    with pytest.raises(ConversionError, match="no known lower bound"):
-        allconv.convert(model)
+BEFORE = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("activation", BEFORE)
+def test_a_same_pool_of_any_values_serves_signals_of_any_length(activation):
+    pools = [((k,), (s,)) for k in (2, 3, 4) for s in (1, 2, 3, 5)]
+    signal = keras.Input((None, 2))
+    tensor = layers.Activation(activation)(signal)
+    ends = [layers.MaxPooling1D(*pool, padding="same")(tensor) for pool in pools]
+    converted = allconv.convert(keras.Model(signal, ends))
+    for length in range(1, 13):
+        images = np.random.default_rng(length).uniform(-2, 1, (2, length, 2)).astype("float32")
+        values = BEFORE[activation](images)
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            assert_close(found, pooled(values, *pool, "same", np.max))
+
+
+@pytest.mark.parametrize("activation", BEFORE)
+def test_a_same_pool_of_any_values_serves_images_of_any_size(activation):
+    pools = [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 3), (1, 1)), ((5, 2), (3, 3))]
+    pools += [((3, 2), (1, 2)), ((2, 3), (4, 4))]
+    image = keras.Input((None, None, 2))
+    tensor = layers.Activation(activation)(image)
+    ends = [layers.MaxPooling2D(*pool, padding="same")(tensor) for pool in pools]
+    converted = allconv.convert(keras.Model(image, ends))
+    for sizes in [(1, 1), (2, 5), (7, 4), (6, 6), (1, 9)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        values = BEFORE[activation](images)
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            assert_close(found, pooled(values, *pool, "same", np.max))
+
+
+@pytest.mark.parametrize(("window", "strides"), [((3, 2), (2, 2)), ((3, 3), (1, 1))])
+def test_channels_first_of_any_size_is_channels_last_with_its_axes_moved(window, strides):
+    pool = layers.MaxPooling2D(window, strides, "same", data_format="channels_first")
+    converted = allconv.convert(network((2, None, None), pool))
+    images = np.random.default_rng(0).uniform(-2, 1, (2, 5, 4, 2)).astype("float32")
+    (found,) = outputs(converted, [np.moveaxis(images, -1, 1)])
+    assert_close(np.moveaxis(found, 1, -1), pooled(images, window, strides, "same", np.max))
+
+
+@pytest.mark.parametrize("activation", BEFORE)
+def test_a_same_pool_of_any_values_serves_volumes_of_any_size(activation):
+    pools = [((2, 2, 2), (2, 2, 2)), ((3, 2, 1), (2, 1, 1)), ((1, 3, 3), (1, 2, 2))]
+    pools += [((3, 3, 3), (1, 1, 1))]
+    volume = keras.Input((None, None, None, 2))
+    tensor = layers.Activation(activation)(volume)
+    ends = [layers.MaxPooling3D(*pool, padding="same")(tensor) for pool in pools]
+    converted = allconv.convert(keras.Model(volume, ends))
+    for sizes in [(1, 2, 3), (4, 5, 2)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        values = BEFORE[activation](images)
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            assert_close(found, pooled(values, *pool, "same", np.max))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("free", [True, False])
+def test_strides_beyond_the_window_pool_volumes_as_keras_does_on_the_same_backend(free, padding):
+    # TensorFlow's pools of rank 3 leave out first cells there; so do its convolutions.
+    pools = [((1, 1, 1), (3, 1, 4)), ((2, 1, 3), (4, 2, 5)), ((1, 1, 1), (2, 2, 2))]
+    for sizes in [(3, 4, 5), (6, 2, 4)]:
+        volume = keras.Input((None, None, None, 2) if free else (*sizes, 2))
+        kinds = [layers.MaxPooling3D, layers.AveragePooling3D]
+        ends = [kind(*pool, padding=padding)(volume) for kind in kinds for pool in pools]
+        model = keras.Model(volume, ends)
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        for found, expected in zip(
+            outputs(allconv.convert(model), [images]), outputs(model, [images]), strict=True
+        ):
+            assert_close(found, expected)
+
+
+@pytest.mark.parametrize("activation", BEFORE)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_conversion_for_any_size_depends_on_no_size(padding, activation):
+    pools = [pool for pool in ALIKE + UNEQUAL if max(pool[0]) in (2, 3)]
+    before = [layers.Activation(activation)]
+    plan = plan_conversion(pools_of((7, 8, 2), pools, padding, before), input_size="any")
+    assert not set(kinds_of(plan.after)) & {"Concatenate", "Normalization", "Cropping2D"}
+    converted = allconv.convert(pools_of((7, 8, 2), pools, padding, before), input_size="any")
+    for sizes in [(7, 8), (3, 3), (12, 5)]:
+        images = np.random.default_rng(0).uniform(-2, 1, (2, *sizes, 2)).astype("float32")
+        values = BEFORE[activation](images)
+        for found, pool in zip(outputs(converted, [images]), pools, strict=True):
+            assert_close(found, pooled(values, *pool, padding, np.max))
+
+
+def test_a_map_of_unknown_channels_is_skipped_with_the_reason():
+    expected = ["needs a known number of channels, got (None, 8, 8, None)"]
+    for pool, rule in [
+        (layers.MaxPooling2D(2), "max_pool_to_relu"),
+        (layers.GlobalMaxPooling2D(), "global_max_pool_to_relu"),
+        (layers.AveragePooling2D(2), "average_pool_to_conv"),
+        (layers.GlobalAveragePooling2D(), "global_average_pool_to_conv"),
+    ]:
+        assert reasons(network((8, 8, None), pool), rule) == expected
+    model = network((8, 8, None), layers.MaxPooling2D(2))
+    assert reasons(model, "max_pool_to_conv", pooling="conv") == expected
 
 
 def test_a_same_pool_that_never_reaches_over_the_border_needs_no_lower_bound():
@@ -155,7 +246,7 @@ def test_signals_and_volumes_are_pooled_alike(rank, padding, before, data_format
     model = network((2, *sizes) if first else (*sizes, 2), type(before)(), pool)
     images = random_images(model)
     (found,) = outputs(allconv.convert(model), images)
-    values = np.asarray(before(images[0]))
+    values = keras.ops.convert_to_numpy(before(images[0]))
     if first:
         values, found = np.moveaxis(values, 1, -1), np.moveaxis(found, 1, -1)
     assert_close(found, pooled(values, window, strides, padding, np.max))
@@ -172,6 +263,19 @@ def test_nothing_but_convolutions_relus_and_sums_is_emitted(padding):
         if node.kind == "DepthwiseConv2D":
             # TensorFlow's refuses others on many CPUs.
             assert len(set(node.config["strides"])) == 1
+
+
+def test_a_pool_that_moves_no_cell_is_nothing():
+    for padding in ("valid", "same"):
+        graph = plan_conversion(network((7, 6, 2), layers.MaxPooling2D(1, 1, padding))).after
+        assert kinds_of(graph) == ["InputLayer"]
+
+
+def test_a_same_pool_of_stride_one_rises_in_place():
+    model = network((7, 6, 2), layers.ReLU(), layers.MaxPooling2D(3, 1, "same"))
+    kinds = kinds_of(plan_conversion(model).after)
+    assert kinds.count("DepthwiseConv2D") == kinds.count("Add") == 4
+    converts_alike(model)
 
 
 @pytest.mark.parametrize(("window", "strides"), ALIKE)

@@ -89,7 +89,7 @@ def test_signals_and_volumes_are_strided_alike(rank, kernel):
     model = network((*sizes, 2), conv, getattr(layers, f"MaxPooling{rank}D")(3, 2))
     images = random_images(model)
     (found,) = outputs(allconv.convert(model, pooling="stride"), images)
-    whole = np.asarray(model.get_layer("conv")(images[0]))
+    whole = keras.ops.convert_to_numpy(model.get_layer("conv")(images[0]))
     assert_close(found, centres(whole, (3,) * rank, (2,) * rank, "valid"))
 
 
@@ -209,6 +209,22 @@ def test_a_same_pool_on_a_map_of_any_size_is_refused_with_the_reason():
     steps = [layers.Conv2D(3, 3), layers.MaxPooling2D(2, padding="same")]
     expected = "padding 'same' needs a fixed input size, got (None, None, 9, 2)"
     assert refused(*steps, shape=(None, 9, 2)) == [expected]
+
+
+def test_for_any_size_only_pads_that_depend_on_no_size_are_taken():
+    conv = {"filters": 3, "kernel_size": 3, "name": "conv"}
+    model = network((9, 9, 2), layers.Conv2D(**conv), layers.MaxPooling2D(2, padding="same"))
+    chosen = {"pooling": "stride", "input_size": "any"}
+    (reason,) = reasons(model, "max_pool_to_stride", **chosen)
+    expected = "padding 'same' needs a fixed input size, got (None, 9, 9, 2), and the result "
+    assert reason == expected + "is to take any"
+    for pool in (layers.MaxPooling2D(2), layers.MaxPooling2D(3, 1, padding="same")):
+        model = network((9, 9, 2), layers.Conv2D(**conv), pool)
+        assert not reasons(model, "max_pool_to_stride", **chosen)
+        whole = keras.Model(model.input, model.get_layer("conv").output)
+        images = random_images(model)
+        expected = centres(outputs(whole, images)[0], pool.pool_size, pool.strides, pool.padding)
+        assert_close(outputs(allconv.convert(model, **chosen), images)[0], expected)
 
 
 @pytest.mark.parametrize("through", [[], [layers.ReLU(name="relu")]], ids=["conv", "relu"])

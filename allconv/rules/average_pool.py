@@ -1,16 +1,31 @@
-"""Average pools: a depthwise convolution with a constant kernel."""
+"""Average pools: a depthwise convolution with a constant kernel.
+
+With padding 'same' Keras divides by the cells inside the map only. At a known size these counts are
+constants. At any size a map of ones counts them, axis by axis: the mean over all cells of the
+window, zeros over the border included, times `k / count` along each axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from allconv.graph import Node, topological
-from allconv.kernels import average_taps
+from allconv.kernels import average_taps, share_weights, shortfall_kernel
 from allconv.layers.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.windows import Window, flattened, per_channel
+from allconv.rules.windows import (
+    Window,
+    convolution,
+    flattened,
+    is_framework_dependent,
+    known_sizes,
+    ones_map,
+    per_channel,
+    unknown_channels,
+)
 from allconv.shapes import same_padding, window_output
 
 
@@ -20,29 +35,35 @@ def average_pool_to_conv(match: Match) -> Outcome:
 
     With padding 'same' Keras divides by the number of cells inside the map. So the convolution
     sums, and a constant map divides by the counts: `Normalization(mean=0, variance=counts ** 2)`.
+    Where the size is free, one-channel convolutions count, and a Multiply mends the mean.
     """
     tensor, config = match.before(match.node), match.node.config
     size, strides = tuple(config["pool_size"]), tuple(config["strides"])
-    sizes = match.layout(tensor).sizes
+    if problem := unknown_channels(match, tensor):
+        return match.skip(problem)
+    window, sizes = Window(size, strides, config["padding"]), known_sizes(match, tensor)
     if config["padding"] == "valid" or max(size) == 1:
-        return per_channel(match, "", tensor, Window(size, strides), average_taps(size))
-    if not are_known(sizes):
-        return match.skip(
-            f"padding 'same' needs a fixed input size to count the cells, got {tensor.shape}"
-        )
+        return per_channel(match, "", tensor, window, average_taps(size))
+    if not are_known(sizes) or is_framework_dependent(size, strides):
+        mean = per_channel(match, "mean", tensor, window, average_taps(size))
+        return match.layer("Multiply")(mean, _share(match, tensor, window))
     triples = list(zip(sizes, size, strides, strict=True))
     if not any(sum(same_padding(*triple)) for triple in triples):
         return per_channel(match, "", tensor, Window(size, strides), average_taps(size))
-    window = Window(size, strides, "same")
     sums = per_channel(match, "sum", tensor, window, average_taps(size, 1.0))
     return _divided(match, sums, [same_counts(*triple) for triple in triples])
 
 
 @rule(layer=GLOBAL_AVERAGE_POOLS, keeps="function")
 def global_average_pool_to_conv(match: Match) -> Outcome:
-    """GlobalAveragePooling, map of fixed size  ->  depthwise convolution as large as the map."""
+    """GlobalAveragePooling, map of fixed size  ->  depthwise convolution as large as the map.
+
+    On a larger map it slides.
+    """
     tensor = match.before(match.node)
     form = match.layout(tensor)
+    if problem := unknown_channels(match, tensor):
+        return match.skip(problem)
     if _is_masked(match.node):
         return match.skip("a mask leaves cells out of its mean")
     if not are_known(form.sizes):
@@ -52,12 +73,32 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
     return mean if match.node.config["keepdims"] else flattened(match, mean)
 
 
+_MASKED: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
+"""What `_is_masked` found, so that many pools of one network walk up each of its layers once."""
+
+
 def _is_masked(node: Node) -> bool:
     """Whether a call is given a mask, or Keras may hand one down to it from a layer above."""
-    above = topological([node])
-    return len(node.inputs) > 1 or any(
-        n.kind == "Masking" or n.config.get("mask_zero") for n in above
-    )
+    for above in topological([node], known=_MASKED):
+        begins = above.kind == "Masking" or bool(above.config.get("mask_zero"))
+        _MASKED[above] = begins or any(_MASKED[source] for source in above.inputs)
+    return len(node.inputs) > 1 or _MASKED[node]
+
+
+def _share(match: Match, tensor: Node, window: Window) -> Node:
+    """For each window, its cells over those inside the map: a map of one channel."""
+    ones = ones_map(match, tensor)
+    axes = [axis for axis, k in enumerate(window.size) if k > 1]
+    shares = [_share_along(match, ones, axis, window) for axis in axes]
+    return shares[0] if len(shares) == 1 else match.layer("Multiply", "share")(*shares)
+
+
+def _share_along(match: Match, ones: Node, axis: int, window: Window) -> Node:
+    """`k / count` along an axis: how much is missing of each count, then a line for each."""
+    kernel = {"kernel": shortfall_kernel(window.size, axis)}
+    moves = (window.strides, window.padding)
+    shortfall = convolution(match, f"shortfall{axis + 1}", ones, kernel, *moves, "relu")
+    return convolution(match, f"share{axis + 1}", shortfall, share_weights(window.size, axis))
 
 
 def same_counts(size: int, window: int, stride: int) -> list[int]:

@@ -11,7 +11,7 @@ from allconv.kernels import Taps, diagonal_kernel
 from allconv.layers.kinds import MAX_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.windows import zero_padded
+from allconv.rules.windows import known_sizes, unknown_channels, zero_padded
 from allconv.shapes import same_padding
 from allconv.strategies import ConvPool
 from allconv.weights import Array, derive, fresh
@@ -29,6 +29,8 @@ def max_pool_to_conv(match: Match) -> Outcome:
     form, config = match.layout(tensor), pool.config
     window, strides = tuple(config["pool_size"]), tuple(config["strides"])
     kernel = _sizes(options.kernel_size, window)
+    if problem := unknown_channels(match, tensor):
+        return match.skip(problem)
     if len(kernel) != form.rank:
         return match.skip(f"ConvPool's kernel_size {kernel} does not have {form.rank} axes")
     keep_valid = options.padding == "keep" and config["padding"] == "valid"
@@ -72,7 +74,7 @@ def _window_starts(
     """Where in the kernel the pool's window begins, on each axis."""
     if padding == "valid":
         return [max(before, 0) for before in pads]
-    config, sizes = match.node.config, match.layout(match.before(match.node)).sizes
+    config, sizes = match.node.config, known_sizes(match, match.before(match.node))
     window, strides = config["pool_size"], config["strides"]
     if not are_known(sizes):
         return [(k - w) // 2 for k, w in zip(kernel, window, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from allconv.graph import Node
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.windows import zero_padded
+from allconv.rules.windows import known_sizes, zero_padded
 from allconv.shapes import same_padding
 
 
@@ -25,8 +25,9 @@ def max_pool_to_stride(match: Match) -> Outcome:
         return match.skip(problem)
     pads = _pads(match, conv)
     if pads is None:
+        wish = ", and the result is to take any" if match.any_size else ""
         return match.skip(
-            f"padding 'same' needs a fixed input size, got {match.before(conv).shape}"
+            f"padding 'same' needs a fixed input size, got {match.before(conv).shape}{wish}"
         )
     padded = zero_padded(match, match.before(conv), pads, of=conv)
     tensor = match.again(conv, padded, spec=conv.spec.with_config(strides=strides, padding="valid"))
@@ -84,8 +85,8 @@ def _problem(match: Match, conv: Node, strides: tuple[int, ...]) -> str:
 def _pads(match: Match, conv: Node) -> list[tuple[int, int]] | None:
     """Cells to add, or if negative to crop, before and after the convolution's input."""
     config, same = match.node.config, match.node.config["padding"] == "same"
-    kernels, maps = conv.config["kernel_size"], match.layout(conv).sizes
-    results = match.layout(match.node).sizes
+    kernels, maps = conv.config["kernel_size"], known_sizes(match, conv)
+    results = known_sizes(match, match.node)
     pads = []
     for k, window, stride, size, result in zip(
         kernels, config["pool_size"], config["strides"], maps, results, strict=True

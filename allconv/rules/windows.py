@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from allconv.graph import Node
-from allconv.kernels import Taps, depthwise_kernel, diagonal_kernel
+from allconv.kernels import Taps, constant, depthwise_kernel, diagonal_kernel
+from allconv.layout import Sizes
 from allconv.rule import Match
+from allconv.weights import Array
 
 
 @dataclass(frozen=True)
@@ -67,25 +69,85 @@ def _conv(
     diagonal: bool,
 ) -> Node:
     form = match.layout(tensor)
-    kernel = (diagonal_kernel if diagonal else depthwise_kernel)(window.size, form.channels, taps)
-    many: dict[str, Any] = {"filters": form.channels} if diagonal else {"depth_multiplier": 1}
+    if diagonal:
+        weights = {"kernel": diagonal_kernel(window.size, form.channels, taps)}
+        moves = (window.strides, window.padding)
+        return convolution(match, part, tensor, weights, *moves, activation)
     conv = match.layer(
-        f"Conv{form.rank}D" if diagonal else f"DepthwiseConv{form.rank}D",
+        f"DepthwiseConv{form.rank}D",
         part,
-        {"kernel": kernel},
+        {"kernel": depthwise_kernel(window.size, form.channels, taps)},
         kernel_size=window.size,
         strides=window.strides,
         padding=window.padding,
         data_format=form.data_format,
         activation=activation,
         use_bias=False,
-        **many,
+        depth_multiplier=1,
     )
     return conv(tensor)
 
 
+def convolution(
+    match: Match,
+    part: str,
+    tensor: Node,
+    weights: Mapping[str, Array],
+    strides: Sequence[int] = (),
+    padding: str = "valid",
+    activation: str = "linear",
+) -> Node:
+    """A convolution with such a kernel and, where there is one, bias; by default of stride 1."""
+    form, (*size, _, filters) = match.layout(tensor), weights["kernel"].shape
+    conv = match.layer(
+        f"Conv{form.rank}D",
+        part,
+        weights,
+        filters=filters,
+        kernel_size=tuple(size),
+        strides=tuple(strides) or (1,) * form.rank,
+        padding=padding,
+        data_format=form.data_format,
+        activation=activation,
+        use_bias="bias" in weights,
+    )
+    return conv(tensor)
+
+
+def ones_map(match: Match, tensor: Node) -> Node:
+    """A map of one channel that is one in each cell of a map of any size."""
+    form = match.layout(tensor)
+    kernel = constant((*(1,) * form.rank, form.channels, 1), 0.0)
+    return convolution(match, "ones", tensor, {"kernel": kernel, "bias": constant((1,), 1.0)})
+
+
+def is_framework_dependent(window: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether only a layer with the same window knows where padding 'same' begins.
+
+    With strides larger than the window by two or more, TensorFlow's pools and convolutions of rank
+    3 pad by less than nothing on CPUs: they leave out the map's first cells.
+    """
+    return len(window) == 3 and any(k + 1 < s for k, s in zip(window, strides, strict=True))
+
+
+def known_sizes(match: Match, tensor: Node) -> Sizes:
+    """Sizes of a map on which a layer may depend, None where they are free or are to be."""
+    sizes = match.layout(tensor).sizes
+    return (None,) * len(sizes) if match.any_size else sizes
+
+
+def unknown_channels(match: Match, tensor: Node) -> str:
+    """What is wrong where no kernel can be made for a map's channels, "" where nothing is."""
+    known = match.layout(tensor).channels
+    return "" if known else f"needs a known number of channels, got {tensor.shape}"
+
+
 def zero_padded(
-    match: Match, tensor: Node, pads: Sequence[tuple[int, int]], of: Node | None = None
+    match: Match,
+    tensor: Node,
+    pads: Sequence[tuple[int, int]],
+    of: Node | None = None,
+    part: str = "padding",
 ) -> Node:
     """Zeros around a map; negative numbers crop. The tensor itself where there is nothing to do."""
     form = match.layout(tensor)
@@ -93,7 +155,7 @@ def zero_padded(
     if any(sum(pair) for pair in added):
         config: dict[str, Any] = {"padding": tuple(added) if form.rank > 1 else added[0]}
         kind = f"ZeroPadding{form.rank}D"
-        padding = match.layer(kind, "padding", of=of, **config, data_format=form.data_format)
+        padding = match.layer(kind, part, of=of, **config, data_format=form.data_format)
         tensor = padding(tensor)
     return cropped(match, "cropping", tensor, [(max(-a, 0), max(-b, 0)) for a, b in pads], of)
 

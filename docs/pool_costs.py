@@ -1,0 +1,132 @@
+"""Writes `pool_costs.md`, beside this file: what exact max pools cost, by window and stride."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from allconv.rules.max_steps import Plan, Step, cost, max_steps
+from allconv.rules.same_max import rises, same_pads
+from allconv.rules.windows import Window
+
+PAGE = """\
+# What an exact max pool costs
+
+Multiply-accumulates for each value of the result, counted as `allconv.report` counts them, on maps
+so large that the border does not matter. This page is written by `python docs/pool_costs.py`; a
+test compares it with the code.
+
+A depthwise convolution multiplies all cells of its window, zeros included. A step of a plan has one
+for each cell that it compares, as a difference to another or as it is; ReLUs and sums cost nothing.
+A step before a stride of s is taken in s x s times as many places. The plan that costs least is
+chosen; of equal ones that of the fewest layers.
+
+## Window and stride
+
+Rows are windows, columns strides, alike along both axes.
+
+{matrix}
+
+## The plans, and what others cost
+
+*At once* is one step that compares all cells. *Doubling* grows both axes by doubling at stride 1,
+and takes the last doublings and the stride in one step. *Chosen* is the plan that is taken. Its
+steps are written as window and stride: in `2x1, 2x1, 1x3/2` one row becomes two, then three, and
+the last step compares three columns with stride 2. `3x1(2)` compares two cells of its window only,
+the first and the last.
+
+{plans}
+
+## Padding `same` at any size
+
+Where windows begin depends on the size of the map, unless at all sizes as many cells are added
+before it: then zeros are added and the plans above are taken. Elsewhere, and at stride 1, every
+cell rises to its neighbours in place, one convolution for each, and one more picks the cell in the
+middle of each window, or all cells along an axis. Where values have no lower bound, a map of ones
+says what lies over the border; its convolutions have one channel and are not counted here.
+
+{same}
+
+One axis and three are counted likewise: a window of 3 with stride 2 costs {line} on signals, and on
+volumes of C channels {volume} C, since Keras has no depthwise convolution of three axes and a full
+one with a diagonal kernel stands in.
+"""
+PAIRS = [(k, stride) for k in range(2, 6) for stride in range(1, k + 1)]
+
+
+def page() -> str:
+    """The page."""
+    return PAGE.format(
+        matrix=table(["", *map(str, range(1, 9))], matrix()),
+        plans=table(["window, stride", "at once", "doubling", "chosen", "steps"], planned()),
+        same=table(["window, stride", "values >= 0", "any values"], bordered()),
+        line=cost(max_steps((3,), (2,))),
+        volume=cost(max_steps((3, 3, 3), (2, 2, 2))),
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def matrix() -> Iterator[list[object]]:
+    """Windows of 1 to 8 cells against strides of 1 to 8."""
+    for k in range(1, 9):
+        chosen = (cost(max_steps((k, k), (stride, stride))) for stride in range(1, 9))
+        yield [f"**{k}x{k}**", *chosen]
+
+
+def planned() -> Iterator[list[object]]:
+    """The plan chosen for each pool, and what two others cost."""
+    for k, stride in PAIRS:
+        chosen = max_steps((k, k), (stride, stride))
+        others = [cost([at_once(k, stride)]), cost(doubling(k, stride))]
+        yield [f"{k}x{k}, {stride}", *others, f"**{cost(chosen)}**", f"`{words(chosen)}`"]
+
+
+def bordered() -> Iterator[list[object]]:
+    """What padding 'same' costs at any size, with a lower bound and without."""
+    for k, stride in PAIRS:
+        window, strides = (k, k), (stride, stride)
+        padded = stride > 1 and same_pads((None, None), window, strides) is not None
+        bound = cost(max_steps(window, strides)) if padded else rises(window, strides, False).cost
+        yield [f"{k}x{k}, {stride}", bound, rises(window, strides, True).cost]
+
+
+def at_once(k: int, stride: int) -> Step:
+    """All cells of a window of k x k in one step."""
+    return Step(tuple(itertools.product(range(k), range(k))), Window((k, k), (stride, stride)))
+
+
+def doubling(k: int, stride: int) -> Plan:
+    """Steps of two cells at stride 1, the last ones of both axes joined into a step of four."""
+    steps, width = [], 1
+    while width < k:
+        steps.append(min(width, k - width))
+        width += steps[-1]
+    *growth, last = steps
+    plan = []
+    for shift in growth:
+        for end in ((shift, 0), (0, shift)):
+            plan.append(Step(((0, 0), end), Window((end[0] + 1, end[1] + 1), (1, 1))))
+    corners = tuple(itertools.product((0, last), (0, last)))
+    return [*plan, Step(corners, Window((last + 1, last + 1), (stride, stride)))]
+
+
+def words(plan: Plan) -> str:
+    """The steps of a plan, `2x1, 2x1, 1x3/2`."""
+    return ", ".join(map(word, plan))
+
+
+def word(step: Step) -> str:
+    """One step, `1x3/2`."""
+    (rows, columns), stride = step.window.size, step.window.strides[0]
+    skips = f"({len(step.cells)})" if len(step.cells) < rows * columns else ""
+    return f"{rows}x{columns}{skips}" + (f"/{stride}" if stride > 1 else "")
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".md").write_text(page(), encoding="utf-8")
