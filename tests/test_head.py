@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 import allconv
+from allconv.build import build
 from allconv.convert import plan_conversion
 from allconv.errors import ConversionError
 from tests.agreement import assert_agree, converts_alike, kinds_of, network, reasons
@@ -194,3 +195,59 @@ def test_a_dense_on_a_vector_that_is_no_flattened_map_is_refused_with_the_reason
     )
     (reason,) = reasons(model, "vector_dense_to_conv")
     assert "'mine' (Lambda)" in reason
+
+
+def test_weights_that_lora_adds_to_are_refused_with_the_reason():
+    dense = layers.Dense(3, name="dense")
+    model = network((2, 2, 2), layers.Flatten(), dense)
+    dense.enable_lora(1)
+    expected = "its weights are quantized, or LoRA's are added to them"
+    assert reasons(model, "flatten_dense_to_conv") == [expected]
+    with pytest.raises(ConversionError, match=expected):
+        allconv.convert(model)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: 2 * x + 1, lambda x: x / 3 - 0.5, lambda x: keras.ops.maximum(x, 0.1) ** 2],
+    ids=["affine", "divided", "squared"],
+)
+def test_operations_with_numbers_on_a_vector_are_operations_on_its_map(operation):
+    steps = [layers.Flatten(), operation, layers.Dense(4), operation, layers.Dense(3)]
+    assert is_flat_at_the_end(converts_alike(network((2, 3, 2), *steps)))
+
+
+def test_a_batch_normalization_that_runs_as_in_training_is_not_folded_in():
+    """Its numbers are those of each batch."""
+    norm = layers.BatchNormalization()
+    steps = [layers.Flatten(), lambda x: norm(x, training=True), layers.Dense(3)]
+    assert "BatchNormalization" in kinds_of(converts_alike(network((2, 3, 2), *steps)))
+
+
+def test_at_any_size_the_slopes_of_a_prelu_lie_along_the_channels_of_a_cell():
+    model = network((2, 3, 2), layers.Flatten(), layers.PReLU(name="prelu"), layers.Dense(3))
+    plan = plan_conversion(model, input_size="any")
+    (prelu,) = (node for node in plan.after.nodes if node.name == "prelu")
+    assert prelu.shape == (None, 1, 1, 12)
+    assert prelu.spec.weights["alpha"].shape == (1, 1, 12)
+    assert_agree(model, build(plan.after))
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        (
+            [layers.Dense(4, activation="log_softmax")],
+            "its activation 'log_softmax' over channels that come first",
+        ),
+        ([layers.RMSNormalization(), layers.Dense(2)], "stands between it and its Flatten"),
+        ([layers.Activation("sparsemax"), layers.Dense(2)], "stands between it and its Flatten"),
+    ],
+)
+def test_what_keras_has_along_the_last_axis_only_is_refused_over_channels_that_come_first(
+    steps, reason
+):
+    conv = layers.Conv2D(2, 3, data_format="channels_first")
+    model = network((3, 4, 4), conv, layers.Flatten(), *steps)
+    with pytest.raises(ConversionError, match=reason):
+        allconv.convert(model)

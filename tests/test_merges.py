@@ -1,14 +1,13 @@
-"""Merges of flattened maps, Reshape and Permute, and Dense layers that are unfolded to maps."""
+"""Merges of flattened maps, and Dense layers on several of them."""
 
 from __future__ import annotations
 
 import keras
 import pytest
-from keras import layers
+from keras import layers, ops
 
-import allconv
 from allconv.convert import plan_conversion
-from tests.agreement import converts_alike, kinds_of, network, reasons
+from tests.agreement import converts_alike, kinds_of, reasons
 from tests.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
@@ -88,99 +87,59 @@ def test_maps_of_other_shapes_are_gathered_in_cells_before_they_are_added():
     converts_alike(randomize(keras.Model(image, layers.Dense(3)(tensor))))
 
 
-@pytest.mark.parametrize(
-    "relabels",
-    [
-        [layers.Reshape((6,))],
-        [layers.Reshape((1, 6)), layers.Flatten()],
-        [layers.Permute((3, 1, 2)), layers.Flatten()],
-        [layers.Reshape((1, 1, 6))],
-        [layers.Flatten(), layers.Reshape((1, 1, 6))],
-    ],
-    ids=lambda steps: "+".join(type(layer).__name__ for layer in steps),
-)
-def test_reshapes_of_a_map_of_one_cell_are_gone(relabels):
-    copies = [type(layer).from_config(layer.get_config()) for layer in relabels]
-    head = [
-        layers.GlobalAveragePooling2D(keepdims=True),
-        *copies,
-        layers.Dense(3),
-        layers.Flatten(),
-    ]
-    converted = converts_alike(network((4, 4, 6), *head))
-    assert not {"Reshape", "Permute", "Dense"} & set(kinds_of(converted))
+# branches whose maps have different numbers of axes
+
+
+def signal_and_image(head):
+    """A signal and an image, each through a convolution and Flatten; the head takes both."""
+    signal, image = keras.Input((6, 3), name="signal"), keras.Input((5, 5, 2), name="image")
+    sides = [layers.Conv1D(2, 2)(signal), layers.Conv2D(2, 2)(image)]
+    flat = [layers.Dense(4)(layers.Flatten()(side)) for side in sides]
+    return randomize(keras.Model([signal, image], head(flat)))
+
+
+@pytest.mark.parametrize("merge", [layers.Add, layers.Multiply, layers.Maximum])
+def test_a_signal_and_an_image_are_merged(merge):
+    model = signal_and_image(lambda flat: layers.Dense(3)(layers.ReLU()(merge()(flat))))
+    assert not {"Dense", "Reshape"} & set(kinds_of(converts_alike(model)))
+
+
+def test_a_signal_and_an_image_are_concatenated_before_a_dense():
+    model = signal_and_image(lambda flat: layers.Dense(3, "softmax")(layers.Concatenate()(flat)))
+    assert not {"Dense", "Concatenate"} & set(kinds_of(converts_alike(model)))
+
+
+UNLIKE = "the maps of its inputs lie in different data formats, or have different numbers of axes"
 
 
 @pytest.mark.parametrize(
-    ("relabel", "reason"),
+    ("head", "rule"),
     [
-        (layers.Permute((2, 1, 3)), "it moves the axes of a map of more than one cell"),
-        (layers.Reshape((2, 8, 3)), "it turns (None, 4, 4, 3) into (None, 2, 8, 3)"),
+        (lambda flat: layers.Concatenate()(flat), "flattens_concatenated_to_cells_concatenated"),
+        (lambda flat: flat[0] + flat[1], "flattens_merged_to_maps_merged"),
     ],
+    ids=["Concatenate", "ops.Add"],
 )
-def test_a_reshape_that_moves_values_between_cells_is_refused_with_the_reason(relabel, reason):
-    model = network((4, 4, 3), layers.Conv2D(3, 1), relabel, layers.Conv2D(2, 2))
-    assert reasons(model, "reshape_of_cell_to_nothing") == [reason]
+def test_maps_that_keras_does_not_align_are_a_reason(head, rule):
+    assert reasons(signal_and_image(head), rule) == [UNLIKE]
 
 
-def test_a_reshape_that_flattens_a_map_is_a_flatten():
-    converted = converts_alike(network((3, 4, 2), layers.Reshape((24,)), layers.Dense(3)))
-    assert kinds_of(converted) == ["InputLayer", "Conv2D", "Flatten"]
+def test_a_dense_behind_a_signal_and_an_image_whose_channels_come_first_is_refused():
+    signal, image = keras.Input((6, 3)), keras.Input((2, 5, 5))
+    sides = [layers.Conv1D(2, 2)(signal), layers.Conv2D(2, 2, data_format="channels_first")(image)]
+    joined = layers.Concatenate()([layers.Flatten()(side) for side in sides])
+    model = keras.Model([signal, image], layers.Dense(3)(joined))
+    assert reasons(model, "concatenate_dense_to_convs") == [UNLIKE]
 
 
-# generators
+# operations in the place of merges
 
 
 @pytest.mark.parametrize(
-    "between",
-    [
-        [],
-        [layers.BatchNormalization()],
-        [layers.LeakyReLU(), layers.Dropout(0.4)],
-        [layers.BatchNormalization(), layers.ReLU(), layers.BatchNormalization()],
-    ],
-    ids=["alone", "norm", "leaky", "norm-relu-norm"],
+    "operation", [ops.add, ops.subtract, ops.multiply, ops.maximum], ids=lambda op: op.__name__
 )
-@pytest.mark.parametrize("use_bias", [True, False])
-@pytest.mark.parametrize("data_format", FORMATS)
-def test_a_dense_that_is_reshaped_to_a_map_is_a_transposed_convolution(
-    data_format, use_bias, between
-):
-    shape = (5, 2, 3) if data_format == "channels_first" else (2, 3, 5)
-    first = layers.GlobalAveragePooling2D(data_format=data_format)
-    copies = [type(layer).from_config(layer.get_config()) for layer in between]
-    conv = layers.Conv2D(2, 2, data_format=data_format)
-    dense = layers.Dense(30, use_bias=use_bias)
-    model = network((4, 4, 4), first, dense, *copies, layers.Reshape(shape), conv)
-    converted = converts_alike(model)
-    assert "Conv2DTranspose" in kinds_of(converted)
-    assert not {"Dense", "Reshape", "Flatten"} & set(kinds_of(converted))
-
-
-def test_the_transposed_convolution_has_the_name_and_the_activation_of_the_dense():
-    dense = layers.Dense(12, activation="tanh", name="project")
-    model = network((8,), dense, layers.Reshape((2, 2, 3)), layers.Conv2D(2, 2))
-    unfold = converts_alike(model).get_layer("project")
-    assert isinstance(unfold, layers.Conv2DTranspose)
-    assert (unfold.kernel.shape, unfold.activation) == ((2, 2, 3, 9), keras.activations.tanh)
-
-
-def test_a_vector_that_is_too_long_to_unfold_is_refused_with_the_reason():
-    model = network(
-        (2, 2, 4160), layers.GlobalMaxPooling2D(), layers.Reshape((8, 8, 65)), layers.Conv2D(1, 2)
-    )
-    expected = "unfolding 4160 values needs 4160^2 weights, and allconv stops at 4096^2"
-    assert reasons(model, "vector_reshape_to_transposed_conv") == [expected]
-
-
-def test_a_map_in_another_data_format_than_its_vector_is_refused_with_the_reason():
-    conv = layers.Conv2D(2, 2, data_format="channels_first")
-    model = network((2, 2, 12), layers.GlobalAveragePooling2D(), layers.Reshape((3, 2, 2)), conv)
-    expected = "the map lies in another data format than the vector it is made of"
-    assert reasons(model, "vector_reshape_to_transposed_conv") == [expected]
-
-
-def test_strict_false_leaves_what_cannot_be_merged_and_converts_the_rest():
-    steps = [layers.Permute((2, 1, 3)), layers.MaxPooling2D(2)]
-    model = network((4, 4, 3), layers.Conv2D(3, 1), *steps)
-    assert "Permute" in kinds_of(allconv.convert(model, strict=False))
+def test_operations_on_two_vectors_are_operations_on_their_maps(operation):
+    image = keras.Input((4, 5, 2))
+    flat = [layers.Flatten()(layers.Conv2D(3, 3)(image)) for _ in range(2)]
+    tensor = layers.Dense(3)(operation(*flat))
+    assert "Dense" not in kinds_of(converts_alike(randomize(keras.Model(image, tensor))))

@@ -10,6 +10,7 @@ from allconv.graph import Graph
 from allconv.layers.kinds import MAX_POOLS
 from allconv.rule import Rule
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
+from allconv.rules.batchnorm import conv_batchnorm_to_conv
 from allconv.rules.classifier import hidden_dense_to_nothing, hidden_denses
 from allconv.rules.conv_pool import max_pool_to_conv
 from allconv.rules.dense import dense_on_map_to_conv, flatten_dense_to_conv, vector_dense_to_conv
@@ -25,7 +26,11 @@ from allconv.rules.merge import (
     flattens_concatenated_to_cells_concatenated,
     flattens_merged_to_maps_merged,
 )
-from allconv.rules.reshape import reshape_flatten_to_flatten, reshape_of_cell_to_nothing
+from allconv.rules.reshape import (
+    reshape_dense_to_dense_reshape,
+    reshape_flatten_to_flatten,
+    reshape_of_cell_to_nothing,
+)
 from allconv.rules.stride_pool import max_pool_to_stride
 from allconv.rules.unfold import dense_reshape_to_transposed_conv, vector_reshape_to_transposed_conv
 from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePool, strategy_of_each
@@ -49,6 +54,7 @@ FLATTEN_RULES = (
 )
 
 DENSE_RULES = (
+    reshape_dense_to_dense_reshape,
     concatenate_dense_to_convs,
     flatten_dense_to_conv,
     dense_on_map_to_conv,
@@ -63,7 +69,11 @@ MAX_POOL_RULES = {
 
 
 def rules_for(
-    graph: Graph, pooling: Pooling, head: Head, others: Sequence[Rule] = ()
+    graph: Graph,
+    pooling: Pooling,
+    head: Head,
+    others: Sequence[Rule] = (),
+    fold_batchnorm: bool = False,
 ) -> tuple[Rule, ...]:
     """The rules that the user's choices stand for.
 
@@ -72,11 +82,14 @@ def rules_for(
         pooling: A strategy, or strategies by layer name.
         head: `"dense"`, `"classifier"` or `"keep"`.
         others: The user's own rules; they are tried first.
+        fold_batchnorm: Whether convolutions take in the BatchNormalization behind them.
 
     Raises:
         OptionError: A choice is unknown, or names a layer that is no max pool of the model.
     """
-    return (*others, *_pool_rules(graph, pooling), *FLATTEN_RULES, *_dense_rules(graph, head))
+    head_rules = (*FLATTEN_RULES, *_dense_rules(graph, head))
+    folds = (conv_batchnorm_to_conv,) if fold_batchnorm else ()
+    return (*others, *_pool_rules(graph, pooling), *head_rules, *folds)
 
 
 def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:

@@ -7,14 +7,18 @@ from typing import Any
 
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
-from allconv.layers.kinds import CHANNEL_ACTIVATIONS, IDENTITY_AT_INFERENCE, unknown_activation
+from allconv.layers.kinds import CHANNEL_ACTIVATIONS, unknown_activation
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.flatten import passed_up
+from allconv.rules.flatten import FOLDED, passed_up
+from allconv.rules.vectors import entered, form_of_map_met
 from allconv.rules.windows import flattened
 from allconv.weights import Array
 
 Weights = tuple[Array, Array | None]
+
+ONLY_ALONG_LAST_AXIS = CHANNEL_ACTIVATIONS - {"softmax"}
+"""Activations for which Keras has no layer with an axis."""
 
 
 @rule(layer="Dense", keeps="function")
@@ -22,26 +26,24 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
     """Flatten + Dense(units)  ->  Conv2D(units, (height, width)) + Flatten.
 
     A BatchNormalization between the two is an affine of its own for each cell; it is folded into
-    the
-    kernel: `dense(scale * x + shift) = (diag(scale) kernel) x + (bias + shift kernel)`.
+    the kernel: `dense(scale * x + shift) = (diag(scale) kernel) x + (bias + shift kernel)`.
     """
-    passable = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
-    passed, flatten = passed_up(match, match.before(match.node), passable)
+    passed, flatten = passed_up(match, match.before(match.node), FOLDED)
     if flatten.kind != "Flatten":
         return match.absent("no Flatten before it")
     tensor = match.before(flatten)
     if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
         return match.skip(f"its Flatten needs a fixed input size, got {tensor.shape}")
-    if problem := unknown_activation(match.node.config):
-        return match.skip(problem)
     form = match.layout(tensor)
+    if problem := no_plain_dense(match.node, form):
+        return match.skip(problem)
     order, sizes = form.flattened(flatten.config["data_format"])
     kernel, bias = with_batchnorms(match.node, passed)
     for node in reversed(passed):
         if node.kind != "BatchNormalization":
             tensor = match.again(node, tensor)
     kernel = kernel_of_flattened(kernel, order, sizes)
-    note = "".join(f"'{n.name}' folded in" for n in passed if n.kind == "BatchNormalization")
+    note = ", ".join(f"'{n.name}' folded in" for n in passed if n.kind == "BatchNormalization")
     conv = convolution(match, tensor, form, kernel, bias)
     return match.becomes(match.flattened_by(flatten, conv), note=note)
 
@@ -52,10 +54,10 @@ def dense_on_map_to_conv(match: Match) -> Outcome:
     tensor = match.before(match.node)
     if not is_map(tensor) or len(tensor.shape or ()) > 5:
         return match.absent("its input is a vector" if is_vector(tensor) else "its input is no map")
-    if problem := unknown_activation(match.node.config):
-        return match.skip(problem)
     assert tensor.shape is not None
     form = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
+    if problem := no_plain_dense(match.node, form):
+        return match.skip(problem)
     kernel, bias = dense_weights(match.node)
     kernel = kernel.reshape(*(1,) * form.rank, *kernel.shape)
     return convolution(match, tensor, form, kernel, bias)
@@ -63,7 +65,11 @@ def dense_on_map_to_conv(match: Match) -> Outcome:
 
 @rule(layer="Dense", keeps="function")
 def vector_dense_to_conv(match: Match) -> Outcome:
-    """Dense on a vector that the model is given  ->  Reshape((1, 1, n)) + Conv2D 1x1 + Flatten."""
+    """Dense on a vector that the model is given  ->  Reshape((1, 1, n)) + Conv2D 1x1 + Flatten.
+
+    The vector enters with as many axes as the map to which it is unfolded, or with which it is
+    merged.
+    """
     vector = match.before(match.node)
     if not is_vector(vector):
         return match.absent("its input is no vector")
@@ -76,18 +82,23 @@ def vector_dense_to_conv(match: Match) -> Outcome:
         return match.skip(
             f"its input is the vector of '{source.name}' ({source.kind}), not a flattened map"
         )
-    if problem := unknown_activation(match.node.config):
+    met = form_of_map_met(match, match.node)
+    if problem := no_plain_dense(match.node, met):
         return match.skip(problem)
-    cell = entered(match, vector)
-    kernel, bias = dense_weights(match.node)
-    kernel = kernel.reshape(1, 1, *kernel.shape)
-    return flattened(match, convolution(match, cell, match.layout(cell), kernel, bias))
+    cell = entered(match, vector, met)
+    form, (kernel, bias) = match.layout(cell), dense_weights(match.node)
+    kernel = kernel.reshape(*(1,) * form.rank, *kernel.shape)
+    return flattened(match, convolution(match, cell, form, kernel, bias))
 
 
-def entered(match: Match, vector: Node, part: str = "reshape") -> Node:
-    """A vector as a map of one cell."""
-    assert vector.shape is not None
-    return match.layer("Reshape", part, target_shape=(1, 1, vector.shape[1]))(vector)
+def no_plain_dense(dense: Node, form: Layout) -> str:
+    """Why a Dense layer is not written as a convolution on such a map, "" where it is."""
+    activation = dense.config.get("activation")
+    if form.channels_first and activation in ONLY_ALONG_LAST_AXIS:
+        return f"its activation '{activation}' over channels that come first"
+    if dense.config.get("lora_rank") or dense.config.get("quantization_config"):
+        return "its weights are quantized, or LoRA's are added to them"
+    return unknown_activation(dense.config)
 
 
 def dense_weights(dense: Node) -> Weights:

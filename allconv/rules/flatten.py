@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from allconv.graph import Node, Spec
+from allconv.graph import Node, Slot, Spec
 from allconv.kernels import identity_kernel, kernel_of_flattened
 from allconv.layers.kinds import (
     ACTIVATION_LAYERS,
+    BINARY_OPS,
     IDENTITY_AT_INFERENCE,
     NOISE,
     NORMALIZATIONS,
@@ -22,11 +23,15 @@ from allconv.layers.kinds import (
 )
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, Skip, rule
+from allconv.weights import Array
 
 MOST_GATHERED = 4096
 """Values of the largest map that an identity convolution gathers: its kernel has their square."""
 
 NO_FLATTEN = "no Flatten before it"
+
+FOLDED = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
+"""Layers that may stand between a Flatten and the Dense that takes their numbers in."""
 
 
 @rule(layer="Flatten", keeps="function")
@@ -37,7 +42,7 @@ def flatten_of_vector_to_nothing(match: Match) -> Outcome:
 
 
 @rule(
-    layer=(ACTIVATION_LAYERS | NOISE | UNARY_OPS | IDENTITY_AT_INFERENCE | {"Rescaling"}),
+    layer=ACTIVATION_LAYERS | UNARY_OPS | BINARY_OPS | IDENTITY_AT_INFERENCE | {"Rescaling"},
     keeps="function",
 )
 def flatten_elementwise_to_elementwise_flatten(match: Match) -> Outcome:
@@ -45,9 +50,17 @@ def flatten_elementwise_to_elementwise_flatten(match: Match) -> Outcome:
     node, flatten = match.node, match.before(match.node)
     if flatten.kind != "Flatten":
         return match.absent(NO_FLATTEN)
-    if not is_elementwise(node.kind, node.config) or node.config.get("noise_shape"):
+    if not acts_elementwise(node) or node.config.get("noise_shape"):
         return match.absent("it does not act element by element")
     return match.flattened_by(flatten, match.again(node, match.before(flatten)))
+
+
+def acts_elementwise(node: Node) -> bool:
+    """Whether a call makes each value from the value in its place, and all alike."""
+    if node.kind not in BINARY_OPS:
+        return is_elementwise(node.kind, node.config)
+    operands = (*node.args, *node.kwargs.values())
+    return len(node.inputs) == 1 and all(isinstance(x, (int, float, Slot)) for x in operands)
 
 
 @rule(layer="PReLU", keeps="function")
@@ -57,20 +70,30 @@ def flatten_prelu_to_prelu_flatten(match: Match) -> Outcome:
     if flatten.kind != "Flatten":
         return match.absent(NO_FLATTEN)
     tensor = match.before(flatten)
-    form = match.layout(tensor)
-    if not are_known(form.sizes):
+    if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
         return match.skip(f"needs a fixed input size, got {tensor.shape}")
-    alpha, axes = node.spec.weights["alpha"], list(form.spatial_axes) if form.is_cell else None
-    if alpha.shape == (1,):
-        alpha, axes = alpha.reshape(*(1,) * (form.rank + 1)), list(range(1, form.rank + 2))
-    else:
-        order, sizes = form.flattened(flatten.config["data_format"])
-        alpha = kernel_of_flattened(alpha.reshape(*alpha.shape, 1), order, sizes)
-        alpha = alpha.reshape(*alpha.shape[:-1])
-        if form.channels_first:
-            alpha = alpha.transpose(form.rank, *range(form.rank))
+    alpha = node.spec.weights["alpha"]
+    if match.any_size and alpha.size > 1:
+        # Slopes that are laid out as a map fit its size only; those of a cell's channels fit any.
+        cell = gathered(match, flatten)
+        if isinstance(cell, Skip):
+            return cell
+        tensor = cell
+    alpha, axes = _slopes(alpha, match.layout(tensor), flatten.config["data_format"])
     spec = Spec(node.kind, node.name, {**node.config, "shared_axes": axes}, {"alpha": alpha})
     return match.flattened_by(flatten, spec(tensor))
+
+
+def _slopes(alpha: Array, form: Layout, data_format: str) -> tuple[Array, list[int] | None]:
+    """A PReLU's slopes for the values of a flattened map, laid out as the map; and what shares."""
+    if alpha.size == 1:
+        return alpha.reshape(*(1,) * (form.rank + 1)), list(range(1, form.rank + 2))
+    order, sizes = form.flattened(data_format)
+    alpha = kernel_of_flattened(alpha.reshape(*alpha.shape, 1), order, sizes)
+    alpha = alpha.reshape(*alpha.shape[:-1])
+    if form.channels_first:
+        alpha = alpha.transpose(form.rank, *range(form.rank))
+    return alpha, list(form.spatial_axes) if form.is_cell else None
 
 
 @rule(
@@ -87,8 +110,7 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
     if flatten.kind != "Flatten":
         return match.absent(NO_FLATTEN)
     tensor = match.before(flatten)
-    folds = node.kind == "BatchNormalization" and leads_to_dense(match, node)
-    if folds and not match.layout(tensor).is_cell:
+    if folds_into_dense(match, node) and not match.layout(tensor).is_cell:
         return match.skip("it is folded into the Dense that follows")
     cell = gathered(match, flatten)
     if isinstance(cell, Skip):
@@ -105,6 +127,8 @@ def over_channels(node: Node, form: Layout) -> Spec | None:
     if node.config.get("noise_shape"):
         batch, count = node.config["noise_shape"]
         return spec.with_config(noise_shape=[batch, *form.shape((1,) * form.rank, count)])
+    if node.kind == "RMSNormalization" and axis != -1:
+        return None  # Keras 3.15 computes another shape there than it says
     if node.kind != "Activation":
         return spec.with_config(axis=axis) if "axis" in node.config else spec
     if axis == -1 or not couples_channels(node.kind, node.config):
@@ -144,28 +168,42 @@ def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
     return conv(tensor)
 
 
+def folds_into_dense(match: Match, node: Node) -> bool:
+    """Whether a node is a BatchNormalization that all the Dense layers behind it can take in."""
+    foldable = node.kind == "BatchNormalization" and not is_in_training(node)
+    return foldable and leads_to_dense(match, node)
+
+
 def leads_to_dense(match: Match, node: Node) -> bool:
     """Whether every way down from a node leads to a Dense that can take its numbers in.
 
     Between the two there is nothing but BatchNormalization and layers idle at inference.
     """
     users = match.users(node)
-    passable = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
     return bool(users) and all(
         user.kind == "Dense"
-        or (user.kind in passable and user is not node and leads_to_dense(match, user))
+        or (_is_passed(user, FOLDED) and user is not node and leads_to_dense(match, user))
         for user in users
     )
 
 
 def passed_up(match: Match, node: Node, kinds: Collection[str]) -> tuple[list[Node], Node]:
-    """Walk up from a node through layers of some kinds.
+    """Walk up from a node through layers of some kinds, as they are at inference.
 
     Returns:
         The nodes passed, the lowest first, and the first node of another kind.
     """
     passed = []
-    while node.kind in kinds and len(node.inputs) == 1:
+    while _is_passed(node, kinds):
         passed.append(node)
         node = match.before(node)
     return passed, node
+
+
+def _is_passed(node: Node, kinds: Collection[str]) -> bool:
+    return node.kind in kinds and len(node.inputs) == 1 and not is_in_training(node)
+
+
+def is_in_training(node: Node) -> bool:
+    """Whether a layer is called to do what it does in training, `layer(x, training=True)`."""
+    return bool(node.kwargs.get("training"))

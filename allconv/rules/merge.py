@@ -6,27 +6,30 @@ from collections.abc import Sequence
 
 from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, rows
-from allconv.layers.kinds import (
-    CHANNEL_ACTIVATIONS,
-    IDENTITY_AT_INFERENCE,
-    MERGES,
-    unknown_activation,
-)
+from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, Skip, rule
-from allconv.rules.dense import convolution, entered, with_batchnorms
-from allconv.rules.flatten import gathered, leads_to_dense, passed_up
+from allconv.rules.dense import convolution, no_plain_dense, with_batchnorms
+from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
+from allconv.rules.vectors import entered
 
 NO_FLATTEN = "none of its inputs is flattened"
+UNLIKE = "the maps of its inputs lie in different data formats, or have different numbers of axes"
 
 
-@rule(layer=MERGES, keeps="function")
+@rule(layer=MERGES | BINARY_OPS, keeps="function")
 def flattens_merged_to_maps_merged(match: Match) -> Outcome:
-    """A merge, element by element, of flattened maps  ->  the merge of the maps, then Flatten."""
+    """A merge, element by element, of flattened maps  ->  the merge of the maps, then Flatten.
+
+    Maps that are not alike are gathered in cells first. Where one input is a map, Keras spreads the
+    vectors over it, along its last axis; the cells of these vectors are spread in the same way.
+    """
     node = match.node
     flattens = [source for source in node.inputs if source.kind == "Flatten"]
-    if not flattens:
+    if not flattens or len(node.inputs) < 2:
         return match.absent(NO_FLATTEN)
+    if not is_vector(node):
+        return _spread(match)
     maps = [match.before(flatten) for flatten in flattens]
     formats = {str(flatten.config["data_format"]) for flatten in flattens}
     alike = len({(m.shape, match.layout(m).data_format) for m in maps}) == 1 and len(formats) == 1
@@ -35,6 +38,10 @@ def flattens_merged_to_maps_merged(match: Match) -> Outcome:
     cells = _cells(match, node.inputs)
     if isinstance(cells, Skip):
         return cells
+    # Keras' merges align maps of different numbers of axes at the last one, that of the channels.
+    first = any(match.layout(cell).channels_first for cell in cells)
+    if not _are_alike(match, cells) and (first or node.kind in BINARY_OPS):
+        return match.skip(UNLIKE)
     return match.flattened_by(flattens[0], match.again(node, *cells))
 
 
@@ -51,6 +58,8 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
     cells = _cells(match, node.inputs)
     if isinstance(cells, Skip):
         return cells
+    if not _are_alike(match, cells):
+        return match.skip(UNLIKE)
     spec = node.spec.with_config(axis=match.layout(cells[0]).channel_axis)
     return match.flattened_by(flattens[0], match.again(node, *cells, spec=spec))
 
@@ -62,18 +71,17 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
     The rows of the kernel that meet one branch are that branch's kernel:
     `[x, y] K = x K_x + y K_y`. The bias is added once; the activation follows the sum.
     """
-    passable = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
-    passed, merge = passed_up(match, match.before(match.node), passable)
+    passed, merge = passed_up(match, match.before(match.node), FOLDED)
     if merge.kind != "Concatenate" or all(source.kind != "Flatten" for source in merge.inputs):
         return match.absent("no Concatenate of flattened maps before it")
-    if problem := unknown_activation(match.node.config) or _problem(match, merge.inputs):
+    if problem := _problem(match, merge.inputs):
         return match.skip(problem)
     idle = [node for node in reversed(passed) if node.kind != "BatchNormalization"]
     kernel, bias = with_batchnorms(match.node, passed)
     start, products = 0, []
     for number, source in enumerate(merge.inputs):
         part = f"branch{number + 1}" if number else ""
-        tensor = _map_of(match, source, joined_to=part or "branch1")
+        tensor = _map_of(match, source, merge.inputs, f"{part or 'branch1'}_reshape")
         form, (order, sizes) = _flattening(match, source, tensor)
         stop = start + int((source.shape or (0, 0))[1] or 0)
         branch = kernel_of_flattened(rows(kernel, start, stop), order, sizes)
@@ -99,7 +107,7 @@ def _activated(match: Match, tensor: Node) -> Node:
 
 def _problem(match: Match, sources: Sequence[Node]) -> str:
     """Why the branches cannot be convolved and summed, "" where they can."""
-    formats = set()
+    maps = []
     for source in sources:
         if source.kind != "Flatten":
             if not is_vector(source) or not_given(source):
@@ -108,21 +116,20 @@ def _problem(match: Match, sources: Sequence[Node]) -> str:
         tensor = match.before(source)
         if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
             return f"its Flatten '{source.name}' needs a fixed input size, got {tensor.shape}"
-        formats.add((match.layout(tensor).data_format, match.layout(tensor).rank))
-    first = ("channels_first", 2) in formats
-    if len(formats) > 1 or (
-        first and len(sources) > 1 and any(s.kind != "Flatten" for s in sources)
-    ):
-        return "its branches lie in different data formats"
-    if first and match.node.config.get("activation") in CHANNEL_ACTIVATIONS - {"softmax"}:
-        return f"its activation '{match.node.config['activation']}' over channels that come first"
-    return ""
+        maps.append(tensor)
+    first = any(match.layout(tensor).channels_first for tensor in maps)
+    # Products of different numbers of axes are summed as Keras aligns them, at the last axis.
+    if first and not _are_alike(match, maps):
+        return UNLIKE
+    return no_plain_dense(match.node, match.layout(maps[0]))
 
 
-def _map_of(match: Match, source: Node, joined_to: str) -> Node:
+def _map_of(match: Match, source: Node, sources: Sequence[Node], part: str) -> Node:
+    """The map that was flattened; a vector that the model is given enters as a cell like it."""
     if source.kind == "Flatten":
         return match.before(source)
-    return entered(match, source, f"{joined_to}_reshape")
+    flatten = next(other for other in sources if other.kind == "Flatten")
+    return entered(match, source, match.layout(match.before(flatten)), part)
 
 
 def _flattening(
@@ -134,7 +141,7 @@ def _flattening(
 
 
 def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
-    """Vectors as maps of one cell each, all of them lying alike."""
+    """Vectors as maps of one cell each."""
     cells: list[Node] = []
     for number, source in enumerate(sources, 1):
         if source.kind == "Flatten":
@@ -142,10 +149,33 @@ def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
             if isinstance(cell, Skip):
                 return cell
         elif is_vector(source) and not not_given(source):
-            cell = entered(match, source, f"reshape{number}")
+            cell = _map_of(match, source, sources, f"reshape{number}")
         else:
             return match.skip(f"the vector of '{source.name}' is not a flattened map")
         cells.append(cell)
-    if len({(match.layout(cell).data_format, match.layout(cell).rank) for cell in cells}) > 1:
-        return match.skip("the maps of its inputs lie in different data formats")
     return cells
+
+
+def _are_alike(match: Match, maps: Sequence[Node]) -> bool:
+    forms = {(match.layout(tensor).data_format, match.layout(tensor).rank) for tensor in maps}
+    return len(forms) == 1
+
+
+def _spread(match: Match) -> Outcome:
+    """The merge of a map with the cells of the vectors that are spread over it."""
+    node = match.node
+    if node.kind in BINARY_OPS:
+        return match.skip(f"it spreads a vector over a map {node.shape} by the rules of NumPy")
+    sources: list[Node] = []
+    for number, source in enumerate(node.inputs, 1):
+        cell = gathered(match, source, f"gather{number}") if source.kind == "Flatten" else source
+        if isinstance(cell, Skip):
+            return cell
+        shape, axes = cell.shape or (), len(node.shape or ())
+        if cell is not source and (len(shape) > axes or shape[-1:] != (source.shape or ())[-1:]):
+            return match.skip(
+                f"the vector of '{source.name}' is spread along the last axis of a map "
+                f"{node.shape}, and its cell is {shape}"
+            )
+        sources.append(cell)
+    return match.again(node, *sources)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from allconv.graph import Node, Spec
+from allconv.layers.kinds import ACTIVATION_LAYERS, IDENTITY_AT_INFERENCE, RELABELS, UNARY_OPS
 from allconv.layout import are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, rule
+from allconv.rules.flatten import acts_elementwise
 
 
 @rule(layer=("Reshape", "Permute"), keeps="function")
@@ -16,15 +20,39 @@ def reshape_of_cell_to_nothing(match: Match) -> Outcome:
     node, tensor = match.node, match.before(match.node)
     source = match.before(tensor) if tensor.kind == "Flatten" else tensor
     in_order = source is tensor or tensor.config["data_format"] == "channels_last"
+    for cell in _same_cells(match, tensor):
+        if node.shape == cell.shape:
+            return cell
     if node.kind == "Permute" and not is_cell(tensor):
         return match.skip("it moves the axes of a map of more than one cell")
-    if node.shape == tensor.shape:
-        return tensor
-    if node.shape == source.shape and (in_order or is_cell(source)):
+    if node.shape == source.shape and in_order:
         return source
     if is_vector(node) and is_map(source) and (in_order or is_cell(source)):
         return _flatten(node)(source)
     return match.skip(f"it turns {tensor.shape} into {node.shape}")
+
+
+@rule(
+    layer=ACTIVATION_LAYERS | UNARY_OPS | IDENTITY_AT_INFERENCE | {"Dense"},
+    keeps="function",
+)
+def reshape_dense_to_dense_reshape(match: Match) -> Outcome:
+    """Reshape of a vector to (1, 1, n), then Dense or activation  ->  the layer, then Reshape.
+
+    So do squeeze-and-excitation blocks where channels come first: their Dense layers work along the
+    last axis, to which a Reshape brings the channels and from which a Permute takes them.
+    """
+    node, reshape = match.node, match.before(match.node)
+    if reshape.kind != "Reshape" or match.before(reshape).kind != "Flatten":
+        return match.absent("no Reshape of a flattened map before it")
+    vector, shape = match.before(reshape), reshape.shape or (None,)
+    if not is_cell(reshape) or shape[-1] != (vector.shape or ())[-1]:
+        return match.absent("the Reshape before it makes no map of one cell")
+    if node.kind != "Dense" and not acts_elementwise(node):
+        return match.absent("it does not act element by element")
+    after = match.again(node, vector)
+    units = (after.shape or ())[-1]
+    return reshape.spec.with_config(target_shape=(*shape[1:-1], units))(after)
 
 
 @rule(layer="Flatten", keeps="function")
@@ -43,6 +71,15 @@ def is_cell(tensor: Node) -> bool:
     """Whether all axes but one have length 1, so that no order of them matters."""
     sizes = tensor.shape[1:] if tensor.shape else (None,)
     return are_known(sizes) and sum(size != 1 for size in sizes) <= 1
+
+
+def _same_cells(match: Match, tensor: Node) -> Iterator[Node]:
+    """A 1x1 map and what it was before it was relabelled, the last first."""
+    while is_cell(tensor):
+        yield tensor
+        if tensor.kind not in RELABELS:
+            break
+        tensor = match.before(tensor)
 
 
 def _flatten(node: Node) -> Spec:

@@ -12,14 +12,16 @@ from allconv.kernels import (
     unfolding_kernel,
     with_bias_row,
 )
-from allconv.layers.kinds import IDENTITY_AT_INFERENCE, is_elementwise
+from allconv.layers.kinds import is_elementwise
 from allconv.layout import Layout, are_known, is_map
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.flatten import MOST_GATHERED
+from allconv.rules.flatten import FOLDED, MOST_GATHERED, is_in_training
 from allconv.rules.reshape import is_cell
+from allconv.rules.vectors import stated_format
 from allconv.weights import Array
 
-PASSES = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
+CONVS = {"Conv1D", "Conv2D", "Conv3D"}
+AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
 
 
 @rule(layer="Reshape", keeps="function")
@@ -64,7 +66,7 @@ def vector_reshape_to_transposed_conv(match: Match) -> Outcome:
         )
     kernel = unfolding_kernel(identity_matrix(values), target)
     unfold = match.layer(
-        "Conv2DTranspose",
+        f"Conv{target.rank}DTranspose",
         "",
         {"kernel": kernel},
         filters=target.channels,
@@ -78,27 +80,21 @@ def vector_reshape_to_transposed_conv(match: Match) -> Outcome:
 def _target(match: Match) -> Layout | str:
     """How the map that the Reshape makes lies, as the layers that take it say; or what is amiss."""
     node, flatten = match.node, match.before(match.node)
-    if flatten.kind != "Flatten" or not is_cell(match.before(flatten)):
+    if flatten.kind != "Flatten" or not match.layout(match.before(flatten)).is_cell:
         return f"it turns {flatten.shape} into {node.shape}, and what it unfolds is no 1x1 map"
-    shape = node.shape or ()
-    if len(shape) != 4 or not is_map(node) or not are_known(shape[1:]):
-        return f"it makes no map of two axes and channels, but {node.shape}"
-    form = match.layout(match.before(flatten))
-    if _takes_channels_first(match, node) != form.channels_first:
+    form, shape = match.layout(match.before(flatten)), node.shape or ()
+    if len(shape) != form.rank + 2 or not is_map(node) or not are_known(shape[1:]):
+        return f"it makes no map of {AXES[form.rank]} and channels, but {node.shape}"
+    if match.any_size:
+        return f"it makes a map of one size, {node.shape}, whatever the size of the input"
+    said = stated_format(match, node)
+    if said is None and is_cell(node):
+        return f"it moves the values of one cell, {flatten.shape}, to another axis, {node.shape}"
+    if (said or form.data_format) != form.data_format:
         return "the map lies in another data format than the vector it is made of"
     if form.channels_first:
         return Layout("channels_first", shape[2:], int(shape[1] or 0))
     return Layout("channels_last", shape[1:-1], int(shape[-1] or 0))
-
-
-def _takes_channels_first(match: Match, node: Node) -> bool:
-    for user in match.users(node):
-        if "data_format" in user.config:
-            return bool(user.config["data_format"] == "channels_first")
-        elementwise = is_elementwise(user.kind, user.config) and user is not node
-        if elementwise and _takes_channels_first(match, user):
-            return True
-    return False
 
 
 def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
@@ -111,26 +107,27 @@ def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
 
 
 def _moves(node: Node) -> bool:
-    return len(node.inputs) == 1 and (node.kind in PASSES or is_elementwise(node.kind, node.config))
+    passes = node.kind in FOLDED or is_elementwise(node.kind, node.config)
+    return passes and len(node.inputs) == 1 and not is_in_training(node)
 
 
 def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array | None] | None:
     """Matrix and bias of a Dense turned 1x1 convolution, BatchNormalizations folded in."""
     activation = conv.config.get("activation") or "linear"
-    plain = conv.kind == "Conv2D" and tuple(conv.config["kernel_size"]) == (1, 1)
+    plain = conv.kind in CONVS and set(conv.config["kernel_size"]) == {1}
     if not plain or conv.config.get("groups", 1) != 1 or len(match.users(conv)) > 1:
         return None
     if not is_elementwise("Activation", {"activation": activation}):
         return None
     kernel, bias = conv.spec.weights["kernel"], conv.spec.weights.get("bias")
-    matrix = kernel.reshape(*kernel.shape[2:])
+    matrix = kernel.reshape(*kernel.shape[-2:])
     linear = activation == "linear"
     for node in reversed(passed):
         if node.kind == "BatchNormalization":
             if not linear:
                 return None
             matrix, bias = _normalized(matrix, bias, node)
-        linear = linear and node.kind in PASSES
+        linear = linear and node.kind in FOLDED
     return matrix, bias
 
 
@@ -144,11 +141,11 @@ def _with_one(match: Match, tensor: Node) -> Node:
     """The channels of a cell, and one more that is always one."""
     form = match.layout(tensor)
     conv = match.layer(
-        "Conv2D",
+        f"Conv{form.rank}D",
         "one",
-        identity_and_one(form.channels),
+        identity_and_one(form.channels, form.rank),
         filters=form.channels + 1,
-        kernel_size=(1, 1),
+        kernel_size=(1,) * form.rank,
         data_format=form.data_format,
         use_bias=True,
     )
@@ -160,7 +157,7 @@ def _transposed(match: Match, conv: Node, matrix: Array, target: Layout) -> Spec
     names = ("trainable", "kernel_initializer", "kernel_regularizer", "activation")
     kept = {name: conv.config[name] for name in names if name in conv.config}
     return match.layer(
-        "Conv2DTranspose",
+        f"Conv{target.rank}DTranspose",
         weights={"kernel": unfolding_kernel(matrix, target)},
         of=conv,
         filters=target.channels,
