@@ -1,7 +1,8 @@
 """A small compiler that turns Keras CNNs into all-convolutional networks with the same outputs."""
 
 from allconv.check import ShapeCheck, check
-from allconv.convert import convert
+from allconv.convert import convert, is_all_convolutional
+from allconv.geometry import Geometry, geometry
 from allconv.report import Report, report
 from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvPool",
     "ExactPool",
+    "Geometry",
     "Report",
     "ShapeCheck",
     "StridePool",
@@ -17,6 +19,8 @@ __all__ = [
     "__version__",
     "check",
     "convert",
+    "geometry",
+    "is_all_convolutional",
     "report",
     "verify",
 ]

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from allconv.errors import OptionError
-from allconv.graph import ITEM, Graph
+from allconv.graph import ITEM
 from allconv.read import read
 from allconv.reporting.text_table import Column, paragraph, shape_words, table
-from allconv.shape_walk import Image, Problem, by_words, images, shapes_at
+from allconv.shape_walk import Problem, at_any_size, at_size, by_words, shapes_at
 from allconv.shapes import Shape
 
 if TYPE_CHECKING:
@@ -115,36 +114,13 @@ def check(
         conv2d (Conv2D): a window of 5 does not fit a map of 4
     """
     graph = read(model)
-    maps = images(graph)
-    size = None if input_size is None else _checked_size(input_size, maps, graph)
-    resized = {image.node: image.shape(size) for image in maps if size and _takes(image, size)}
+    resized = {} if input_size is None else at_size(graph, input_size)
     shapes, problems = shapes_at(graph, resized)
     rows = [
         CheckedCall(node.name, node.kind, shape)
         for node, shape in shapes.items()
         if node.kind != ITEM
     ]
-    freed = {image.node: image.shape([None] * len(image.sizes)) for image in maps}
-    frozen_by = [problem.layer for problem in shapes_at(graph, freed)[1]]
+    frozen_by = [problem.layer for problem in shapes_at(graph, at_any_size(graph))[1]]
+    size = tuple(input_size) if input_size else None
     return ShapeCheck(graph.name, size, tuple(rows), problems, tuple(frozen_by))
-
-
-def _takes(image: Image, size: Sequence[int]) -> bool:
-    return len(image.sizes) == len(size)
-
-
-def _checked_size(size: Sequence[int], maps: Sequence[Image], graph: Graph) -> tuple[int, ...]:
-    if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
-        raise OptionError(f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)")
-    if not any(_takes(image, size) for image in maps):
-        axes = "1 axis" if len(size) == 1 else f"{len(size)} axes"
-        inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
-        raise OptionError(
-            f"input size {by_words(size)} is for maps of {axes}, and no input of model "
-            f"'{graph.name}' is one; its inputs are {inputs}"
-        )
-    return tuple(size)
-
-
-def _is_count(size: object) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool) and size >= 1

@@ -136,13 +136,15 @@ def convert(file: Path, output: Path, verify: bool, **options: Any) -> None:
     allconv convert model.keras -o fcn.keras
     allconv convert old.h5 -o fcn.h5 --no-verify
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
+    allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     """
     keywords = conversion_keywords(options)
     check_writable(output, source=file)
     check_readable(file)
     with keras_quiet():
         model = open_model(file)
-        planned = allconv.report(model, **keywords)
+        of_a_size = isinstance(keywords["input_size"], tuple)  # which the original does not take
+        planned = allconv.report(model, verify=verify and of_a_size, **keywords)
         converted = allconv.convert(model, **keywords)
         verdict = verdict_on(planned, model, converted) if verify else "not verified: --no-verify"
         save_model(converted, output)
@@ -161,7 +163,7 @@ def verdict_on(planned: Report, model: Any, converted: Any) -> str:
     """
     if not planned.lossless:
         return "not verified: this conversion does not keep the outputs; train the result"
-    verification = allconv.verify(model, converted)
+    verification = planned.verification or allconv.verify(model, converted)
     if verification.passed is False:
         raise VerificationError(
             f"model '{model.name}' and its conversion: {verification}; nothing was written"

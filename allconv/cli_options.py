@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from allconv.errors import OptionError
+from allconv.input_size import InputSize
 from allconv.strategies import ConvPool, Pooling, Strategy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,6 +55,17 @@ _OPTIONS = (
         "leaves one fresh convolution in their place, to be trained; keep leaves them alone.",
     ),
     click.option(
+        "--input-size",
+        metavar="any|HxW",
+        help="Make a model that takes images of any size, or of one other than its own, and gives "
+        "class maps.",
+    ),
+    click.option(
+        "--fold-batchnorm",
+        is_flag=True,
+        help="Fold batch normalizations into the convolutions before them, with the same outputs.",
+    ),
+    click.option(
         "--strict/--no-strict",
         default=True,
         show_default=True,
@@ -77,7 +89,13 @@ def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
         if name.startswith("conv_") and value is not None
     }
     pooling = parse_pooling(options["pooling"], conv)
-    return {"pooling": pooling, "head": options["head"], "strict": options["strict"]}
+    return {
+        "pooling": pooling,
+        "head": options["head"],
+        "strict": options["strict"],
+        "fold_batchnorm": options["fold_batchnorm"],
+        "input_size": parse_input_size(options["input_size"]),
+    }
 
 
 def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
@@ -109,12 +127,26 @@ def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
     return chosen if chosen.keys() - {"*"} else chosen.get("*", "exact")
 
 
-def parse_size(option: str, text: str) -> tuple[int, ...]:
+def parse_input_size(text: str | None) -> InputSize | None:
+    """What `allconv.convert(input_size=...)` takes, from the words of the command line."""
+    if text is None:
+        return None
+    if text == "any":
+        return "any"
+    return parse_size("--input-size", text, "any or ")
+
+
+def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:
     """The numbers of `"HEIGHTxWIDTH"`, or one for a model of sequences, three for one of volumes.
+
+    Args:
+        option: The option that the text is given for.
+        text: What is to be read.
+        words: What else the option takes, for the message.
 
     Raises:
         OptionError: The text is something else.
     """
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
-        raise OptionError(f"{option}: expected HEIGHTxWIDTH such as 200x300, got {text!r}")
+        raise OptionError(f"{option}: expected {words}HEIGHTxWIDTH such as 200x300, got {text!r}")
     return tuple(map(int, text.split("x")))

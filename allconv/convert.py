@@ -6,14 +6,16 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from allconv import obstacles
 from allconv.build import build
 from allconv.compiling import carry_compile_settings
 from allconv.errors import ConversionError, VerificationError
-from allconv.obstacles import obstacles
+from allconv.input_size import InputSize, resized, with_own_size
 from allconv.read import live_model, read
 from allconv.rewrite import Plan, rewrite
 from allconv.rule import Rule
 from allconv.rules import Head, rules_for
+from allconv.rules.installed import installed_rules
 from allconv.strategies import Pooling
 from allconv.verify import verify as run_verification
 
@@ -29,6 +31,8 @@ def convert(
     pooling: Pooling = "exact",
     head: Head = "dense",
     strict: bool = True,
+    input_size: InputSize | None = None,
+    fold_batchnorm: bool = False,
     rules: Sequence[Rule] = (),
     verify: bool = False,
 ) -> keras.Model:
@@ -44,16 +48,24 @@ def convert(
             leaves pools.
         head: `"dense"` turns every Dense into a convolution, with the same numbers; `"classifier"`
             drops the hidden ones and leaves one fresh convolution; `"keep"` leaves them.
+        input_size: `"any"` for a model that takes images `(batch, None, None, channels)`, or the
+            `(height, width)` of its images; `(length,)` for a 1D model, `(depth, height, width)`
+            for a 3D one. It gives class maps `(batch, rows, columns, classes)`: 1x1 at the
+            original's own size, larger on larger images. `geometry` says where its cells look.
+        fold_batchnorm: Fold BatchNormalizations into the convolutions before them.
         strict: Refuse a model in which layers stand in the way; otherwise leave these as they are.
-        rules: Your own rules, tried before allconv's.
-        verify: Compare the two models before returning, where the conversion is lossless.
+        rules: Your own rules, tried before those of installed packages and allconv's.
+        verify: Compare the two models before returning, where the conversion is lossless; at the
+            original's own size.
 
     Returns:
         A plain Keras model, with copied weights, the layers' names and `trainable` flags, and the
-        compile settings of a model given in memory. It takes and gives the same shapes.
+        compile settings of a model given in memory. It takes and gives the same shapes, unless
+        `input_size` says otherwise: then it is not compiled, since a loss on vectors does not fit.
 
     Raises:
-        ConversionError: Layers stand in the way; the message lists all of them.
+        ConversionError: Layers stand in the way, or fit one size of the image only; the message
+            lists all of them.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
         ShapeError: Maps no longer fit after a choice that shrinks them.
@@ -73,13 +85,22 @@ def convert(
         (None, 3)
     """
     original = live_model(model)
-    plan = plan_conversion(original, pooling=pooling, head=head, rules=rules)
+    plan = plan_conversion(
+        original,
+        pooling=pooling,
+        head=head,
+        rules=rules,
+        fold_batchnorm=fold_batchnorm,
+        input_size=input_size,
+    )
     if strict:
         refuse_obstacles(plan)
-    converted = build(plan.after)
-    carry_compile_settings(original, converted)
+    result = plan if input_size is None else resized(plan, input_size)
+    converted = build(result.after)
+    if input_size is None:
+        carry_compile_settings(original, converted)
     if verify and plan.lossless:
-        _require_agreement(original, converted)
+        _require_agreement(original, converted if result is plan else build(plan.after))
     return converted
 
 
@@ -89,15 +110,43 @@ def plan_conversion(
     pooling: Pooling = "exact",
     head: Head = "dense",
     rules: Sequence[Rule] = (),
+    fold_batchnorm: bool = False,
+    input_size: InputSize | None = None,
 ) -> Plan:
-    """Work out a conversion; no weight is read and no layer is made. Arguments as of `convert`."""
-    graph = read(model)
-    return rewrite(graph, rules_for(graph, pooling, head, rules))
+    """Work out a conversion; no weight is read and no layer is made. Arguments as of `convert`.
+
+    The plan is for the model's own size; with an `input_size` nothing in it depends on that, and
+    `resized` is the step that is left.
+    """
+    graph = with_own_size(read(model), input_size)
+    chosen = rules_for(graph, pooling, head, (*rules, *installed_rules()), fold_batchnorm)
+    return rewrite(graph, chosen, any_size=input_size is not None)
+
+
+def is_all_convolutional(model: keras.Model | str | os.PathLike[str]) -> bool:
+    """Whether a model is made of convolutions and of layers that work cell by cell.
+
+    Two things that are no such layers may stand at its ends: a Flatten or Reshape that gives a 1x1
+    map of an output as a vector, or makes a map of an input. `report(model).obstacles` names the
+    layers that are not, with reasons.
+
+    Args:
+        model: A built Sequential or Functional model, or a `.keras` or `.h5` file.
+
+    Example:
+        >>> import allconv, keras
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.MaxPooling2D(2)])
+        >>> allconv.is_all_convolutional(model)
+        False
+        >>> allconv.is_all_convolutional(allconv.convert(model))
+        True
+    """
+    return obstacles.is_all_convolutional(read(model))
 
 
 def refuse_obstacles(plan: Plan) -> None:
     """Raise a ConversionError that lists all layers that stand in the way, if any do."""
-    found = obstacles(plan)
+    found = obstacles.obstacles(plan)
     if found:
         lines = "\n".join(f"  {obstacle}" for obstacle in found)
         raise ConversionError(

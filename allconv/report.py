@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from allconv.build import build
 from allconv.convert import plan_conversion
+from allconv.geometry import Geometry, graph_geometry
+from allconv.input_size import InputSize, at_own_size, resized
 from allconv.obstacles import Obstacle, obstacles
 from allconv.read import live_model
 from allconv.reporting import report_text
@@ -66,6 +68,10 @@ class Report:
         rows: One for each layer of the model, in order.
         totals: Parameters, multiply-accumulates and bytes of weights, before and after.
         obstacles: The layers that stand between the result and an all-convolutional network.
+        input_size: The size of the images that the result is to take; None for the model's own. For
+            `"any"`, the rows and totals are those of the model's own size.
+        geometry: Where the cells of the result's map look; None where it takes or gives no single
+            map, or there are obstacles.
         verification: How the two models compare, where that was asked for; else None.
     """
 
@@ -74,6 +80,8 @@ class Report:
     rows: tuple[Row, ...] = field(repr=False)
     totals: Totals
     obstacles: tuple[Obstacle, ...]
+    input_size: InputSize | None = None
+    geometry: Geometry | None = None
     verification: Verification | None = None
 
     @property
@@ -118,6 +126,7 @@ class Report:
             "changes": [_plain(change) for change in self.changes],
             "skips": [_plain(skip) for skip in self.skips],
             "obstacles": [_plain(obstacle) for obstacle in self.obstacles],
+            "geometry": None if self.geometry is None else _plain(self.geometry),
             "fresh": list(self.plan.fresh),
             "unshared": list(self.plan.unshared),
             "verification": None if self.verification is None else _plain(self.verification),
@@ -130,6 +139,8 @@ def report(
     pooling: Pooling = "exact",
     head: Head = "dense",
     strict: bool = True,
+    input_size: InputSize | None = None,
+    fold_batchnorm: bool = False,
     rules: Sequence[Rule] = (),
     verify: bool = False,
 ) -> Report:
@@ -142,10 +153,13 @@ def report(
         pooling: As of `convert`.
         head: As of `convert`.
         strict: As of `convert`.
+        input_size: As of `convert`.
+        fold_batchnorm: As of `convert`.
         rules: As of `convert`.
         verify: Make the conversion after all, where it is lossless, and add how the two compare.
 
     Raises:
+        ConversionError: An `input_size` was given, and layers fit one size only.
         FileError: The file cannot be opened.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
@@ -163,12 +177,26 @@ def report(
         ('Conv2D 6x6',)
     """
     original = live_model(model)
-    plan = plan_conversion(original, pooling=pooling, head=head, rules=rules)
-    rows, found = rows_of(plan), obstacles(plan)
+    plan = plan_conversion(
+        original,
+        pooling=pooling,
+        head=head,
+        rules=rules,
+        fold_batchnorm=fold_batchnorm,
+        input_size=input_size,
+    )
+    found = obstacles(plan)
+    where = None if found else graph_geometry(plan.after)
     verification = None
     if verify and plan.lossless and not (strict and found):
         verification = run_verification(original, build(plan.after))
-    return Report(plan, strict, rows, _totals(plan, rows), found, verification)
+    shown = plan
+    if input_size is not None and not found:
+        # what a free size costs nobody can count: the rows are of the model's own size
+        shown = at_own_size(plan) if input_size == "any" else resized(plan, input_size)
+        plan = resized(plan, input_size)
+    rows = rows_of(shown)
+    return Report(plan, strict, rows, _totals(shown, rows), found, input_size, where, verification)
 
 
 def _totals(plan: Plan, rows: Sequence[Row]) -> Totals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from allconv.errors import ShapeError
+from allconv.errors import OptionError, ShapeError
 from allconv.graph import Graph, Node
 from allconv.layers.layer_shapes import output_shape, weight_shapes
 from allconv.layers.map_shapes import join, split
@@ -58,6 +58,34 @@ def images(graph: Graph) -> tuple[Image, ...]:
     users = graph.users()
     maps = [node for node in graph.inputs if node.shape and len(node.shape) in (3, 4, 5)]
     return tuple(Image(node, _data_format(node, users)) for node in maps)
+
+
+def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
+    """The shapes of a model's inputs at an image size; inputs of other axes are left out.
+
+    Raises:
+        OptionError: The size is none, or no input of the model has as many axes.
+    """
+    if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
+        raise OptionError(f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)")
+    taking = [image for image in images(graph) if len(image.sizes) == len(size)]
+    if not taking:
+        axes = "1 axis" if len(size) == 1 else f"{len(size)} axes"
+        inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
+        raise OptionError(
+            f"input size {by_words(size)} is for maps of {axes}, and no input of model "
+            f"'{graph.name}' is one; its inputs are {inputs}"
+        )
+    return {image.node: image.shape(size) for image in taking}
+
+
+def at_any_size(graph: Graph) -> dict[Node, Shape]:
+    """The shapes of a model's inputs with the sizes of all images free."""
+    return {image.node: image.shape([None] * len(image.sizes)) for image in images(graph)}
+
+
+def _is_count(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size >= 1
 
 
 def shapes_at(

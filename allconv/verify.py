@@ -115,7 +115,7 @@ def verify(
     original, converted, note = _comparable(original, converted)
     limit = default_tolerance(original, converted)
     with inference():
-        outcome = _first_outcome(original, converted, _attempts(original, inputs, seed))
+        outcome = _first_outcome(original, converted, _attempts(original, converted, inputs, seed))
     if isinstance(outcome, Verification):
         return outcome
     return _verdict(*outcome, limit if tolerance is None else tolerance, limit, note)
@@ -143,12 +143,12 @@ def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
     return original, converted, ""
 
 
-def _attempts(original: Any, inputs: Any, seed: int) -> Iterable[Any]:
+def _attempts(original: Any, converted: Any, inputs: Any, seed: int) -> Iterable[Any]:
     """The sets of inputs to try, until the original runs on one."""
     if not is_graph(original):
         return [] if inputs is None else [inputs]
     if inputs is None:
-        return draw_inputs(original, seed)
+        return draw_inputs(original, seed, converted)
     return [arrange(inputs, original, "original")]
 
 

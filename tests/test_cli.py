@@ -66,7 +66,7 @@ def error_of(*words: object) -> str:
 
 
 def predictions(path: Path, images: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.saving.load_model(path)(images))
+    return keras.ops.convert_to_numpy(keras.saving.load_model(path)(images))
 
 
 # Help
@@ -196,6 +196,41 @@ def test_a_conversion_that_disagrees_is_not_written(
     assert message.endswith("; nothing was written")
     assert output.read_text() == "older"
     assert os.listdir(tmp_path) == ["out.keras"]
+
+
+@pytest.mark.parametrize(("size", "shape"), [("any", (None, None)), ("40x52", (40, 52))])
+def test_a_model_of_another_size_is_verified_at_its_own_and_written(
+    source: Path, tmp_path: Path, size: str, shape: tuple[int | None, int | None]
+) -> None:
+    result = run("convert", source, "-o", tmp_path / "map.keras", "--input-size", size)
+    assert result.exit_code == 0, result.output
+    assert "\nverified: 4 inputs" in result.output
+    converted = keras.models.load_model(tmp_path / "map.keras")
+    assert converted.input_shape[1:3] == shape
+    assert len(converted.output_shape) == 4
+
+
+def test_the_report_says_what_a_model_of_any_size_takes(source: Path) -> None:
+    result = run("report", source, "--input-size", "any")
+    assert "The result takes images of any size from " in result.output
+    fields = json.loads(run("report", source, "--input-size", "any", "--json").output)["geometry"]
+    assert set(fields) >= {"output_stride", "receptive_field", "offset", "minimum_input_size"}
+
+
+def test_a_size_that_is_none_is_one_message(source: Path) -> None:
+    assert error_of("report", source, "--input-size", "huge") == (
+        "--input-size: expected any or HEIGHTxWIDTH such as 200x300, got 'huge'"
+    )
+
+
+def test_batch_normalizations_are_folded_where_asked(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 2))
+    x = layers.BatchNormalization()(layers.Conv2D(3, 3)(image))
+    randomize(keras.Model(image, x)).save(tmp_path / "model.keras")
+    options = ("-o", tmp_path / "folded.keras", "--fold-batchnorm")
+    assert "verified" in run("convert", tmp_path / "model.keras", *options).output
+    folded = keras.models.load_model(tmp_path / "folded.keras")
+    assert not any(isinstance(leaf, layers.BatchNormalization) for leaf in folded.layers)
 
 
 def test_an_older_output_is_replaced_and_nothing_else_left(source: Path, tmp_path: Path) -> None:

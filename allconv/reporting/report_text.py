@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from allconv.layout import layout
 from allconv.reporting.report_rows import Row
 from allconv.reporting.text_table import Column, count_words, paragraph, shape_words, table
+from allconv.shape_walk import by_words
 
 if TYPE_CHECKING:
+    from allconv.geometry import Geometry
     from allconv.report import Report, Totals
 
 KEEPS = {
@@ -183,6 +186,10 @@ def _conclusions(report: Report) -> Iterator[str]:
         yield "The result has to be trained: it does not compute the same numbers as the model."
     elif not report.obstacles:
         yield "Nothing changes: the model is all-convolutional, and convert copies it."
+    if report.geometry is not None:
+        yield f"Geometry: {report.geometry}."
+    if report.geometry is not None and report.input_size is not None:
+        yield from _sizes(report, report.geometry)
     if report.verification is not None:
         yield str(report.verification)
     if report.obstacles:
@@ -190,6 +197,39 @@ def _conclusions(report: Report) -> Iterator[str]:
         layers = "1 layer stands" if count == 1 else f"{count} layers stand"
         refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
         yield f"{layers} in the way" + (f": {refused}." if report.strict else ", and stay.")
+
+
+def _sizes(report: Report, geometry: Geometry) -> Iterator[str]:
+    """What the result takes and gives, and whether its map is the model slid over the image."""
+    at = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
+    if report.input_size == "any":
+        smallest = by_words(geometry.minimum_input_size)
+        yield f"The result takes images of any size from {smallest} on and gives maps: {at}."
+    else:
+        ends = report.plan.after.inputs[0], report.plan.after.outputs[0]
+        image, result = (by_words(layout(end).sizes) for end in ends)
+        yield f"The result takes images of {image} and gives maps of {result} ({at})."
+    if geometry.padded:
+        yield (
+            f"The map differs from what the model says of crops of the image: {_few(geometry)} "
+            "with zeros, and where a crop ends in zeros the whole image has its next cells."
+        )
+    else:
+        pairs = zip(geometry.output_stride, "ijk", strict=False)
+        strides = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
+        yield (
+            "The map is the model slid over the image: a cell is what the model says of the crop "
+            f"of {by_words(geometry.input_size)} that begins at ({strides})."
+        )
+
+
+def _few(geometry: Geometry) -> str:
+    """The layers that pad, the first ones by name."""
+    names = geometry.padded
+    if len(names) == 1:
+        return f"'{names[0]}' pads"
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{', '.join(repr(name) for name in names[:2])}{more} pad"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -19,17 +19,37 @@ UNKNOWN_SIZES = (32, 64, 96, 128, 192, 224, 256, 299, 384)
 """Heights and widths tried for an input of unknown size. Multiples of 32 suit five halvings."""
 
 
-def draw_inputs(model: Any, seed: int) -> Iterator[list[np.ndarray]]:
+def draw_inputs(model: Any, seed: int, other: Any = None) -> Iterator[list[np.ndarray]]:
     """Yields inputs for a built Functional or Sequential model, one array per input.
 
     There is one set, or one of each size in `UNKNOWN_SIZES` where the model leaves sizes open: a
     small image may vanish in the network. A set holds four samples, or whole batches of the size
     that the model insists on.
+
+    Args:
+        model: The model.
+        seed: What the inputs depend on.
+        other: A model that takes the same inputs, and may insist on sizes that `model` leaves open.
     """
-    open_sizes = any(None in tensor.shape[1:] for tensor in model.inputs)
+    shapes = [_known_sizes(*pair) for pair in _pairs(model, other)]
+    open_sizes = any(None in shape[1:] for shape in shapes)
     for size in UNKNOWN_SIZES if open_sizes else UNKNOWN_SIZES[:1]:
         rng = np.random.default_rng(seed)
-        yield [_draw(model, tensor, size, rng) for tensor in model.inputs]
+        full = [tuple(n or size for n in shape[1:]) for shape in shapes]
+        yield [_draw(model, *pair, rng) for pair in zip(model.inputs, full, strict=True)]
+
+
+def _pairs(model: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+    """The shapes of a model's inputs, each with that of the other's."""
+    own = [tensor.shape for tensor in model.inputs]
+    others = [tensor.shape for tensor in getattr(other, "inputs", None) or ()]
+    return zip(own, others if len(others) == len(own) else own, strict=True)
+
+
+def _known_sizes(shape: Any, other: Any) -> tuple[int | None, ...]:
+    if len(shape) != len(other):
+        return tuple(shape)
+    return tuple(a or b for a, b in zip(shape, other, strict=True))
 
 
 def batch_size(model: Any) -> int | None:
@@ -38,10 +58,9 @@ def batch_size(model: Any) -> int | None:
     return next((size for size in sizes if size is not None), None)
 
 
-def _draw(model: Any, tensor: Any, size: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(model: Any, tensor: Any, sizes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     batch = tensor.shape[0] or DRAWN
-    samples = batch * -(-DRAWN // batch)
-    shape = (samples, *(size if axis is None else axis for axis in tensor.shape[1:]))
+    shape = (batch * -(-DRAWN // batch), *sizes)
     if tensor.dtype == "bool":
         return rng.random(shape) < 0.5
     if "int" in tensor.dtype:

@@ -80,6 +80,7 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     for batch, converted_batch in batches:
         references = _run(run_original, batch, "original", None)
         results = _run(run_converted, converted_batch, "converted model", False)
+        results = _without_cells(results, references)
         _check_shapes(references, results)
         tallies = tallies or [Tally() for _ in references]
         for tally, reference, result in zip(tallies, references, results, strict=True):
@@ -119,6 +120,19 @@ def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | No
             found = f"not finite: {lost:,} of {output.size:,} values" if lost else "empty"
             raise Stop(verdict, f"the {role}'s output is {found}")
     return outputs
+
+
+def _without_cells(results: Arrays, references: Arrays) -> Arrays:
+    """Class maps of a single cell as the vectors that they stand for."""
+    if len(results) != len(references):
+        return results
+    pairs = zip(results, references, strict=True)
+    return [b.reshape(a.shape) if _is_cell_of(b, a) else b for b, a in pairs]
+
+
+def _is_cell_of(result: np.ndarray, vector: np.ndarray) -> bool:
+    sizes = [size for size in result.shape[1:] if size != 1]
+    return result.ndim > vector.ndim == 2 and sizes == [n for n in vector.shape[1:] if n != 1]
 
 
 def _check_shapes(references: Arrays, results: Arrays) -> None:

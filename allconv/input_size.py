@@ -1,0 +1,188 @@
+"""The last step: a network that takes images of other sizes and gives class maps.
+
+The rules leave nothing that depends on the size of the image (`Match.any_size`). Layers that the
+model made for one size, such as a slope for every cell, are found by working out the shapes at
+another: one that is larger by all strides, so that every map grows by whole cells, and branches
+that meet at the model's own size must meet there, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from allconv.errors import ConversionError, OptionError
+from allconv.graph import Graph, Node, call
+from allconv.layers import kinds
+from allconv.layout import Sizes, is_map, layout
+from allconv.receptive_field import receptive_fields
+from allconv.rewrite import Plan
+from allconv.shape_walk import Problem, at_any_size, at_size, by_words, images, shapes_at
+from allconv.shapes import Shape
+
+InputSize = Literal["any"] | Sequence[int]
+
+GLOBAL_POOLS = kinds.GLOBAL_MAX_POOLS | kinds.GLOBAL_AVERAGE_POOLS
+
+
+def with_own_size(graph: Graph, size: InputSize | None) -> Graph:
+    """The model with its free sizes, if it has any, fixed to `size`; itself for `"any"` and None.
+
+    Raises:
+        OptionError: The size is none, or no input of the model has as many axes.
+    """
+    if size is None or isinstance(size, str):
+        return graph
+    fixed = {
+        node: tuple(own or new for own, new in zip(node.shape or (), shape, strict=True))
+        for node, shape in at_size(graph, size).items()
+    }
+    changes = any(node.shape != shape for node, shape in fixed.items())
+    return on_inputs(graph, fixed)[0] if changes else graph
+
+
+def resized(plan: Plan, size: InputSize) -> Plan:
+    """The plan with the result on images of another size, giving maps.
+
+    Args:
+        plan: Made with `any_size`.
+        size: `"any"`, or the sizes of the image.
+
+    Raises:
+        ConversionError: Layers fit one size only; the message lists all of them.
+        OptionError: The size is none, or no input of the model has as many axes.
+    """
+    maps = giving_maps(plan.after)
+    shapes = _wanted(maps, size)
+    _refuse_fixed(plan, maps, shapes)
+    return _on_inputs(plan, maps, shapes)
+
+
+def at_own_size(plan: Plan) -> Plan:
+    """The plan at the model's own size, giving maps as it does at others."""
+    return _on_inputs(plan, giving_maps(plan.after), {})
+
+
+def _on_inputs(plan: Plan, maps: Graph, shapes: Mapping[Node, Shape]) -> Plan:
+    after, nodes = on_inputs(maps, shapes)
+    return replace(
+        plan,
+        after=after,
+        skips={nodes[old]: skips for old, skips in plan.skips.items() if old in nodes},
+        origins={nodes[old].spec: plan.origins[old.spec] for old in nodes},
+    )
+
+
+def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
+    if not isinstance(size, str):
+        return at_size(maps, size)
+    if size != "any":
+        raise OptionError(f"input_size is {size!r}; expected 'any' or sizes such as (224, 224)")
+    if not images(maps):
+        inputs = ", ".join(f"'{node.name}' {node.shape}" for node in maps.inputs)
+        raise OptionError(f"model '{maps.name}' takes no images of any size, but {inputs}")
+    return at_any_size(maps)
+
+
+def giving_maps(graph: Graph) -> Graph:
+    """The same network without the layers that make vectors of the maps at its outputs."""
+    return graph.with_outputs(graph.inputs, map(_unflattened, graph.outputs))
+
+
+def _unflattened(node: Node) -> Node:
+    while node.kind in kinds.RELABELS and is_map(node.inputs[0]):
+        node = node.inputs[0]
+    return node
+
+
+def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[Node, Node]]:
+    """The same network on inputs of other shapes, and its nodes by those of `graph`."""
+    nodes: dict[Node, Node] = {}
+    for node in graph.nodes:
+        spec = node.spec
+        if node in shapes:
+            spec = spec.with_config(batch_shape=shapes[node])
+        inputs = [nodes[source] for source in node.inputs]
+        new = call(spec, inputs, node.args, node.kwargs)
+        nodes[node] = replace(new, lower_bound=node.lower_bound, data_format=node.data_format)
+    ends = ([nodes[node] for node in side] for side in (graph.inputs, graph.outputs))
+    return graph.with_outputs(*ends), nodes
+
+
+def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None:
+    """Raise a ConversionError that lists the layers that fit no other size, if any do."""
+    own = " and ".join(dict.fromkeys(by_words(image.sizes) for image in images(maps)))
+    try:
+        tried = _tried_shapes(maps, wanted)
+    except ConversionError as error:
+        raise ConversionError(f"model '{maps.name}' fits images of {own} only: {error}") from None
+    shapes, problems = shapes_at(maps, tried)
+    problems = (*problems, *_numbers_for_cells(maps, shapes))
+    if problems:
+        at = " and ".join(dict.fromkeys(map(str, tried.values())))
+        lines = "\n".join(f"  {_told(problem, plan, maps)}" for problem in problems)
+        raise ConversionError(
+            f"model '{maps.name}' is made for images of {own}, and these layers do not fit "
+            f"{at}:\n{lines}\nchoose another input_size, if it is only too small; or leave it out"
+        )
+
+
+def _tried_shapes(maps: Graph, wanted: Mapping[Node, Shape]) -> dict[Node, Shape]:
+    """Shapes to try: those wanted; in place of a free size, the model's own and all strides."""
+    step = _common_stride(maps)
+    return {
+        node: tuple(
+            new or (own and own + step) for new, own in zip(shape, node.shape or (), strict=True)
+        )
+        for node, shape in wanted.items()
+    }
+
+
+def _common_stride(maps: Graph) -> int:
+    """The least number of cells by which every map grows by whole cells."""
+    fields = receptive_fields(maps)
+    return math.lcm(*(f.stride.numerator for found in fields.values() for f in found))
+
+
+def _numbers_for_cells(maps: Graph, shapes: Mapping[Node, Shape | None]) -> Iterator[Problem]:
+    """Layers whose configuration, and not only their weights, has numbers for every cell."""
+    for node in maps.nodes:
+        source = node.inputs[0] if node.inputs else node
+        old, new = _sizes(source, source.shape), _sizes(source, shapes[source])
+        if new != old and node.kind == "Normalization" and _has_spatial_axis(node):
+            message = f"it has numbers of its own for each of the {by_words(old)} cells"
+            yield Problem(node.name, node.kind, message)
+
+
+def _sizes(node: Node, shape: Shape | None) -> Sizes:
+    """The sizes of a map if its shape were this one; none of anything else."""
+    return layout(replace(node, shape=shape)).sizes if shape and len(shape) > 2 else ()
+
+
+def _has_spatial_axis(node: Node) -> bool:
+    form, axes = layout(node), node.config["axis"]
+    listed = [axes] if isinstance(axes, int) else axes or ()
+    return any(axis % (form.rank + 2) in form.spatial_axes for axis in listed)
+
+
+def _told(problem: Problem, plan: Plan, maps: Graph) -> str:
+    """A problem, with the layer that looks at the whole map where one causes it."""
+    node = next(node for node in maps.nodes if node.name == problem.layer)
+    for source in node.inputs:
+        seen = _whole_map(source, plan)
+        if len(node.inputs) > 1 and seen:
+            return f"{problem}; {seen}"
+    return str(problem)
+
+
+def _whole_map(node: Node, plan: Plan) -> str:
+    """The nearest layer above that looks at a whole map, in words; "" for none."""
+    while node.inputs:
+        origin = plan.origins[node.spec]
+        window = node.config.get("kernel_size", (1,))
+        if origin.kind in GLOBAL_POOLS or (origin.kind == "Dense" and max(window) > 1):
+            return f"'{origin.name}' ({origin.kind}) looks at the whole map"
+        node = node.inputs[0]
+    return ""

@@ -1,0 +1,227 @@
+"""What the cells of a tensor see of the image, worked out from layer to layer.
+
+Along one axis, cell number `i` of a tensor sees the image's cells `first + stride * i` to
+`last + stride * i`. A window of `k` cells (dilation included) with stride `s`, over a map padded by
+`p` cells before, makes of that
+
+    stride' = stride * s,   first' = first - stride * p,   last' = last + stride * (k - 1 - p)
+
+(Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
+Distill, equations 2 to 4, written for both ends). A layer that spreads cells out by `s`, as a
+transposed convolution does, divides the stride by it; fractions are exact, and what the cells see
+is then a bound, met by those of some phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from allconv.errors import ConversionError
+from allconv.graph import ITEM, Graph, Node
+from allconv.layers import kinds
+from allconv.layers.map_shapes import by_axis, margins
+from allconv.layout import layout
+from allconv.shapes import padding_cells, span
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the cells along one axis of a tensor see.
+
+    Attributes:
+        stride: Cells of the image from one cell to the next.
+        first: First cell of the image that cell 0 sees; below 0 in the padding.
+        last: Last cell of the image that cell 0 sees.
+        whole: A factor of the whole image comes in, too: every cell sees all of it.
+    """
+
+    stride: Fraction = Fraction(1)
+    first: Fraction = Fraction(0)
+    last: Fraction = Fraction(0)
+    whole: bool = False
+
+    def through(self, window: int, stride: int | Fraction, before: int | Fraction) -> Field:
+        """After a window of so many cells, over a map with `before` cells of padding."""
+        return replace(
+            self,
+            stride=self.stride * stride,
+            first=self.first - self.stride * before,
+            last=self.last + self.stride * (window - 1 - before),
+        )
+
+    def shifted(self, cells: int) -> Field:
+        """Of the same tensor without so many cells at its beginning."""
+        return self.through(1, 1, -cells)
+
+
+Fields = tuple[Field, ...]
+
+
+def receptive_fields(graph: Graph) -> dict[Node, Fields]:
+    """What the cells of every tensor see of the images that a model takes, along each axis.
+
+    Args:
+        graph: An all-convolutional network. Where its images have a fixed size, padding `same` is
+            that of this size; where they have none, that of multiples of the strides.
+
+    Returns:
+        A field for each spatial axis, by node; nodes that see no image are left out. Several images
+        count as one, laid on one another.
+
+    Raises:
+        ConversionError: A layer is no part of an all-convolutional network, or branches with
+            different strides meet.
+    """
+    found: dict[Node, Fields] = {}
+    for node in graph.nodes:
+        if node.kind == "InputLayer":
+            if len(node.shape or ()) > 2:
+                found[node] = (Field(),) * layout(node).rank
+            continue
+        sources = [source for source in node.inputs if source in found]
+        if sources:
+            found[node] = _fields(node, sources, found)
+    return found
+
+
+def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -> Fields:
+    if len(sources) > 1:
+        if node.kind == "Concatenate" and (axis := _joined_axis(node)) is not None:
+            return _joined(sources, found, axis)
+        return tuple(
+            _met(node, axis, sources, [found[source][axis] for source in sources])
+            for axis in range(len(found[sources[0]]))
+        )
+    step = _STEPS.get(node.kind)
+    if step is None and node.kind not in _CELLWISE:
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: it does not work cell by "
+            "cell; convert the model first"
+        )
+    return step(node, found[sources[0]]) if step else found[sources[0]]
+
+
+def _windowed(node: Node, fields: Fields) -> Fields:
+    """Convolutions and pools."""
+    config = node.config
+    window = config.get("kernel_size") or config["pool_size"]
+    strides = config.get("strides") or config.get("pool_size", 1)
+    axes = by_axis(layout(node.inputs[0]).sizes, window, strides, config.get("dilation_rate", 1))
+    padding = config.get("padding", "valid")
+    return tuple(
+        field.through(
+            span(cells, dilation),
+            stride,
+            padding_cells(size or stride, cells, stride, padding, dilation)[0],
+        )
+        for field, (size, cells, stride, dilation) in zip(fields, axes, strict=True)
+    )
+
+
+def _transposed(node: Node, fields: Fields) -> Fields:
+    """Transposed convolutions: `j = i * stride - cropped + tap` of result `j` and input `i`."""
+    config = node.config
+    strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
+    axes = by_axis(fields, config["kernel_size"], strides, dilation_rate)
+    extra, padding = config.get("output_padding") is not None, config.get("padding", "valid")
+    return tuple(
+        _spread(field, span(cells, dilation), stride, padding, extra)
+        for field, cells, stride, dilation in axes
+    )
+
+
+def _spread(field: Field, window: int, stride: int, padding: str, extra: bool) -> Field:
+    cropped = 0
+    if padding == "same":
+        cropped = window // 2 if extra else max(window - stride, 0) // 2
+    reach = Fraction(window - 1, stride)
+    return replace(
+        field,
+        stride=field.stride / stride,
+        first=field.first + field.stride * (Fraction(cropped, stride) - reach),
+        last=field.last + field.stride * Fraction(cropped, stride),
+    )
+
+
+def _repeated(node: Node, fields: Fields) -> Fields:
+    """UpSampling: result `j` is input `floor(j / size)`, or is mixed of its neighbours."""
+    reach = {"nearest": 0, "bilinear": 1}.get(node.config.get("interpolation", "nearest"), 3)
+    return tuple(
+        _wider(_spread(field, size, size, "valid", False), field.stride * reach)
+        for field, size in by_axis(fields, node.config["size"])
+    )
+
+
+def _wider(field: Field, cells: Fraction) -> Field:
+    return replace(field, first=field.first - cells, last=field.last + cells)
+
+
+def _padded(node: Node, fields: Fields) -> Fields:
+    added = margins(node.config["padding"], len(fields))
+    return tuple(f.shifted(-before) for f, (before, _) in zip(fields, added, strict=True))
+
+
+def _cropped(node: Node, fields: Fields) -> Fields:
+    taken = margins(node.config["cropping"], len(fields))
+    return tuple(f.shifted(before) for f, (before, _) in zip(fields, taken, strict=True))
+
+
+def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]) -> Field:
+    """Tensors laid on one another: what any of them sees. One cell for all makes it everything."""
+    sizes = [layout(source).sizes[axis] for source in sources]
+    stretched = [size == 1 and max(s or 0 for s in sizes) > 1 for size in sizes]
+    fields = [field for field, one in zip(fields, stretched, strict=True) if not one]
+    strides = {field.stride for field in fields}
+    if len(strides) > 1:
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: its inputs do not "
+            f"grow alike, they have strides {' and '.join(map(str, sorted(strides)))}"
+        )
+    return Field(
+        strides.pop(),
+        min(field.first for field in fields),
+        max(field.last for field in fields),
+        any(stretched) or any(field.whole for field in fields),
+    )
+
+
+def _joined_axis(node: Node) -> int | None:
+    """The spatial axis along which a Concatenate joins; None where it joins channels."""
+    form = layout(node)
+    axis = node.config["axis"] % (form.rank + 2)
+    return form.spatial_axes.index(axis) if axis in form.spatial_axes else None
+
+
+def _joined(sources: Sequence[Node], found: Mapping[Node, Fields], axis: int) -> Fields:
+    """Maps side by side, as where a border is repeated: the largest one tells."""
+    sizes = [layout(source).sizes[axis] or 0 for source in sources]
+    largest = sizes.index(max(sizes))
+    fields = list(found[sources[largest]])
+    fields[axis] = fields[axis].shifted(-sum(sizes[:largest]))
+    return tuple(fields)
+
+
+def _ranks(*names: str) -> list[str]:
+    return [name.format(rank) for name in names for rank in (1, 2, 3)]
+
+
+_STEPS: Mapping[str, Callable[[Node, Fields], Fields]] = {
+    **dict.fromkeys(kinds.CONVOLUTIONS | kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _windowed),
+    **dict.fromkeys(_ranks("Conv{}DTranspose"), _transposed),
+    **dict.fromkeys(_ranks("UpSampling{}D"), _repeated),
+    **dict.fromkeys(_ranks("ZeroPadding{}D"), _padded),
+    **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
+}
+
+_CELLWISE = frozenset(
+    kinds.IDENTITY_AT_INFERENCE
+    | kinds.ACTIVATION_LAYERS
+    | kinds.NORMALIZATIONS
+    | kinds.SCALE_LAYERS
+    | kinds.UNARY_OPS
+    | kinds.BINARY_OPS
+    | kinds.MERGES
+    | {"Concatenate", ITEM}
+)

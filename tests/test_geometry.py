@@ -1,0 +1,168 @@
+"""Output stride, receptive field, first centre and smallest image, against what Keras computes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+import allconv
+from allconv.errors import ConversionError
+from tests.agreement import network
+from tests.networks import residual, twins
+from tests.randomized import randomize
+from tests.zoo import squeeze_and_excitation, u_net
+
+
+def seen_by(model, cell, size):
+    """Cells of a sequence that one cell of a model's output depends on, found by trying."""
+    base = np.zeros((1, size, 1), "float32")
+    changed = np.repeat(base, size, axis=0)
+    changed[np.arange(size), np.arange(size), 0] = 1
+    outputs = keras.ops.convert_to_numpy(model(np.concatenate([base, changed])))
+    return np.flatnonzero(np.abs(outputs[1:, cell] - outputs[0, cell]).max(axis=-1) > 1e-6)
+
+
+@st.composite
+def steps(draw):
+    """A layer, as its class and its arguments."""
+    kind = draw(st.sampled_from(["conv", "conv", "average", "transposed", "padding", "cropping"]))
+    window, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    padding = {"padding": draw(st.sampled_from(["valid", "same"]))}
+    if kind == "conv":
+        dilation = draw(st.integers(1, 2)) if stride == 1 else 1
+        return layers.Conv1D, (1, window, stride), padding | {"dilation_rate": dilation}
+    if kind == "average":
+        return layers.AveragePooling1D, (window, stride), padding
+    if kind == "transposed":
+        return layers.Conv1DTranspose, (1, window, draw(st.integers(1, 2))), padding
+    amount = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
+    return layers.ZeroPadding1D if kind == "padding" else layers.Cropping1D, (amount,), {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=st.lists(steps(), min_size=1, max_size=4))
+def test_no_cell_outside_the_receptive_field_matters_and_its_ends_do(drawn):
+    size, image = 60, keras.Input((60, 1))
+    tensor, made = image, [layer(*args, **options) for layer, args, options in drawn]
+    for layer in made:
+        tensor = layer(tensor)
+    model = keras.Model(image, tensor)
+    for weight in model.weights:
+        weight.assign(np.ones(weight.shape) if "kernel" in weight.path else np.zeros(weight.shape))
+    geometry = allconv.geometry(model)
+    (field,), cell = geometry.receptive_field, tensor.shape[1] // 2
+    found = seen_by(model, cell, size)
+    centre = geometry.offset[0] + geometry.output_stride[0] * cell
+    assert found.min(initial=size) >= centre - field / 2 - 1e-9
+    assert found.max(initial=0) <= centre + field / 2 + 1e-9
+    plain = not any(isinstance(layer, layers.Conv1DTranspose) for layer in made)
+    gapless = all(layer.strides[0] <= 1 for layer in made if hasattr(layer, "strides"))
+    if plain and gapless:
+        assert found[-1] - found[0] + 1 == field
+
+
+# Araujo, Norris and Sim 2019 (Distill), table of architectures: receptive field and output stride
+# of the last map before the head.
+PUBLISHED = {"VGG16": (212, 32), "ResNet50": (483, 32), "MobileNet": (315, 32)}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_have_their_published_receptive_fields(name):
+    build = getattr(keras.applications, name)
+    model = build(weights=None, include_top=False, input_shape=(64, 64, 3))
+    geometry = allconv.geometry(model)
+    field, stride = PUBLISHED[name]
+    assert geometry.receptive_field == (field, field)
+    assert geometry.output_stride == (stride, stride)
+
+
+def test_the_smallest_image_is_the_smallest_that_keras_takes():
+    model = network(
+        (30, 21, 1),
+        layers.Conv2D(2, (5, 3)),
+        layers.MaxPooling2D((3, 2)),
+        layers.Conv2D(2, 3, strides=2),
+        layers.Flatten(),
+        layers.Dense(2),
+    )
+    converted = allconv.convert(model, input_size="any")
+    height, width = allconv.geometry(model).minimum_input_size
+
+    def rows_and_columns(size):
+        return tuple(converted(np.zeros((1, *size, 1), "float32")).shape[1:3])
+
+    assert rows_and_columns((height, width)) == (1, 1)
+    for size in [(height - 1, width), (height, width - 1)]:
+        with pytest.raises(Exception):  # noqa: B017 -- each backend raises its own kind
+            assert min(rows_and_columns(size)) > 0
+
+
+def test_a_classifier_has_the_geometry_of_its_all_convolutional_form():
+    model = network(
+        (28, 28, 1), layers.Conv2D(4, 5), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(3)
+    )
+    geometry = allconv.geometry(model)
+    assert geometry == allconv.geometry(allconv.convert(model))
+    assert geometry.output_stride == (2, 2)
+    assert geometry.receptive_field == (28, 28)
+    assert geometry.offset == (13.5, 13.5)
+    assert geometry.minimum_input_size == (28, 28)
+    assert geometry.output_size == (1, 1)
+    assert geometry.padded == ()
+    assert str(geometry) == (
+        "output stride 2x2, receptive field 28x28, first cell's centre at (13.5, 13.5), "
+        "smallest image 28x28"
+    )
+
+
+def test_where_branches_meet_the_field_holds_those_of_all():
+    assert allconv.geometry(residual()).receptive_field == (5, 5)
+    assert allconv.geometry(residual()).padded == ("conv1", "conv2")
+
+
+def test_a_factor_of_the_whole_map_makes_the_field_everything():
+    geometry = allconv.geometry(squeeze_and_excitation())
+    assert geometry.receptive_field == (None, None)
+    assert "receptive field the whole image" in str(geometry)
+    assert geometry.minimum_input_size == (8, 8)
+
+
+def test_up_and_down_again_gives_a_stride_of_one():
+    geometry = allconv.geometry(u_net())
+    assert geometry.output_stride == (1, 1)
+    assert geometry.output_size == (16, 16)
+
+
+def test_a_map_finer_than_the_image_has_a_fraction_for_a_stride():
+    model = network((6, 6, 2), layers.UpSampling2D(2))
+    assert allconv.geometry(model).output_stride == (0.5, 0.5)
+
+
+def test_two_images_through_the_same_layers_count_as_one():
+    assert allconv.geometry(twins()).output_stride == (2, 2)
+
+
+def test_several_outputs_have_no_single_geometry():
+    image = keras.Input((6, 6, 2))
+    model = randomize(keras.Model(image, [layers.Conv2D(2, 3)(image), layers.Conv2D(2, 2)(image)]))
+    with pytest.raises(ConversionError, match="has 2 outputs; geometry is that of one"):
+        allconv.geometry(model)
+
+
+def test_a_model_that_sees_no_image_has_none():
+    with pytest.raises(ConversionError, match="makes its output of no image"):
+        allconv.geometry(network((5,), layers.Dense(3)))
+    assert allconv.report(network((5,), layers.Dense(3))).geometry is None
+
+
+def test_branches_of_different_strides_are_named():
+    image = keras.Input((3, 3, 2))
+    coarse = layers.Conv2D(2, 2, strides=2)(image)
+    fine = layers.Conv2D(2, 3)(image)
+    model = keras.Model(image, layers.Add(name="sum")([coarse, fine]))
+    with pytest.raises(ConversionError, match=r"layer 'sum' \(Add\).*strides 1 and 2"):
+        allconv.geometry(model)
