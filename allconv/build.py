@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from allconv.graph import ITEM, Graph, Node, Spec, map_slots
 from allconv.keras_layers import is_foreign, new_layer
 from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
 from allconv.read.live import tensor_of
+from allconv.recursion import room_for
 from allconv.shapes import Shape
 from allconv.weights import Array
 
@@ -36,7 +36,7 @@ def build(graph: Graph) -> keras.Model:
         ShapeError: Keras gives a tensor another shape than `layer_shapes` worked out.
     """
     layers = _layers(graph)
-    with _given_values(layers), _recursion_limit(3 * len(graph.nodes)):
+    with _given_values(layers), room_for(len(graph.nodes)):
         model = _sequential(graph, layers) or _functional(graph, layers)
     if not graph.trainable:
         model.trainable = False
@@ -166,17 +166,6 @@ def _given_values(layers: Layers) -> Iterator[None]:
             setattr(layer, attribute, initializer)
     for spec, layer in layers.items():
         _assign_others(spec, layer)
-
-
-@contextmanager
-def _recursion_limit(depth: int) -> Iterator[None]:
-    """Room for Keras, which walks through a model by recursion, a few calls for every layer."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + depth)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _initializer(layer: Any, weight: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
 from allconv.graph import Graph, Node, Spec
@@ -54,22 +53,27 @@ def _moved(graph: Graph, nodes: dict[Node, Node]) -> Graph:
 
 def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:
     """Each spec under a free name; those that have it of a layer of the model choose first."""
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     names: dict[Spec, str] = {}
     # A part of "pool" may be called "pool_relu", but so may a layer of the model.
     inherit = {spec: spec.name in old_names and spec.part_of in ("", spec.name) for spec in specs}
     for spec in sorted(specs, key=lambda spec: not inherit[spec]):
-        names[spec] = next(name for name in _candidates(spec.name) if name not in taken)
-        taken.add(names[spec])
+        names[spec] = _free_name(spec.name, taken)
     return {
         spec: replace(spec, name=names[spec], config={**spec.config, "name": names[spec]})
         for spec in specs
     }
 
 
-def _candidates(name: str) -> Iterator[str]:
-    yield name
-    number = 1
-    while True:
-        yield f"{name}_{number}"
-        number += 1
+def _free_name(name: str, taken: dict[str, int]) -> str:
+    """Take a name, or the first of `name_1`, `name_2`, ... that is free.
+
+    `taken` remembers for each name how far it was counted: many blocks with a "conv" each would
+    otherwise count from one again and again.
+    """
+    free = name
+    while free in taken:
+        taken[name] += 1
+        free = f"{name}_{taken[name]}"
+    taken[free] = 0
+    return free

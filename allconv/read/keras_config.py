@@ -8,6 +8,7 @@ executed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ from allconv.shapes import Shape
 from allconv.weights import Array
 
 Path = tuple[str, ...]
+Call = tuple[str, int]
+"""A layer's name, and which call of it."""
 MODELS = {"Sequential", "Functional", "Model"}
 TAKES_TRAINING = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
 
@@ -151,17 +154,7 @@ def _functional(
     for i, (name, index, _) in enumerate(input_keys):
         given = inputs[i] if inputs else _input(layers[name], scope)
         tensors.put(name, index, [given])
-    pending = [
-        (data, index, node)
-        for data in config["layers"]
-        for index, node in enumerate(data["inbound_nodes"])
-    ]
-    while pending:
-        waiting = [item for item in pending if not _call_when_ready(*item, tensors, scope)]
-        if len(waiting) == len(pending):
-            names = ", ".join(sorted({_name(data) for data, _, _ in waiting}))
-            raise ModelError(f"no layer makes the tensors that these layers take: {names}")
-        pending = waiting
+    _call_all(config, tensors, scope)
     outputs = [tensors.get(_own_call(key, layers)) for key in keys_in(config["output_layers"])]
     return [tensors.get(key) for key in input_keys], outputs
 
@@ -176,16 +169,28 @@ def _own_call(key: Key, layers: Mapping[str, Any]) -> Key:
     return name, index - functional, item
 
 
-def _call_when_ready(
-    data: Mapping[str, Any], index: int, node: Any, tensors: _Tensors, scope: _Scope
-) -> bool:
-    keys, args, kwargs = arguments(node)
-    if not all(tensors.has(key) for key in keys):
-        return False
-    inputs = [tensors.get(key) for key in keys]
-    shape = tensors.declared.get((_name(data), index, 0))
-    tensors.put(_name(data), index, _call_layer(data, inputs, args, kwargs, scope, shape))
-    return True
+def _call_all(config: Mapping[str, Any], tensors: _Tensors, scope: _Scope) -> None:
+    """Make every call of a Functional model, each as soon as the tensors that it takes are there.
+
+    Layers stand in the order of one of their calls; other calls of a shared layer have to wait.
+    """
+    calls = [(data, i) for data in config["layers"] for i in range(len(data["inbound_nodes"]))]
+    waiting: dict[Call, list[tuple[Mapping[str, Any], int]]] = defaultdict(list)
+    calls.reverse()
+    while calls:
+        data, index = calls.pop()
+        keys, args, kwargs = arguments(data["inbound_nodes"][index])
+        missing = next((key[:2] for key in keys if not tensors.has(key)), None)
+        if missing:
+            waiting[missing].append((data, index))
+            continue
+        made = (_name(data), index)
+        inputs, shape = [tensors.get(key) for key in keys], tensors.declared.get((*made, 0))
+        tensors.put(*made, _call_layer(data, inputs, args, kwargs, scope, shape))
+        calls += waiting.pop(made, ())
+    if waiting:
+        names = ", ".join(sorted({_name(data) for left in waiting.values() for data, _ in left}))
+        raise ModelError(f"no layer makes the tensors that these layers take: {names}")
 
 
 class _Tensors:

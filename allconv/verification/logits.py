@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from allconv.recursion import room_for
+
 SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})
 PASSED = frozenset({"Flatten", "Reshape", "Permute", "Dropout", "Identity"})
 """Layers that only carry values to the output: the activation before them is still the last one."""
@@ -115,7 +117,8 @@ def _stem(model: Any, tensors: Sequence[Any]) -> Any:
     """The part of `model` up to `tensors`, on the same layers."""
     import keras
 
-    return keras.Model(model.inputs, list(tensors), name="stem")
+    with room_for(len(model.layers)):
+        return keras.Model(model.inputs, list(tensors), name="stem")
 
 
 def _activation(layer: Any) -> str:
