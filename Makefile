@@ -6,24 +6,39 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do $$p $(IS_NEW_ENOUGH) &&
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+READY_FOR_ALL := $(VENV)/ready-for-all-backends
+BACKENDS := tensorflow jax torch
+TORCH ?= torch
 MNIST ?=
+SPREAD := -n auto --maxprocesses 4 --dist loadfile
 
 export KERAS_BACKEND ?= tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check format mnist bench clean
+.PHONY: help demo test test-backends fuzz slow check format mnist bench clean
 
 help:  ## say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
-	    | while IFS='|' read -r target what; do printf '%-14s %s\n' "$$target" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
+	    | while IFS='|' read -r target what; do printf '%-21s %s\n' "$$target" "$$what"; done
 
 demo: $(READY)  ## train on handwritten digits, convert, verify, load without allconv
 	@$(RUN) examples/digits.py
 
-test: $(READY)  ## run the tests, but for the slow ones
-	@$(RUN) -m pytest
+test: $(READY)  ## run the tests, but for the slow ones; on JAX those of the backends
+	@$(RUN) -m pytest $(SPREAD)
+	@echo 'KERAS_BACKEND=jax' && KERAS_BACKEND=jax $(RUN) -m pytest tests/test_backends.py
+
+test-backends: $(READY_FOR_ALL)  ## run them on TensorFlow, JAX and PyTorch; TORCH=torch==VERSION
+	@failed=; for backend in $(BACKENDS); do \
+	    echo "KERAS_BACKEND=$$backend"; \
+	    KERAS_BACKEND=$$backend $(RUN) -m pytest $(SPREAD) || failed="$$failed $$backend"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed on:$$failed" >&2; exit 1; }
+
+fuzz: $(READY_FOR_ALL)  ## convert 10,000 random networks on PyTorch
+	@$(RUN) -m tests.random_networks --examples 10000 --backend torch --seed 0
 
 slow: $(READY)  ## run the slow tests: full-size networks
 	@$(RUN) -m pytest -m slow
@@ -43,6 +58,8 @@ mnist: $(READY)  ## the MNIST example; MNIST=FOLDER for a mnist.npz that is alre
 bench: $(READY)  ## the benchmarks: time and memory to convert, latency of what comes out
 	@$(RUN) benchmarks/convert.py
 	@$(RUN) benchmarks/inference.py
+	@$(RUN) benchmarks/scaling.py
+	@$(RUN) benchmarks/applications.py
 
 clean:  ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -55,5 +72,9 @@ $(READY): pyproject.toml
 	    exit 1; } >&2
 	@echo "Setting up $(VENV); TensorFlow is large, so the first time takes some minutes."
 	@'$(PYTHON)' -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --editable '.[tensorflow,examples,dev]'
+	@$(RUN) -m pip install --quiet --editable '.[tensorflow,jax,examples,dev]'
+	@touch $@
+
+$(READY_FOR_ALL): $(READY)
+	@$(RUN) -m pip install --quiet --editable '.[torch]' '$(TORCH)'
 	@touch $@

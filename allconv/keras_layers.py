@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from allconv.errors import ConversionError
@@ -29,7 +29,7 @@ def new_layer(spec: Spec) -> Any:
         data = {"module": spec.module, "class_name": class_name, "config": config}
         return keras.saving.deserialize_keras_object(data, safe_mode=True)
     layer_class = getattr(keras.layers, spec.kind, None) or type(spec.layer)
-    return layer_class.from_config(_with_own_code(config, spec.layer))
+    return _made_again(spec, lambda: layer_class.from_config(_with_own_code(config, spec.layer)))
 
 
 def _with_own_code(config: dict[str, Any], layer: Any) -> dict[str, Any]:
@@ -57,8 +57,15 @@ def _is_code(key: str, value: Any) -> bool:
 
 def _foreign(spec: Spec) -> Any:
     """A live layer of the user's own class, made again from its configuration."""
+    layer = _made_again(spec, lambda: type(spec.layer).from_config(spec.layer.get_config()))
+    layer.name = spec.name
+    return layer
+
+
+def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:
+    """What `make` makes; where that fails, in code that is not ours, the layer is named."""
     try:
-        layer = type(spec.layer).from_config(spec.layer.get_config())
+        return make()
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "")
         raise ConversionError(
@@ -66,8 +73,6 @@ def _foreign(spec: Spec) -> Any:
             f"({type(error).__name__}: {first_line}); give it a get_config() that its constructor "
             "takes"
         ) from error
-    layer.name = spec.name
-    return layer
 
 
 def _lambda(spec: Spec) -> Any:

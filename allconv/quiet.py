@@ -23,7 +23,10 @@ def keras_quiet() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with stderr_kept():
-            import keras  # noqa: F401
+            import keras
+
+            # Where TensorFlow is installed, Keras imports it here, whatever its backend.
+            keras.saving.serialize_keras_object(keras.initializers.Zeros())
     except ImportError as error:
         raise AllconvError(
             f"Keras cannot be imported ({error}); install its backend, as by "

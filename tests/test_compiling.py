@@ -31,7 +31,8 @@ def two_heads():
 
 def evaluated(model, targets):
     """What `evaluate` says of a model, without the outputs' names."""
-    values = model.evaluate(random_images(model)[0], targets, verbose=0, return_dict=True)
+    images = random_images(model)[0]
+    values = model.evaluate(images, targets, batch_size=1, verbose=0, return_dict=True)
     return sorted(values.values())
 
 
@@ -43,7 +44,7 @@ def test_optimizer_loss_and_metrics_come_along_and_give_the_same_values():
     metrics = ["accuracy", keras.metrics.AUC(name="area")]
     model.compile(optimizer, loss, metrics=metrics, steps_per_execution=2)
     targets = np.eye(3)[:2]
-    model.fit(random_images(model)[0], targets, verbose=0)
+    model.fit(random_images(model)[0], targets, batch_size=1, verbose=0)
     converted = allconv.convert(model)
     assert converted.optimizer is not optimizer
     assert converted.optimizer.get_config() == optimizer.get_config()
@@ -107,7 +108,7 @@ def test_the_loss_scaling_of_mixed_precision_is_there_once(policy):
     with under(policy):
         optimizer = allconv.convert(model).optimizer
     assert type(optimizer) is keras.optimizers.LossScaleOptimizer
-    assert type(optimizer.inner_optimizer) is keras.optimizers.Adam
+    assert isinstance(optimizer.inner_optimizer, keras.optimizers.Adam)
     assert optimizer.inner_optimizer is not model.optimizer.inner_optimizer
     assert optimizer.inner_optimizer.get_config() == model.optimizer.inner_optimizer.get_config()
 

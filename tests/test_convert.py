@@ -157,7 +157,8 @@ sys.modules["allconv"] = None
 import keras, numpy
 for suffix in ("keras", "h5"):
     model = keras.models.load_model(f"model.{suffix}")
-    numpy.save(f"{suffix}.npy", model(numpy.load("images.npy")))
+    outputs = model(numpy.load("images.npy"))
+    numpy.save(f"{suffix}.npy", keras.ops.convert_to_numpy(outputs))
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
     for suffix in ("keras", "h5"):

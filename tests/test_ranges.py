@@ -90,7 +90,8 @@ def test_no_value_of_merged_maps_is_below_its_bound(sides, offset, merge, others
 @pytest.mark.parametrize("name", sorted(ACTIVATION_MINIMA))
 def test_the_minimum_of_an_activation_is_below_all_its_values_and_just_so(name):
     grid = np.linspace(-30, 30, 60001, dtype="float32")
-    values = np.asarray(keras.activations.get(name)(np.stack([grid, -grid], axis=-1)))
+    both = keras.ops.convert_to_tensor(np.stack([grid, -grid], axis=-1))
+    values = keras.ops.convert_to_numpy(keras.activations.get(name)(both))
     assert ACTIVATION_MINIMA[name] <= values.min() <= ACTIVATION_MINIMA[name] + 0.05
 
 

@@ -84,7 +84,11 @@ def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
 
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""Their activations of a name of Keras' compute the same as Keras' own."""
+"""Their activations of a name of Keras' compute the same as Keras' own, but for some defaults."""
+
+OTHER_DEFAULTS = ("gelu", "leaky_relu")
+"""`keras.ops` and JAX approximate a gelu by a tanh unless told otherwise, `keras.activations` does
+not; PyTorch's leaky_relu has a slope of 0.01, Keras' of 0.2."""
 
 
 class LiveModel:
@@ -114,13 +118,17 @@ class LiveModel:
         return self.layers[path[:-1]].get(path[-1])
 
     def has_own_activation(self, path: Path) -> bool:
-        """Whether a layer's activation is a function from outside Keras and its backends.
+        """Whether a layer's activation is another function than Keras' of that name.
 
         Keras writes any named function by its name alone: `def relu(x): return 3 * x` as "relu".
         """
+        import keras
+
         activation = getattr(self.layer(path), "activation", None)
         if not inspect.isfunction(activation) or activation.__name__ == "<lambda>":
             return False
+        if activation.__name__ in OTHER_DEFAULTS:
+            return activation is not keras.activations.get(activation.__name__)
         return activation.__module__.partition(".")[0] not in ("keras", *BACKENDS)
 
 
