@@ -1,0 +1,92 @@
+"""Heads to draw: from the last map to a vector of classes, or to another map."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from hypothesis import strategies as st
+
+from tests.drawn_steps import ACTIVATIONS, ALL_ACTIVATIONS, over_channels
+
+layers = keras.layers
+
+
+def flat(pencil, x):
+    """Flatten, in one order or the other, then Dense layers."""
+    order = pencil.one("channels_last", "channels_last", "channels_first")
+    return vector(pencil, layers.Flatten(data_format=order)(x))
+
+
+def vector(pencil, x):
+    """What stands between Dense layers, and the last one."""
+    hidden = layers.Dense(
+        pencil.number(1, 6), activation=pencil.draw(ACTIVATIONS), use_bias=pencil.maybe()
+    )
+    between = [
+        *[hidden, layers.BatchNormalization(), layers.Dropout(0.5), layers.PReLU()],
+        *[over_vector(pencil), layers.Activation(pencil.draw(ALL_ACTIVATIONS))],
+    ]
+    for layer in pencil.draw(st.lists(st.sampled_from(between), max_size=4, unique_by=id)):
+        x = layer(x)
+    last = pencil.one("softmax", "softmax", "linear", "sigmoid", "log_softmax")
+    return layers.Dense(4, activation=last, use_bias=pencil.maybe())(x)
+
+
+def over_vector(pencil):
+    """A layer that works along a vector; it will work along the channels of a cell."""
+    return pencil.one(layers.Softmax, *over_channels(pencil))()
+
+
+def pooled(pencil, x):
+    keepdims = pencil.maybe()
+    kind = pencil.one("GlobalAveragePooling", "GlobalMaxPooling")
+    x = pencil.layer(kind, keepdims=keepdims)(x)
+    return flat(pencil, x) if keepdims else vector(pencil, x)
+
+
+def mapped(pencil, x):
+    """Dense on the map, which works along the last axis, whatever it holds."""
+    if pencil.axis == 1:
+        return x
+    return pooled(pencil, layers.Dense(4, activation=pencil.draw(ALL_ACTIVATIONS))(x))
+
+
+def plain(pencil, x):
+    """No head: the map is the output."""
+    return x
+
+
+def pyramid(pencil, x):
+    """Spatial-pyramid pooling: flattened maps of several sizes, concatenated."""
+    pools = []
+    for cells in (1, min(2, *pencil.sizes(x))):
+        window = tuple(-(-size // cells) for size in pencil.sizes(x))
+        strides = tuple(size // cells for size in pencil.sizes(x))
+        pools.append(layers.Flatten()(pencil.layer("MaxPooling", window, strides)(x)))
+    return vector(pencil, layers.Concatenate()(pools))
+
+
+def merged(pencil, x):
+    """Two vectors, of the map's cells or of their means, added or side by side."""
+    vectors = [
+        layers.Dense(3, activation="relu")(layers.Flatten()(x)),
+        layers.Dense(3)(pencil.layer("GlobalAveragePooling")(x)),
+    ]
+    merge = pencil.one(layers.Add, layers.Multiply, layers.Concatenate, layers.Maximum)
+    return vector(pencil, merge()(vectors))
+
+
+def generator(pencil, x):
+    """Dense, what stands between, Reshape to a map."""
+    shape = pencil.shape((2,) * pencil.rank, 3)
+    x = layers.Dense(math.prod(shape), use_bias=pencil.maybe())(layers.Flatten()(x))
+    if pencil.maybe():
+        x = layers.BatchNormalization()(x)
+    if pencil.maybe():
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+    return pencil.layer("Conv", 2, 2)(layers.Reshape(shape)(x))
+
+
+HEADS = [flat, flat, flat, pooled, pooled, mapped, plain]
+JOINING_HEADS = [pyramid, merged, generator]
