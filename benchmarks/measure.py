@@ -1,4 +1,4 @@
-"""What both benchmarks measure with: weights, paired times, quartiles, tables and records."""
+"""What the benchmarks measure with: weights, paired times, quartiles, tables and records."""
 
 from __future__ import annotations
 

@@ -11,21 +11,23 @@ import pytest
 
 TOP_TO_BOTTOM = """
 errors
-shapes
+shapes transposed_shapes
 layers layers.kinds layers.map_shapes layers.layer_weights layers.layer_shapes layers.ranges
 layers.costs
-weights graph layout kernels names strategies
-rule rewrite
-rules.windows rules.max_pool rules.average_pool rules.conv_pool rules.stride_pool
-rules.flatten rules.reshape rules.dense rules.merge rules.unfold rules.classifier rules
+weights graph layout shape_walk receptive_field kernels names strategies
+rule rewrite input_size
+rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
+rules.conv_pool rules.stride_pool
+rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense rules.merge rules.unfold
+rules.classifier rules rules.installed
 obstacles
 read.file read.calls read.keras_config read.live read
-keras_layers build compiling
+recursion keras_layers build compiling
 verification verification.inputs verification.logits verification.precision
 verification.measure verify
-convert
+convert geometry
 reporting reporting.text_table reporting.report_rows reporting.report_text report
-shape_walk check
+check
 allconv
 save quiet cli_options cli __main__
 """
