@@ -323,10 +323,12 @@ squeeze-and-excitation blocks are what it refuses. The relative error is that of
 two values in front of the softmax, over the spread of all values. *Kernel x {factor}* is the error
 after the kernel of the converted network's first convolution was multiplied by {factor}; beyond the
 tolerance it is seen. ConvNeXt shows less of it: a LayerNormalization follows and takes the factor
-out again, but for the bias. Parameters and multiply-accumulates are counted as `allconv.report`
-counts them, for one image. The constant kernels of global pools are as large as their maps and count
-as parameters, most in the squeeze-and-excitation blocks of an EfficientNet for large images. Seconds
-are those of one `allconv.convert` in a process of its own, and belong to one machine on one day."""
+out again, but for the bias.
+
+Parameters and multiply-accumulates are counted as `allconv.report` counts them, for one image. The
+constant kernels of global pools are as large as their maps and count as parameters, most in the
+squeeze-and-excitation blocks of an EfficientNet for large images. Seconds are those of one
+`allconv.convert` in a process of its own, and belong to one machine on one day."""
 
 
 def is_good(row: Mapping[str, Any]) -> bool:
