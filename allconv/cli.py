@@ -217,7 +217,8 @@ def read_arrays(path: Path) -> Any:
     import numpy as np
 
     try:
-        arrays = np.load(path, allow_pickle=False)
-        return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error

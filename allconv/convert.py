@@ -144,7 +144,7 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str]) -> bool:
     return obstacles.is_all_convolutional(read(model))
 
 
-def refuse_obstacles(plan: Plan) -> None:
+def refuse_obstacles(plan: Plan, remedy: str = "strict=False leaves them as they are") -> None:
     """Raise a ConversionError that lists all layers that stand in the way, if any do."""
     found = obstacles.obstacles(plan)
     if found:
@@ -152,7 +152,7 @@ def refuse_obstacles(plan: Plan) -> None:
         raise ConversionError(
             f"model '{plan.before.name}' does not become all-convolutional; "
             f"these layers stand in the way:\n{lines}\n"
-            "strict=False leaves them as they are"
+            f"{remedy}"
         )
 
 

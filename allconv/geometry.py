@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -14,15 +15,17 @@ from allconv.errors import ConversionError
 from allconv.graph import Graph, Node
 from allconv.input_size import giving_maps
 from allconv.layers.kinds import CONVOLUTIONS
+from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
-from allconv.receptive_field import Fields, receptive_fields
+from allconv.receptive_field import Fields, common_stride, receptive_fields
 from allconv.shape_walk import Image, by_words, images, shapes_at
+from allconv.shapes import span
 
 if TYPE_CHECKING:
     import keras
 
-LARGEST_SEARCHED = 1 << 14
-"""Where the search for the smallest image ends, for a model whose own size is free."""
+LARGE = 1 << 14
+"""A size at which any network fits that fits at all; for models whose own size is free."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,23 @@ class Geometry:
             None where it depends on all of them.
         offset: Position of the first cell's centre in the image.
         minimum_input_size: The smallest image that gives a map of at least one cell.
+        input_size_step: Cells from one image size that fits to the next; 1 where all do from the
+            smallest on. Others have branches that meet at some sizes only.
+        period: Cells of the image by which all maps inside the network grow by whole cells. Where
+            it is more than the output stride, the map of an image moved by less is another one.
         input_size: The model's own size; None where it is free.
         output_size: The map's size there.
-        padded: Names of the layers that pad with zeros (`padding="same"`, ZeroPadding).
+        padded: Names of the layers that treat the border of a map apart: they pad with zeros
+            (`padding="same"`, ZeroPadding), or spread cells that overlap or mix with their
+            neighbours (transposed convolutions, interpolation).
     """
 
     output_stride: tuple[int | float, ...]
     receptive_field: tuple[int | None, ...]
     offset: tuple[float, ...]
     minimum_input_size: tuple[int, ...]
+    input_size_step: tuple[int, ...]
+    period: tuple[int, ...]
     input_size: tuple[int | None, ...]
     output_size: tuple[int | None, ...]
     padded: tuple[str, ...]
@@ -64,7 +75,9 @@ class Geometry:
         )
 
 
-def geometry(model: keras.Model | str | os.PathLike[str]) -> Geometry:
+def geometry(
+    model: keras.Model | str | os.PathLike[str], *, input_size: Sequence[int] | None = None
+) -> Geometry:
     """Say where the cells of the class map look that `convert(model, input_size="any")` gives.
 
     Strides multiply from layer to layer and receptive fields grow by `(window - 1) * stride`
@@ -76,6 +89,8 @@ def geometry(model: keras.Model | str | os.PathLike[str]) -> Geometry:
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file, with images at
             its inputs and one output.
+        input_size: The images' own size where the model leaves it open, and has layers that need
+            one.
 
     Raises:
         ConversionError: Layers stand in the way, the model has no image or several outputs, or
@@ -96,8 +111,8 @@ def geometry(model: keras.Model | str | os.PathLike[str]) -> Geometry:
         output stride 2x2, receptive field 28x28, first cell's centre at (13.5, 13.5), smallest
         image 28x28
     """
-    plan = plan_conversion(model, input_size="any")
-    refuse_obstacles(plan)
+    plan = plan_conversion(model, input_size=input_size or "any")
+    refuse_obstacles(plan, "they have no geometry")
     maps = giving_maps(plan.after)
     if len(maps.outputs) != 1:
         count = len(maps.outputs)
@@ -115,24 +130,29 @@ def graph_geometry(graph: Graph) -> Geometry | None:
         return None
     try:
         fields = receptive_fields(maps)
+        return _geometry(maps, fields) if maps.outputs[0] in fields else None
     except ConversionError:
         return None
-    return _geometry(maps, fields) if maps.outputs[0] in fields else None
 
 
 def _geometry(maps: Graph, found: Mapping[Node, Fields]) -> Geometry:
     output = maps.outputs[0]
-    fields = found[output]
+    fields, axes = found[output], range(len(found[output]))
+    periods = tuple(common_stride(found.values(), axis) for axis in axes)
+    smallest = tuple(_smallest(maps, axis, periods[axis]) for axis in axes)
+    steps = [_step(maps, axis, smallest[axis], periods[axis]) for axis in axes]
     return Geometry(
         output_stride=tuple(_number(field.stride) for field in fields),
         receptive_field=tuple(
             None if field.whole else floor(field.last - field.first) + 1 for field in fields
         ),
         offset=tuple(float(field.first + field.last) / 2 for field in fields),
-        minimum_input_size=tuple(_smallest(maps, axis) for axis in range(len(fields))),
+        minimum_input_size=smallest,
+        input_size_step=tuple(steps),
+        period=periods,
         input_size=_image(maps).sizes,
         output_size=layout(output).sizes,
-        padded=tuple(dict.fromkeys(node.name for node in maps.nodes if _pads(node))),
+        padded=tuple(dict.fromkeys(node.name for node in maps.nodes if _treats_border_apart(node))),
     )
 
 
@@ -140,30 +160,40 @@ def _number(stride: Fraction) -> int | float:
     return stride.numerator if stride.denominator == 1 else float(stride)
 
 
-def _smallest(maps: Graph, axis: int) -> int:
+def _smallest(maps: Graph, axis: int, period: int) -> int:
     """The smallest size along one axis at which all layers fit, the others being the model's own.
 
-    Found by halving between a size that fits and one that does not.
+    Where a size fits, so do those that are larger by periods; of others nothing is known, since
+    branches may not meet there. So the sizes just below the smallest found are tried, and from one
+    that fits the search goes on by halving, in steps of a period.
+
+    Raises:
+        ConversionError: No size fits.
     """
     own = _image(maps).sizes[axis]
-    too_small, fitting = 0, own or next(n for n in _doubling() if _fits(maps, axis, n))
-    while fitting - too_small > 1:
-        middle = (too_small + fitting) // 2
-        if _fits(maps, axis, middle):
-            fitting = middle
-        else:
-            too_small = middle
-    return fitting
+    smallest = own or next((n for n in _below(LARGE, period) if _fits(maps, axis, n)), None)
+    if smallest is None:
+        raise ConversionError(f"model '{maps.name}' fits no image of up to {LARGE} cells")
+    while smaller := next((n for n in _below(smallest, period) if _fits(maps, axis, n)), None):
+        alike = range((smaller - 1) % period + 1, smaller + 1, period)
+        smallest = alike[bisect_left(alike, True, key=lambda size: _fits(maps, axis, size))]
+    return smallest
+
+
+def _below(size: int, period: int) -> Iterator[int]:
+    yield from range(max(size - period, 1), size)
+
+
+def _step(maps: Graph, axis: int, smallest: int, period: int) -> int:
+    """1 where all sizes fit from the smallest on, otherwise the period."""
+    all_fit = all(_fits(maps, axis, size) for size in range(smallest + 1, smallest + period))
+    return 1 if all_fit else period
 
 
 def _image(maps: Graph) -> Image:
     """The first image with as many axes as the map."""
     rank = layout(maps.outputs[0]).rank
     return next(image for image in images(maps) if len(image.sizes) == rank)
-
-
-def _doubling() -> list[int]:
-    return [1 << n for n in range(LARGEST_SEARCHED.bit_length())]
 
 
 def _fits(maps: Graph, axis: int, size: int) -> bool:
@@ -175,13 +205,17 @@ def _fits(maps: Graph, axis: int, size: int) -> bool:
     return not shapes_at(maps, tried)[1]
 
 
-def _pads(node: Node) -> bool:
-    """Whether a layer pads with zeros; a window of one cell never does."""
+def _treats_border_apart(node: Node) -> bool:
+    """Whether the outermost cells that a layer gives are made of fewer cells than others are."""
+    if node.kind.startswith("UpSampling"):
+        return bool(node.config.get("interpolation", "nearest") != "nearest")
     if node.kind.startswith("ZeroPadding"):
         return True
-    same = node.config.get("padding") in ("same", "causal")
-    if node.kind not in CONVOLUTIONS or not same or not node.inputs:
+    if node.kind not in CONVOLUTIONS or not node.inputs:
         return False
-    window = node.config["kernel_size"]
-    rank = layout(node).rank
-    return any(k > 1 for k in ((window,) * rank if isinstance(window, int) else window))
+    config, sizes = node.config, layout(node).sizes
+    strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
+    axes = list(by_axis(sizes, config["kernel_size"], strides, dilation_rate))
+    if node.kind.endswith("Transpose"):
+        return any(span(k, dilation) > stride for _, k, stride, dilation in axes)
+    return config.get("padding") in ("same", "causal") and any(k > 1 for _, k, _, _ in axes)

@@ -9,15 +9,16 @@ that meet at the model's own size must meet there, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph, Node, call
 from allconv.layers import kinds
-from allconv.layout import Sizes, is_map, layout
-from allconv.receptive_field import receptive_fields
+from allconv.layout import is_map
+from allconv.one_size import silent_problems
+from allconv.receptive_field import common_stride, receptive_fields
 from allconv.rewrite import Plan
 from allconv.shape_walk import Problem, at_any_size, at_size, by_words, images, shapes_at
 from allconv.shapes import Shape
@@ -33,6 +34,8 @@ def with_own_size(graph: Graph, size: InputSize | None) -> Graph:
     Raises:
         OptionError: The size is none, or no input of the model has as many axes.
     """
+    if isinstance(size, str) and size != "any":
+        raise OptionError(f"input_size is {size!r}; expected 'any' or sizes such as (224, 224)")
     if size is None or isinstance(size, str):
         return graph
     fixed = {
@@ -78,8 +81,6 @@ def _on_inputs(plan: Plan, maps: Graph, shapes: Mapping[Node, Shape]) -> Plan:
 def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
     if not isinstance(size, str):
         return at_size(maps, size)
-    if size != "any":
-        raise OptionError(f"input_size is {size!r}; expected 'any' or sizes such as (224, 224)")
     if not images(maps):
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in maps.inputs)
         raise OptionError(f"model '{maps.name}' takes no images of any size, but {inputs}")
@@ -92,7 +93,10 @@ def giving_maps(graph: Graph) -> Graph:
 
 
 def _unflattened(node: Node) -> Node:
-    while node.kind in kinds.RELABELS and is_map(node.inputs[0]):
+    """The map of which a node gives the values, or the cells, as a list."""
+    while node.kind in ("Flatten", "Reshape") and is_map(node.inputs[0]):
+        if len(node.shape or ()) > 3:
+            break
         node = node.inputs[0]
     return node
 
@@ -119,7 +123,7 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None
     except ConversionError as error:
         raise ConversionError(f"model '{maps.name}' fits images of {own} only: {error}") from None
     shapes, problems = shapes_at(maps, tried)
-    problems = (*problems, *_numbers_for_cells(maps, shapes))
+    problems = (*problems, *silent_problems(maps, shapes))
     if problems:
         at = " and ".join(dict.fromkeys(map(str, tried.values())))
         lines = "\n".join(f"  {_told(problem, plan, maps)}" for problem in problems)
@@ -131,7 +135,8 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None
 
 def _tried_shapes(maps: Graph, wanted: Mapping[Node, Shape]) -> dict[Node, Shape]:
     """Shapes to try: those wanted; in place of a free size, the model's own and all strides."""
-    step = _common_stride(maps)
+    any_size = any(None in shape[1:] for shape in wanted.values())
+    step = _common_stride(maps) if any_size else 0
     return {
         node: tuple(
             new or (own and own + step) for new, own in zip(shape, node.shape or (), strict=True)
@@ -141,30 +146,8 @@ def _tried_shapes(maps: Graph, wanted: Mapping[Node, Shape]) -> dict[Node, Shape
 
 
 def _common_stride(maps: Graph) -> int:
-    """The least number of cells by which every map grows by whole cells."""
-    fields = receptive_fields(maps)
-    return math.lcm(*(f.stride.numerator for found in fields.values() for f in found))
-
-
-def _numbers_for_cells(maps: Graph, shapes: Mapping[Node, Shape | None]) -> Iterator[Problem]:
-    """Layers whose configuration, and not only their weights, has numbers for every cell."""
-    for node in maps.nodes:
-        source = node.inputs[0] if node.inputs else node
-        old, new = _sizes(source, source.shape), _sizes(source, shapes[source])
-        if new != old and node.kind == "Normalization" and _has_spatial_axis(node):
-            message = f"it has numbers of its own for each of the {by_words(old)} cells"
-            yield Problem(node.name, node.kind, message)
-
-
-def _sizes(node: Node, shape: Shape | None) -> Sizes:
-    """The sizes of a map if its shape were this one; none of anything else."""
-    return layout(replace(node, shape=shape)).sizes if shape and len(shape) > 2 else ()
-
-
-def _has_spatial_axis(node: Node) -> bool:
-    form, axes = layout(node), node.config["axis"]
-    listed = [axes] if isinstance(axes, int) else axes or ()
-    return any(axis % (form.rank + 2) in form.spatial_axes for axis in listed)
+    found = receptive_fields(maps).values()
+    return math.lcm(*(common_stride(found, axis) for axis in range(3)))
 
 
 def _told(problem: Problem, plan: Plan, maps: Graph) -> str:

@@ -14,7 +14,8 @@ is then a bound, met by those of some phase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -86,6 +87,11 @@ def receptive_fields(graph: Graph) -> dict[Node, Fields]:
     return found
 
 
+def common_stride(found: Iterable[Fields], axis: int) -> int:
+    """The fewest cells of the image along an axis by which all maps grow by whole cells."""
+    return math.lcm(*(fields[axis].stride.numerator for fields in found if len(fields) > axis))
+
+
 def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -> Fields:
     if len(sources) > 1:
         if node.kind == "Concatenate" and (axis := _joined_axis(node)) is not None:
@@ -98,7 +104,7 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
     if step is None and node.kind not in _CELLWISE:
         raise ConversionError(
             f"layer '{node.name}' ({node.kind}) has no receptive field: it does not work cell by "
-            "cell; convert the model first"
+            "cell, and nothing can be said of other sizes"
         )
     return step(node, found[sources[0]]) if step else found[sources[0]]
 

@@ -116,6 +116,7 @@ class Report:
         """The report as plain data, ready for `json.dumps`."""
         return {
             "model": self.plan.before.name,
+            "input_size": self.input_size,
             "lossless": self.lossless,
             "refused": self.refused,
             "rows": [_plain(row) for row in self.rows],
@@ -191,7 +192,7 @@ def report(
     if verify and plan.lossless and not (strict and found):
         verification = run_verification(original, build(plan.after))
     shown = plan
-    if input_size is not None and not found:
+    if input_size is not None and not (strict and found):
         # what a free size costs nobody can count: the rows are of the model's own size
         shown = at_own_size(plan) if input_size == "any" else resized(plan, input_size)
         plan = resized(plan, input_size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from allconv.errors import OptionError, ShapeError
 from allconv.graph import Graph, Node
 from allconv.layers.layer_shapes import output_shape, weight_shapes
@@ -76,7 +78,7 @@ def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
             f"input size {by_words(size)} is for maps of {axes}, and no input of model "
             f"'{graph.name}' is one; its inputs are {inputs}"
         )
-    return {image.node: image.shape(size) for image in taking}
+    return {image.node: image.shape([int(n) for n in size]) for image in taking}
 
 
 def at_any_size(graph: Graph) -> dict[Node, Shape]:
@@ -85,7 +87,9 @@ def at_any_size(graph: Graph) -> dict[Node, Shape]:
 
 
 def _is_count(size: object) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool) and size >= 1
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        return False
+    return bool(size >= 1)
 
 
 def shapes_at(

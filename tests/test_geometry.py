@@ -30,10 +30,10 @@ def seen_by(model, cell, size):
 def steps(draw):
     """A layer, as its class and its arguments."""
     kind = draw(st.sampled_from(["conv", "conv", "average", "transposed", "padding", "cropping"]))
-    window, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    window, stride = draw(st.integers(1, 4)), draw(st.integers(1, 2))
     padding = {"padding": draw(st.sampled_from(["valid", "same"]))}
     if kind == "conv":
-        dilation = draw(st.integers(1, 2)) if stride == 1 else 1
+        dilation = draw(st.integers(1, 2)) if stride == 1 and window < 4 else 1
         return layers.Conv1D, (1, window, stride), padding | {"dilation_rate": dilation}
     if kind == "average":
         return layers.AveragePooling1D, (window, stride), padding
@@ -166,3 +166,62 @@ def test_branches_of_different_strides_are_named():
     model = keras.Model(image, layers.Add(name="sum")([coarse, fine]))
     with pytest.raises(ConversionError, match=r"layer 'sum' \(Add\).*strides 1 and 2"):
         allconv.geometry(model)
+
+
+def test_sizes_at_which_branches_do_not_meet_are_passed_over():
+    """Four halvings and doublings meet at multiples of 16 only; 48 is three of them."""
+    image = x = keras.Input((48, 48, 1))
+    skips = []
+    for _ in range(4):
+        x = layers.Conv2D(1, 3, padding="same")(x)
+        skips.append(x)
+        x = layers.MaxPooling2D(2)(x)
+    for skip in reversed(skips):
+        x = layers.Add()([layers.UpSampling2D(2)(x), skip])
+    geometry = allconv.geometry(keras.Model(image, x))
+    assert geometry.minimum_input_size == (16, 16)
+    assert geometry.input_size_step == geometry.period == (16, 16)
+
+
+def test_a_free_size_that_fits_odd_sizes_only_is_found():
+    image = keras.Input((None, None, 1))
+    wide = layers.Conv2D(1, 3)(image)
+    x = layers.UpSampling2D(2)(layers.Conv2D(1, 3)(layers.MaxPooling2D(2)(wide)))
+    model = keras.Model(image, layers.Concatenate()([x, layers.Cropping2D(((2, 3), (2, 3)))(wide)]))
+    geometry = allconv.geometry(model)
+    assert geometry.minimum_input_size == (9, 9)
+    assert geometry.input_size_step == (2, 2)
+
+
+def test_a_size_may_be_given_where_the_model_leaves_it_open():
+    image = keras.Input((None, None, 2))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(image)))
+    assert allconv.geometry(model, input_size=(9, 9)).receptive_field == (9, 9)
+    with pytest.raises(ConversionError, match="they have no geometry"):
+        allconv.geometry(model)
+
+
+@pytest.mark.parametrize(
+    ("make", "apart"),
+    [
+        (lambda: layers.Conv2DTranspose(2, 3), True),
+        (lambda: layers.Conv2DTranspose(2, 2, strides=2, padding="same"), False),
+        (lambda: layers.UpSampling2D(2, interpolation="bilinear"), True),
+        (lambda: layers.UpSampling2D(2), False),
+        (lambda: layers.ZeroPadding2D(1), True),
+        (lambda: layers.Conv2D(2, 1, padding="same"), False),
+    ],
+)
+def test_layers_that_treat_the_border_apart_are_named(make, apart):
+    layer = make()
+    assert (allconv.geometry(network((6, 6, 2), layer)).padded == (layer.name,)) is apart
+
+
+def test_no_size_that_fits_is_an_error():
+    image = keras.Input((None, None, 1))
+    model = keras.Model(
+        image, layers.Add()([layers.Conv2D(1, 3)(image), layers.Cropping2D(3)(image)])
+    )
+    with pytest.raises(ConversionError, match="fits no image of up to 16384 cells"):
+        allconv.geometry(model)
+    assert allconv.report(model).geometry is None

@@ -179,6 +179,69 @@ def test_layers_with_numbers_for_every_cell_are_named(layer, reason):
     assert reason in str(caught.value)
 
 
+def gate_of_another_stride():
+    """A gate of stride 1 on a map of stride 4: at 20x20 both have 5x5 cells, by chance."""
+    image = keras.Input((16, 16, 1))
+    x = layers.Conv2D(3, 3, padding="same", activation="relu")(image)
+    gate = layers.Conv2D(4, 1, activation="sigmoid")(
+        layers.GlobalAveragePooling2D(keepdims=True)(x)
+    )
+    y = layers.Conv2D(4, 2, strides=2)(layers.Conv2D(4, 2, strides=2)(x))
+    return randomize(keras.Model(image, layers.Multiply()([y, gate])))
+
+
+def side_by_side():
+    image = keras.Input((8, 8, 2))
+    wide = layers.Concatenate(axis=2)([layers.Conv2D(2, 3)(image), layers.Conv2D(2, 3)(image)])
+    return randomize(keras.Model(image, layers.Dense(2)(layers.Flatten()(wide))))
+
+
+def converted_for_one_size():
+    """A conversion whose max pool repeats the border by cropping all but one row."""
+    model = network((7, 7, 1), layers.Conv2D(2, 2), layers.MaxPooling2D(3, 2, padding="same"))
+    return allconv.convert(model)
+
+
+def with_a_constant_map():
+    image = keras.Input((8, 8, 2))
+    return randomize(keras.Model(image, layers.Conv2D(2, 3)(image * np.ones((8, 8, 2), "float32"))))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (gate_of_another_stride, "it spreads the one cell of "),
+        (side_by_side, "it joins maps along axis 2, along which they grow"),
+        (converted_for_one_size, "it joins maps along axis 1, along which they grow"),
+        (with_a_constant_map, "it has numbers of its own for each of the 8x8 cells"),
+    ],
+)
+def test_what_would_be_wrong_at_another_size_without_an_error_is_named(make, reason):
+    with pytest.raises(ConversionError) as caught:
+        allconv.convert(make(), input_size="any")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Reshape((36, 3)), layers.Flatten])
+def test_a_list_of_cells_at_the_output_becomes_their_map(make):
+    model = network((8, 8, 2), layers.Conv2D(3, 3), make())
+    converted = allconv.convert(model, input_size="any", verify=True)
+    assert converted.output_shape == (None, None, None, 3)
+    assert allconv.verify(model, converted).passed
+
+
+def test_a_reshape_at_the_output_that_is_no_list_of_cells_is_named():
+    model = network((8, 8, 2), layers.Conv2D(4, 3), layers.Reshape((6, 6, 2, 2)))
+    with pytest.raises(ConversionError, match=r"\(Reshape\) has no receptive field"):
+        allconv.convert(model, input_size="any")
+
+
+def test_what_is_kept_is_kept_at_another_size_where_its_shapes_are_known():
+    model = network((8, 8, 2), layers.Conv2D(4, 3), layers.MaxPooling2D(2, name="pool"))
+    kept = allconv.convert(model, pooling="keep", strict=False, input_size=(12, 12))
+    assert kept.output_shape == (None, 5, 5, 4)
+
+
 @pytest.mark.parametrize(
     ("size", "message"),
     [
@@ -216,9 +279,11 @@ def test_the_report_gives_the_geometry_and_says_whether_the_map_is_that_of_crops
     padded = " ".join(str(allconv.report(same_padded(), input_size="any")).split())
     assert "The result takes images of any size from 9x9 on and gives maps: 1x1 at 12x12." in padded
     assert "The map differs from what the model says of crops of the image" in padded
-    assert "where a crop ends in zeros the whole image has its next cells." in padded
+    assert "pad or treat the border apart" in padded
+    assert "where a crop has its border the whole image goes on." in padded
     plain = " ".join(str(allconv.report(valid_padded(), input_size=(29, 26))).split())
-    assert "The result takes images of 29x26 and gives maps of 9x8 (1x1 at 14x13)." in plain
+    assert "takes images of 29x26 and gives maps of 9x8 (1x1 at 14x13)" in plain
+    assert "costs before are those at 14x13, after at 29x26." in plain
     assert "what the model says of the crop of 14x13 that begins at (2 i, 2 j)." in plain
     assert "Geometry: output stride 2x2, receptive field" in plain
 

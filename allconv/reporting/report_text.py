@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from allconv.layout import layout
+from allconv.layout import are_known, layout
 from allconv.reporting.report_rows import Row
 from allconv.reporting.text_table import Column, count_words, paragraph, shape_words, table
-from allconv.shape_walk import by_words
+from allconv.shape_walk import by_words, images
 
 if TYPE_CHECKING:
     from allconv.geometry import Geometry
@@ -201,35 +201,46 @@ def _conclusions(report: Report) -> Iterator[str]:
 
 def _sizes(report: Report, geometry: Geometry) -> Iterator[str]:
     """What the result takes and gives, and whether its map is the model slid over the image."""
-    at = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
+    own = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
     if report.input_size == "any":
-        smallest = by_words(geometry.minimum_input_size)
-        yield f"The result takes images of any size from {smallest} on and gives maps: {at}."
+        smallest, step = by_words(geometry.minimum_input_size), geometry.input_size_step
+        steps = f" in steps of {by_words(step)}" if max(step) > 1 else ""
+        maps = f": {own}" if are_known(geometry.output_size) else ""
+        yield f"The result takes images of any size from {smallest} on{steps} and gives maps{maps}."
     else:
-        ends = report.plan.after.inputs[0], report.plan.after.outputs[0]
-        image, result = (by_words(layout(end).sizes) for end in ends)
-        yield f"The result takes images of {image} and gives maps of {result} ({at})."
+        image = next(i for i in images(report.plan.after) if len(i.sizes) == len(geometry.period))
+        size, result = by_words(image.sizes), by_words(layout(report.plan.after.outputs[0]).sizes)
+        yield (
+            f"The result takes images of {size} and gives maps of {result} ({own}); costs before "
+            f"are those at {by_words(geometry.input_size)}, after at {size}."
+        )
     if geometry.padded:
         yield (
-            f"The map differs from what the model says of crops of the image: {_few(geometry)} "
-            "with zeros, and where a crop ends in zeros the whole image has its next cells."
+            f"The map differs from what the model says of crops of the image: {_few(geometry)}, "
+            "and where a crop has its border the whole image goes on."
         )
-    else:
-        pairs = zip(geometry.output_stride, "ijk", strict=False)
-        strides = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
-        yield (
-            "The map is the model slid over the image: a cell is what the model says of the crop "
-            f"of {by_words(geometry.input_size)} that begins at ({strides})."
-        )
+    elif set(geometry.output_size) == {1}:
+        yield f"The map is the model slid over the image: {_crops(geometry)}."
+
+
+def _crops(geometry: Geometry) -> str:
+    """Which crop of the image a cell of the map stands for."""
+    pairs = zip(geometry.output_stride, "ijk", strict=False)
+    start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
+    crop = f"a cell is what the model says of the crop of {by_words(geometry.input_size)}"
+    text = f"{crop} that begins at ({start})"
+    if geometry.period == geometry.output_stride:
+        return text
+    return f"{text}, where these are multiples of {by_words(geometry.period)}"
 
 
 def _few(geometry: Geometry) -> str:
     """The layers that pad, the first ones by name."""
     names = geometry.padded
     if len(names) == 1:
-        return f"'{names[0]}' pads"
+        return f"'{names[0]}' pads or treats the border apart"
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"{', '.join(repr(name) for name in names[:2])}{more} pad"
+    return f"{', '.join(repr(name) for name in names[:2])}{more} pad or treat the border apart"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -123,16 +123,16 @@ def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | No
 
 
 def _without_cells(results: Arrays, references: Arrays) -> Arrays:
-    """Class maps of a single cell as the vectors that they stand for."""
+    """Maps as the vectors, or lists of cells, that the original gives of the same values."""
     if len(results) != len(references):
         return results
     pairs = zip(results, references, strict=True)
-    return [b.reshape(a.shape) if _is_cell_of(b, a) else b for b, a in pairs]
+    return [b.reshape(a.shape) if _is_map_of(b, a) else b for b, a in pairs]
 
 
-def _is_cell_of(result: np.ndarray, vector: np.ndarray) -> bool:
-    sizes = [size for size in result.shape[1:] if size != 1]
-    return result.ndim > vector.ndim == 2 and sizes == [n for n in vector.shape[1:] if n != 1]
+def _is_map_of(result: np.ndarray, values: np.ndarray) -> bool:
+    as_many = result.size == values.size and result.shape[:1] == values.shape[:1]
+    return result.ndim > values.ndim and as_many
 
 
 def _check_shapes(references: Arrays, results: Arrays) -> None:
