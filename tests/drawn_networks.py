@@ -62,7 +62,9 @@ def drawn_network(draw, data_format="channels_last", rank=2):
     if functional:
         model = keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name=name)
     else:
-        chain = keras.Model(image, outputs[0])
+        # A Sequential of no layers is no model to convert.
+        end = outputs[0] if outputs[0] is not image else keras.layers.ReLU()(image)
+        chain = keras.Model(image, end)
         model = keras.Sequential([keras.Input(image.shape[1:]), *chain.layers[1:]], name=name)
     return with_weights(model)
 
