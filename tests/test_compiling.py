@@ -42,7 +42,8 @@ def test_optimizer_loss_and_metrics_come_along_and_give_the_same_values():
     optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     metrics = ["accuracy", keras.metrics.AUC(name="area")]
-    model.compile(optimizer, loss, metrics=metrics, steps_per_execution=2)
+    steps = 1 if keras.backend.backend() == "torch" else 2  # it refuses others
+    model.compile(optimizer, loss, metrics=metrics, steps_per_execution=steps)
     targets = np.eye(3)[:2]
     model.fit(random_images(model)[0], targets, batch_size=1, verbose=0)
     converted = allconv.convert(model)
@@ -50,7 +51,7 @@ def test_optimizer_loss_and_metrics_come_along_and_give_the_same_values():
     assert converted.optimizer.get_config() == optimizer.get_config()
     assert int(converted.optimizer.iterations) == 0
     assert converted.loss is loss
-    assert converted.steps_per_execution == 2
+    assert converted.steps_per_execution == steps
     assert not set(map(id, converted.metrics)) & set(map(id, model.metrics))
     np.testing.assert_allclose(evaluated(converted, targets), evaluated(model, targets), rtol=1e-5)
 
