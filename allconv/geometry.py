@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -113,30 +113,19 @@ def geometry(
     """
     plan = plan_conversion(model, input_size=input_size or "any")
     refuse_obstacles(plan, "they have no geometry")
-    maps = giving_maps(plan.after)
-    if len(maps.outputs) != 1:
-        count = len(maps.outputs)
-        raise ConversionError(f"model '{maps.name}' has {count} outputs; geometry is that of one")
-    fields = receptive_fields(maps)
-    if maps.outputs[0] not in fields:
-        raise ConversionError(f"model '{maps.name}' makes its output of no image")
-    return _geometry(maps, fields)
+    return _geometry(giving_maps(plan.after))
 
 
 def graph_geometry(graph: Graph) -> Geometry | None:
     """The geometry of an all-convolutional network; None where it has none."""
-    maps = giving_maps(graph)
-    if len(maps.outputs) != 1:
-        return None
     try:
-        fields = receptive_fields(maps)
-        return _geometry(maps, fields) if maps.outputs[0] in fields else None
+        return _geometry(giving_maps(graph))
     except ConversionError:
         return None
 
 
-def _geometry(maps: Graph, found: Mapping[Node, Fields]) -> Geometry:
-    output = maps.outputs[0]
+def _geometry(maps: Graph) -> Geometry:
+    found, output = _fields_at_output(maps), maps.outputs[0]
     fields, axes = found[output], range(len(found[output]))
     periods = tuple(common_stride(found.values(), axis) for axis in axes)
     smallest = tuple(_smallest(maps, axis, periods[axis]) for axis in axes)
@@ -154,6 +143,17 @@ def _geometry(maps: Graph, found: Mapping[Node, Fields]) -> Geometry:
         output_size=layout(output).sizes,
         padded=tuple(dict.fromkeys(node.name for node in maps.nodes if _treats_border_apart(node))),
     )
+
+
+def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
+    """What all cells see, where there is one output and it sees an image."""
+    if len(maps.outputs) != 1:
+        count = len(maps.outputs)
+        raise ConversionError(f"model '{maps.name}' has {count} outputs; geometry is that of one")
+    found = receptive_fields(maps)
+    if maps.outputs[0] not in found:
+        raise ConversionError(f"model '{maps.name}' makes its output of no image")
+    return found
 
 
 def _number(stride: Fraction) -> int | float:

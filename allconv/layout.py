@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -117,3 +118,9 @@ def not_given(vector: Node) -> Node | None:
         seen.add(node)
         stack.extend(node.inputs)
     return None
+
+
+def is_along(axes: int | Sequence[int], axis: int, rank: int) -> bool:
+    """Whether a setting names this axis of a tensor and no other; negative: from its end."""
+    listed = [axes] if isinstance(axes, int) else axes
+    return [i % rank for i in listed] == [axis % rank]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, moved_bias, scaled_columns
 from allconv.layers.kinds import CONVOLUTIONS, IDENTITY_AT_INFERENCE
+from allconv.layout import is_along
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import is_in_training, passed_up
 from allconv.weights import Array
@@ -90,7 +91,5 @@ def _padding_behind(match: Match) -> str:
 
 
 def _is_over_channels(match: Match, conv: Node) -> bool:
-    axis, rank = match.node.config["axis"], len(conv.shape or ())
-    axes = [axis] if isinstance(axis, int) else list(axis)
     channels = -1 if conv.kind == "Dense" else match.layout(conv).channel_axis
-    return [i % rank for i in axes] == [channels % rank]
+    return is_along(match.node.config["axis"], channels, len(conv.shape or ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allconv.graph import Node
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
+from allconv.layout import is_along
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import known_sizes, zero_padded
 from allconv.shapes import same_padding
@@ -59,9 +60,7 @@ def _is_passable(match: Match, node: Node) -> bool:
 
 
 def _is_over_channels(match: Match, node: Node) -> bool:
-    axis, rank = node.config["axis"], len(node.shape or ())
-    axes = [axis] if isinstance(axis, int) else axis
-    return [i % rank for i in axes] == [match.layout(node).channel_axis % rank]
+    return is_along(node.config["axis"], match.layout(node).channel_axis, len(node.shape or ()))
 
 
 def _problem(match: Match, conv: Node, strides: tuple[int, ...]) -> str:
