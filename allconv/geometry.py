@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -12,20 +11,19 @@ from typing import TYPE_CHECKING
 
 from allconv.convert import plan_conversion, refuse_obstacles
 from allconv.errors import ConversionError
+from allconv.fitting_sizes import size_step, smallest_size
 from allconv.graph import Graph, Node
 from allconv.input_size import giving_maps
 from allconv.layers.kinds import CONVOLUTIONS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
+from allconv.read.file import ModelFile
 from allconv.receptive_field import Fields, common_stride, receptive_fields
-from allconv.shape_walk import Image, by_words, images, shapes_at
+from allconv.shape_walk import Image, by_words, images
 from allconv.shapes import span
 
 if TYPE_CHECKING:
     import keras
-
-LARGE = 1 << 14
-"""A size at which any network fits that fits at all; for models whose own size is free."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,9 @@ class Geometry:
 
 
 def geometry(
-    model: keras.Model | str | os.PathLike[str], *, input_size: Sequence[int] | None = None
+    model: keras.Model | str | os.PathLike[str] | ModelFile,
+    *,
+    input_size: Sequence[int] | None = None,
 ) -> Geometry:
     """Say where the cells of the class map look that `convert(model, input_size="any")` gives.
 
@@ -128,8 +128,9 @@ def _geometry(maps: Graph) -> Geometry:
     found, output = _fields_at_output(maps), maps.outputs[0]
     fields, axes = found[output], range(len(found[output]))
     periods = tuple(common_stride(found.values(), axis) for axis in axes)
-    smallest = tuple(_smallest(maps, axis, periods[axis]) for axis in axes)
-    steps = [_step(maps, axis, smallest[axis], periods[axis]) for axis in axes]
+    own = _image(maps).sizes
+    smallest = tuple(smallest_size(maps, axis, own[axis], periods[axis]) for axis in axes)
+    steps = [size_step(maps, axis, smallest[axis], periods[axis]) for axis in axes]
     return Geometry(
         output_stride=tuple(_number(field.stride) for field in fields),
         receptive_field=tuple(
@@ -139,7 +140,7 @@ def _geometry(maps: Graph) -> Geometry:
         minimum_input_size=smallest,
         input_size_step=tuple(steps),
         period=periods,
-        input_size=_image(maps).sizes,
+        input_size=own,
         output_size=layout(output).sizes,
         padded=tuple(dict.fromkeys(node.name for node in maps.nodes if _treats_border_apart(node))),
     )
@@ -160,49 +161,10 @@ def _number(stride: Fraction) -> int | float:
     return stride.numerator if stride.denominator == 1 else float(stride)
 
 
-def _smallest(maps: Graph, axis: int, period: int) -> int:
-    """The smallest size along one axis at which all layers fit, the others being the model's own.
-
-    Where a size fits, so do those that are larger by periods; of others nothing is known, since
-    branches may not meet there. So the sizes just below the smallest found are tried, and from one
-    that fits the search goes on by halving, in steps of a period.
-
-    Raises:
-        ConversionError: No size fits.
-    """
-    own = _image(maps).sizes[axis]
-    smallest = own or next((n for n in _below(LARGE, period) if _fits(maps, axis, n)), None)
-    if smallest is None:
-        raise ConversionError(f"model '{maps.name}' fits no image of up to {LARGE} cells")
-    while smaller := next((n for n in _below(smallest, period) if _fits(maps, axis, n)), None):
-        alike = range((smaller - 1) % period + 1, smaller + 1, period)
-        smallest = alike[bisect_left(alike, True, key=lambda size: _fits(maps, axis, size))]
-    return smallest
-
-
-def _below(size: int, period: int) -> Iterator[int]:
-    yield from range(max(size - period, 1), size)
-
-
-def _step(maps: Graph, axis: int, smallest: int, period: int) -> int:
-    """1 where all sizes fit from the smallest on, otherwise the period."""
-    all_fit = all(_fits(maps, axis, size) for size in range(smallest + 1, smallest + period))
-    return 1 if all_fit else period
-
-
 def _image(maps: Graph) -> Image:
     """The first image with as many axes as the map."""
     rank = layout(maps.outputs[0]).rank
     return next(image for image in images(maps) if len(image.sizes) == rank)
-
-
-def _fits(maps: Graph, axis: int, size: int) -> bool:
-    tried = {}
-    for image in images(maps):
-        if len(image.sizes) > axis:
-            sizes = [size if i == axis else own for i, own in enumerate(image.sizes)]
-            tried[image.node] = image.shape(sizes)
-    return not shapes_at(maps, tried)[1]
 
 
 def _treats_border_apart(node: Node) -> bool:

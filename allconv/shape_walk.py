@@ -112,12 +112,21 @@ def shapes_at(
         given = [shapes[source] for source in node.inputs]
         shapes[node] = None
         try:
-            shape = inputs.get(node) or _shape(node, given)
-            _check_weights(node, given, own_sizes)
-            shapes[node] = shape
+            shapes[node] = inputs.get(node) or call_shape(node, given, own_sizes)
         except ShapeError as error:
             problems.setdefault(node.name, Problem(node.name, node.kind, str(error)))
     return shapes, tuple(problems.values())
+
+
+def call_shape(node: Node, inputs: list[Shape | None], own_sizes: str = "") -> Shape | None:
+    """What a call gives on inputs of these shapes; None where that is unknown.
+
+    Raises:
+        ShapeError: The layer does not fit; `own_sizes` are the model's own, for the message.
+    """
+    shape = _shape(node, inputs)
+    _check_weights(node, inputs, own_sizes)
+    return shape
 
 
 def by_words(sizes: Sequence[int | None]) -> str:
@@ -154,10 +163,11 @@ def _remedy(node: Node) -> str:
 
 def _data_format(source: Node, users: Mapping[Node, list[Node]]) -> str:
     """Where an input's channels are: the nearest layer behind it that says so knows."""
-    behind = [source]
+    behind, seen = [source], {source}
     for node in behind:
         # Flatten's data format is a wish for the order of its output, not a fact about its input.
         if "data_format" in node.config and node.kind != "Flatten":
             return str(node.config["data_format"])
-        behind += [user for user in users[node] if user not in behind]
+        behind += [user for user in dict.fromkeys(users[node]) if user not in seen]
+        seen.update(users[node])
     return "channels_last"
