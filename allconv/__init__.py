@@ -3,6 +3,7 @@
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.geometry import Geometry, geometry
+from allconv.read.file import ModelFile
 from allconv.report import Report, report
 from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
@@ -12,6 +13,7 @@ __all__ = [
     "ConvPool",
     "ExactPool",
     "Geometry",
+    "ModelFile",
     "Report",
     "ShapeCheck",
     "StridePool",

@@ -13,6 +13,7 @@ from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
 from allconv.read.live import tensor_of
 from allconv.recursion import room_for
 from allconv.shapes import Shape
+from allconv.untrusted import refuse_untrusted
 from allconv.weights import Array
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def build(graph: Graph) -> keras.Model:
     assigned twice.
 
     Raises:
-        ConversionError: A layer's class is not Keras' own, and no such layer is in memory.
+        ConversionError: A layer's class is not Keras' own, and no such layer is in memory; or the
+            graph comes from a file, and has a layer that allconv does not know.
+        FileError: A weight in the file is NaN, or no longer there.
         ShapeError: Keras gives a tensor another shape than `layer_shapes` worked out.
     """
     layers = _layers(graph)
@@ -117,13 +120,15 @@ def _agree(ours: Shape, theirs: Shape) -> bool:
 
 def _layers(graph: Graph) -> Layers:
     """A layer for every spec; all that cannot be made are named in one error."""
+    if graph.from_file:
+        refuse_untrusted(graph)
     specs = [spec for spec in graph.specs() if spec.kind != ITEM]
     unknown = [repr(spec) for spec in specs if is_foreign(spec) and spec.layer is None]
     if unknown:
         raise ConversionError(
             "allconv does not build layers whose code lies outside Keras: " + ", ".join(unknown)
         )
-    return {spec: new_layer(spec) for spec in specs}
+    return {spec: new_layer(spec, trusted=not graph.from_file) for spec in specs}
 
 
 class _Given:
@@ -181,6 +186,12 @@ def _initializer(layer: Any, weight: str) -> str | None:
 def _assign_others(spec: Spec, layer: Any) -> None:
     others = False
     variables = getattr(layer, "weights", ())  # an operation of keras.ops has none
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in spec.weights.values()]:
+        raise ShapeError(
+            f"layer '{spec.name}' ({spec.kind}): has weights of the shapes "
+            f"{[array.shape for array in spec.weights.values()]}, today's Keras makes {shapes}"
+        )
     for (name, array), variable in zip(spec.weights.items(), variables, strict=True):
         if not _initializer(layer, name) and not array.is_fresh:
             variable.assign(array.read())

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from allconv.graph import ITEM
-from allconv.read import read
-from allconv.reporting.text_table import Column, paragraph, shape_words, table
+from allconv.read import read_with_problems
+from allconv.read.file import ModelFile
+from allconv.reporting.text_table import (
+    WIDTH,
+    Column,
+    Page,
+    Styled,
+    paragraph,
+    printable,
+    shape_words,
+    table,
+)
 from allconv.shape_walk import Problem, at_any_size, at_size, by_words, shapes_at
 from allconv.shapes import Shape
 
@@ -65,32 +75,45 @@ class ShapeCheck:
         return self.ok
 
     def __str__(self) -> str:
-        cells = [
-            [str(position), row.layer, row.kind, shape_words(row.output_shape)]
-            for position, row in enumerate(self.rows, 1)
-        ]
-        return "\n".join([table(COLUMNS, cells), "", *self._conclusions()])
+        return self.to_text()
 
-    def _conclusions(self) -> Iterator[str]:
+    def to_text(self, width: int = WIDTH, color: bool = False) -> str:
+        """The check on lines of `width` characters: at 80, without colours, what `print` shows."""
+        page = Page(width, color)
+        rows = [self._cells(position, row) for position, row in enumerate(self.rows, 1)]
+        return "\n".join([table(COLUMNS, rows, page=page), "", *self._conclusions(page)])
+
+    def _cells(self, position: int, row: CheckedCall) -> list[Styled]:
+        fits = all(row.layer != problem.layer for problem in self.problems)
+        words = [str(position), row.layer, row.kind, shape_words(row.output_shape)]
+        return [Styled(word, "" if fits else "warning") for word in words]
+
+    def _conclusions(self, page: Page) -> Iterator[str]:
         size = f" at {by_words(self.input_size)}" if self.input_size else ""
         if self.ok:
             layers = "all layers of known shapes" if self.unknown else "all layers"
-            yield f"{self.model}: {layers} fit{size}"
+            yield printable(f"{self.model}: {layers} fit{size}")
         else:
             count = len(self.problems)
             layers = "1 layer does" if count == 1 else f"{count} layers do"
-            yield f"{self.model}: {layers} not fit{size}"
-        yield from (paragraph(str(problem), "  ", "    ") for problem in self.problems)
+            yield page.paint(printable(f"{self.model}: {layers} not fit{size}"), "warning")
+        for problem in self.problems:
+            yield paragraph(str(problem), "  ", "    ", page=page)
         if self.unknown and self.ok:
-            yield paragraph(f"not judged, their shapes are unknown: {', '.join(self.unknown)}")
+            unknown = f"not judged, their shapes are unknown: {', '.join(self.unknown)}"
+            yield paragraph(unknown, page=page)
         if self.frozen_by and self.ok:
-            yield paragraph(f"frozen to this size by: {', '.join(self.frozen_by)}")
+            yield paragraph(f"frozen to this size by: {', '.join(self.frozen_by)}", page=page)
 
 
 def check(
-    model: keras.Model | str | os.PathLike[str], *, input_size: Sequence[int] | None = None
+    model: keras.Model | str | os.PathLike[str] | ModelFile,
+    *,
+    input_size: Sequence[int] | None = None,
 ) -> ShapeCheck:
     """Work out the shape of every layer's output by allconv's own arithmetic; nothing is run.
+
+    The weights in a file are held against the shapes that its layers need; no value is read.
 
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file.
@@ -98,11 +121,11 @@ def check(
             1D model, `(depth, height, width)` for a 3D one. All inputs with as many axes take it.
 
     Returns:
-        The shapes, and every layer where a map vanishes, weights do not fit, inputs of a merge
-        disagree, or a Dense behind a Flatten freezes the size.
+        The shapes, and every layer where a map vanishes, weights do not fit or are not in the file,
+        inputs of a merge disagree, or a Dense behind a Flatten freezes the size.
 
     Raises:
-        FileError: The file cannot be opened.
+        FileError: The file is no model file, or damaged.
         ModelError: The model is not built, empty or subclassed.
         OptionError: The size is none, or no input of the model has as many axes.
         ShapeError: The layers of a file do not fit even at the model's own size.
@@ -113,9 +136,10 @@ def check(
         >>> print(allconv.check(model, input_size=(4, 4)).problems[0])
         conv2d (Conv2D): a window of 5 does not fit a map of 4
     """
-    graph = read(model)
+    graph, misfits = read_with_problems(model)
     resized = {} if input_size is None else at_size(graph, input_size)
     shapes, problems = shapes_at(graph, resized)
+    problems = tuple({problem.layer: problem for problem in (*problems, *misfits)}.values())
     rows = [
         CheckedCall(node.name, node.kind, shape)
         for node, shape in shapes.items()

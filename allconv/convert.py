@@ -10,8 +10,10 @@ from allconv import obstacles
 from allconv.build import build
 from allconv.compiling import carry_compile_settings
 from allconv.errors import ConversionError, VerificationError
+from allconv.graph import Graph
 from allconv.input_size import InputSize, resized, with_own_size
-from allconv.read import live_model, read
+from allconv.read import is_live, read
+from allconv.read.file import ModelFile
 from allconv.rewrite import Plan, rewrite
 from allconv.rule import Rule
 from allconv.rules import Head, rules_for
@@ -22,11 +24,9 @@ from allconv.verify import verify as run_verification
 if TYPE_CHECKING:
     import keras
 
-ModelOrPath = "keras.Model | str | os.PathLike[str]"
-
 
 def convert(
-    model: keras.Model | str | os.PathLike[str],
+    model: keras.Model | str | os.PathLike[str] | ModelFile | Graph,
     *,
     pooling: Pooling = "exact",
     head: Head = "dense",
@@ -39,8 +39,8 @@ def convert(
     """Turn a CNN into an all-convolutional network.
 
     Args:
-        model: A built Sequential or Functional model, or a `.keras` or `.h5` file. It is not
-            changed.
+        model: A built Sequential or Functional model, or a `.keras` or `.h5` file of any age, which
+            is read without Keras; no code in it is run. It is not changed.
         pooling: How max pools are lowered: `"exact"` (same numbers), `"conv"` or `"stride"`
             (leaner,
             to be trained), one of `ExactPool()`, `ConvPool(...)`, `StridePool()`, or choices by
@@ -66,6 +66,7 @@ def convert(
     Raises:
         ConversionError: Layers stand in the way, or fit one size of the image only; the message
             lists all of them.
+        FileError: The file is no model file, is damaged, or its weights do not fit or are NaN.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
         ShapeError: Maps no longer fit after a choice that shrinks them.
@@ -84,9 +85,9 @@ def convert(
         >>> converted.output_shape
         (None, 3)
     """
-    original = live_model(model)
+    graph = read(model)
     plan = plan_conversion(
-        original,
+        graph,
         pooling=pooling,
         head=head,
         rules=rules,
@@ -97,15 +98,16 @@ def convert(
         refuse_obstacles(plan)
     result = plan if input_size is None else resized(plan, input_size)
     converted = build(result.after)
-    if input_size is None:
-        carry_compile_settings(original, converted)
+    if input_size is None and is_live(model):
+        carry_compile_settings(model, converted)
     if verify and plan.lossless:
+        original = model if is_live(model) else build(graph)
         _require_agreement(original, converted if result is plan else build(plan.after))
     return converted
 
 
 def plan_conversion(
-    model: keras.Model | str | os.PathLike[str],
+    model: keras.Model | str | os.PathLike[str] | ModelFile | Graph,
     *,
     pooling: Pooling = "exact",
     head: Head = "dense",
@@ -123,7 +125,7 @@ def plan_conversion(
     return rewrite(graph, chosen, any_size=input_size is not None)
 
 
-def is_all_convolutional(model: keras.Model | str | os.PathLike[str]) -> bool:
+def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile) -> bool:
     """Whether a model is made of convolutions and of layers that work cell by cell.
 
     Two things that are no such layers may stand at its ends: a Flatten or Reshape that gives a 1x1

@@ -37,6 +37,8 @@ class Spec:
         module: Where Keras finds the class; a foreign module makes the layer opaque.
         layer: The live layer that it describes, None where there is only a file or a rule.
         part_of: Name of the layer of the model in whose place a rule put it, "" for others.
+        inside: Names of the nested models that it was read from, outermost first.
+        note: What is to be known of how its file was read, "" where that is nothing.
     """
 
     kind: str
@@ -46,6 +48,8 @@ class Spec:
     module: str = "keras.layers"
     layer: Any = None
     part_of: str = ""
+    inside: tuple[str, ...] = ()
+    note: str = ""
 
     def __call__(self, *inputs: Node) -> Node:
         """Call the layer on one tensor, or on several as a merge layer takes them (a list)."""
@@ -170,6 +174,8 @@ class Graph:
         output_structure: How it gives its outputs, likewise.
         sequential: Whether the model is a `Sequential`.
         trainable: The model's own `trainable` flag.
+        from_file: Whether it was read from a file, of which no word is trusted.
+        own_class: The class that a file gives the model where that is not Keras' own.
     """
 
     name: str
@@ -180,12 +186,31 @@ class Graph:
     output_structure: Any = Slot(0)
     sequential: bool = False
     trainable: bool = True
+    from_file: bool = False
+    own_class: str = ""
 
     def with_outputs(self, inputs: Iterable[Node], outputs: Iterable[Node]) -> Graph:
         """The same model around other tensors; nodes that no output needs are left out."""
         inputs, outputs = tuple(inputs), tuple(outputs)
         nodes = tuple(topological([*inputs, *outputs]))
         return replace(self, nodes=nodes, inputs=inputs, outputs=outputs)
+
+    def with_specs(self, specs: Mapping[Spec, Spec]) -> Graph:
+        """The same model with other layers in the places of some; the shapes stay."""
+        nodes: dict[Node, Node] = {}
+        for node in self.nodes:
+            inputs = tuple(nodes[source] for source in node.inputs)
+            nodes[node] = replace(node, spec=specs.get(node.spec, node.spec), inputs=inputs)
+        return self.with_nodes(nodes)
+
+    def with_nodes(self, nodes: Mapping[Node, Node]) -> Graph:
+        """The same model with each of its nodes replaced, in the same order."""
+        return replace(
+            self,
+            nodes=tuple(nodes.values()),
+            inputs=tuple(nodes[node] for node in self.inputs),
+            outputs=tuple(nodes[node] for node in self.outputs),
+        )
 
     def users(self) -> dict[Node, list[Node]]:
         """For each node, the nodes that take its tensor, once per use."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from allconv.errors import ConversionError
 from allconv.graph import Spec
+from allconv.untrusted import trusted_config
 
 
 def is_foreign(spec: Spec) -> bool:
@@ -15,10 +17,12 @@ def is_foreign(spec: Spec) -> bool:
     return ">" in spec.kind or spec.kind == "Lambda"
 
 
-def new_layer(spec: Spec) -> Any:
-    """A new layer, not yet built."""
+def new_layer(spec: Spec, trusted: bool = True) -> Any:
+    """A new layer, not yet built; one that is not trusted runs no code that its file names."""
     import keras
 
+    if not trusted:
+        spec = replace(spec, config=trusted_config(spec))
     if spec.kind == "Lambda":
         return _lambda(spec)
     if is_foreign(spec):

@@ -39,16 +39,7 @@ def with_unique_layers(
         inputs = tuple(nodes[source] for source in node.inputs)
         nodes[node] = replace(node, spec=renamed[layers[node]], inputs=inputs)
     specs = {renamed[spec]: old for spec, old in was.items()}
-    return _moved(graph, nodes), nodes, specs
-
-
-def _moved(graph: Graph, nodes: dict[Node, Node]) -> Graph:
-    return replace(
-        graph,
-        nodes=tuple(nodes.values()),
-        inputs=tuple(nodes[node] for node in graph.inputs),
-        outputs=tuple(nodes[node] for node in graph.outputs),
-    )
+    return graph.with_nodes(nodes), nodes, specs
 
 
 def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:

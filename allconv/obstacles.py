@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from allconv.graph import ITEM, Graph, Node
@@ -41,21 +41,35 @@ class Obstacle:
 
 def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
     """The layers of a plan's result that stand in the way, in order, each once."""
-    found: dict[str, Obstacle] = {}
+    found = {obstacle.layer: obstacle for obstacle in _own_class(plan.after)}
+    ends = _ends(plan.after)
     for node in plan.after.nodes:
-        if reason := _reason(node, plan.after, plan.skips.get(node, ())):
+        if reason := _reason(node, ends, plan.skips.get(node, ())):
             found.setdefault(node.name, Obstacle(node.name, node.kind, reason))
     return tuple(found.values())
 
 
+def _own_class(graph: Graph) -> Iterator[Obstacle]:
+    if graph.own_class:
+        reason = "its class is not Keras' own, and what that computes is not in the file"
+        yield Obstacle(graph.name, graph.own_class, reason)
+
+
 def is_all_convolutional(graph: Graph) -> bool:
     """Whether no layer of a graph stands in the way."""
-    return not any(_problem(node, graph) for node in graph.nodes)
+    ends = _ends(graph)
+    return not graph.own_class and not any(_problem(node, ends) for node in graph.nodes)
 
 
-def _reason(node: Node, graph: Graph, skips: Sequence[Skipped]) -> str:
+def _ends(graph: Graph) -> set[Node]:
+    """The outputs whose tensors no other layer takes."""
+    users = graph.users()
+    return {node for node in graph.outputs if not users[node]}
+
+
+def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
     """Why a node stands in the way, "" where it does not; the rules' words go first."""
-    problem = _problem(node, graph)
+    problem = _problem(node, ends)
     if not problem:
         return ""
     said = [skip.reason for skip in skips if not skip.absent]
@@ -64,20 +78,19 @@ def _reason(node: Node, graph: Graph, skips: Sequence[Skipped]) -> str:
     return "; ".join(dict.fromkeys(said)) or problem
 
 
-def _problem(node: Node, graph: Graph) -> str:
+def _problem(node: Node, ends: set[Node]) -> str:
     if node.kind in kinds.RELABELS:
-        return "" if _is_at_an_end(node, graph) else "it stands between layers"
+        return "" if _is_at_an_end(node, ends) else "it stands between layers"
     if node.kind not in STAYS:
         return _unknown(node)
     return kinds.unknown_activation(node.config) or _not_cellwise(node)
 
 
-def _is_at_an_end(node: Node, graph: Graph) -> bool:
+def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
     """Whether a node only gives the model's own input or output another shape."""
     source = node.inputs[0]
-    at_output = node in graph.outputs and not any(node in user.inputs for user in graph.nodes)
     enters = is_vector(source) and not_given(source) is None
-    return at_output or source.kind == "InputLayer" or enters
+    return node in ends or source.kind == "InputLayer" or enters
 
 
 def _unknown(node: Node) -> str:

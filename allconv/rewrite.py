@@ -17,10 +17,15 @@ from allconv.layers.layer_shapes import weight_shapes
 from allconv.names import with_unique_layers
 from allconv.rule import Becomes, Keeps, Match, Rule, Skip
 from allconv.shapes import Shape
-from allconv.weights import fresh
+from allconv.weights import Array, fresh
 
 MOST_ROUNDS = 40
 """How many rules may fire on one another's results before the engine calls it a loop."""
+
+MOST_VALUES = 1 << 28
+"""Values in all kernels that rules make up; a map of a stranger's model may have any size."""
+
+UNKNOWN_INPUT = "the shape of its input is unknown, since allconv does not know a layer before it"
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ class _Rewriter:
         self.stands_for: dict[Node, Node] = {}
         self.origins: dict[Spec, Spec] = {spec: spec for spec in graph.specs()}
         self.named = {spec.name: spec for spec in graph.specs()}
+        self.own = {id(array) for spec in graph.specs() for array in spec.weights.values()}
+        self.made_up = 0
         self.made: dict[tuple[Spec, str], list[list[Spec]]] = {}
         self.refitted: dict[tuple[Spec, object], Spec] = {}
         self.changes: list[Change] = []
@@ -165,15 +172,35 @@ class _Rewriter:
         self.stands_for[node] = original
         skips = []
         for rule in self.rules:
-            if rule.concerns(node):
+            if rule.concerns(node) and any(source.shape is None for source in node.inputs):
+                skips.append(Skipped(node.name, rule.name, UNKNOWN_INPUT))
+            elif rule.concerns(node):
                 match = Match(node, rule, self.stands_for, self.uses, self.any_size)
                 outcome = rule.function(match)
+                if not isinstance(outcome, Skip) and (problem := self.too_much(outcome)):
+                    outcome = Skip(problem)
                 if not isinstance(outcome, Skip):
                     return self.apply(rule, node, outcome, original, (*fired, rule.name))
                 skips.append(Skipped(node.name, rule.name, outcome.reason, outcome.absent))
         self.settled.add(node)
         self.skips[node] = tuple(skips)
         return node
+
+    def too_much(self, outcome: Node | Becomes) -> str:
+        """What is wrong with kernels that are made up beyond all bounds, "" where nothing is."""
+        node = outcome if isinstance(outcome, Node) else outcome.node
+        new = _specs(topological([node], self.settled))
+        arrays = [array for spec in new for array in spec.weights.values()]
+        values = sum(array.size for array in arrays if not self.is_of_model(array))
+        if self.made_up + values > MOST_VALUES:
+            return f"it would need kernels of {values:,} more values, which is beyond all bounds"
+        self.made_up += values
+        return ""
+
+    def is_of_model(self, array: Array) -> bool:
+        """Whether an array is a weight of the model, or made of one."""
+        parts = [part for part in array.parts if isinstance(part, Array)]
+        return id(array) in self.own or any(map(self.is_of_model, parts))
 
     def apply(
         self,

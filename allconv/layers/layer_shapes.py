@@ -28,6 +28,10 @@ from allconv.shapes import Shape, broadcast, product
 __all__ = ["KNOWN_KINDS", "output_shape", "weight_shapes"]
 
 
+LARGEST = 2**63 - 1
+"""Every framework counts cells in 64 bits."""
+
+
 def output_shape(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Shape | None:
     """Shape that one call of a layer gives, batch axis included.
 
@@ -52,11 +56,14 @@ def output_shape(kind: str, config: Config, inputs: Sequence[Shape | None]) -> S
         return None
     if kind == "InputLayer":
         return tuple(config["batch_shape"])
+    shape = None
     if known and kind in _OF_MANY_INPUTS:
-        return _OF_MANY_INPUTS[kind](config, known)
-    if known and kind in _OF_ONE_INPUT:
-        return _OF_ONE_INPUT[kind](config, known[0])
-    return None
+        shape = _OF_MANY_INPUTS[kind](config, known)
+    elif known and kind in _OF_ONE_INPUT:
+        shape = _OF_ONE_INPUT[kind](config, known[0])
+    if any(size is not None and size > LARGEST for size in shape or ()):
+        raise ShapeError("gives a map of more cells along an axis than 64 bits can count")
+    return shape
 
 
 def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Weights | None:
@@ -83,14 +90,16 @@ def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> 
     """
     if kind not in WEIGHTS:
         return {} if kind in KNOWN_KINDS else None
-    if not inputs or inputs[0] is None or _is_adapted(config):
+    if not inputs or inputs[0] is None or is_adapted(config):
         return None
     return WEIGHTS[kind](config, inputs[0])
 
 
-def _is_adapted(config: Config) -> bool:
-    """LoRA and quantization add variables, and put them in another order."""
-    return bool(config.get("lora_rank") or config.get("quantization_config"))
+def is_adapted(config: Config) -> bool:
+    """Whether LoRA or quantization added variables, and put them in another order."""
+    policy = config.get("dtype")
+    quantized = isinstance(policy, Mapping) and "Quantized" in str(policy.get("class_name"))
+    return bool(config.get("lora_rank") or config.get("quantization_config") or quantized)
 
 
 def _keep(config: Config, shape: Shape) -> Shape:

@@ -6,6 +6,7 @@ where no value is below zero or, after a shift, below a known number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,8 @@ def lower_bound(kind: str, config: Config, inputs: Sequence[Bound]) -> Bound:
     if kind in KEEPS_THE_BOUND and inputs:
         return inputs[0]
     if kind in _BOUNDS:
-        return _BOUNDS[kind](config, inputs)
+        bound = _BOUNDS[kind](config, inputs)
+        return bound if bound is not None and math.isfinite(bound) else None
     if kind.startswith("ops."):
         return ACTIVATION_MINIMA.get(kind.removeprefix("ops.").lower())
     return _activation_minimum(config) if kind in ENDS_IN_ITS_ACTIVATION else None

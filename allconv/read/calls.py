@@ -2,15 +2,96 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from allconv.errors import ModelError
 from allconv.graph import Slot
+from allconv.read.layer_tree import name_of
+from allconv.read.settings import checked_shape
+from allconv.shapes import Shape
 
 Key = tuple[str, int, int]
 """Keras' `keras_history`: layer name, which call of it, which of its tensors."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer.
+
+    Attributes:
+        layer: Its name.
+        index: Which call of it.
+        keys: The tensors that it takes.
+        args: Positional arguments, with `Slot`s in the places of tensors.
+        kwargs: Keyword arguments likewise.
+    """
+
+    layer: str
+    index: int
+    keys: tuple[Key, ...]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of a Functional model.
+
+    Attributes:
+        calls: In the order in which they are written.
+        shapes: Of the tensors that they take, where they are told.
+    """
+
+    calls: tuple[Call, ...]
+    shapes: Mapping[Key, Shape]
+
+
+def calls_of(config: Mapping[str, Any], where: Callable[[str], str]) -> Calls:
+    """Read the calls in a Functional model's configuration.
+
+    Args:
+        config: The configuration.
+        where: Names a layer in errors.
+
+    Raises:
+        ModelError: A constant or a shape in a call is none.
+    """
+    calls: list[Call] = []
+    shapes: dict[Key, Shape] = {}
+    for data in config["layers"]:
+        name = name_of(data)
+        for index, node in enumerate(data["inbound_nodes"]):
+            calls.append(_call(name, index, node, where(name)))
+            for tensor in keras_tensors(node):
+                if tensor["config"].get("shape") is not None:
+                    shape = checked_shape(tensor["config"]["shape"], f"{where(name)}, a tensor")
+                    shapes[_key_of(tensor)] = shape
+    return Calls(tuple(calls), shapes)
+
+
+def _call(name: str, index: int, node: Mapping[str, Any], where: str) -> Call:
+    keys: list[Key] = []
+
+    def with_slots(data: Any) -> Any:
+        if _is_keras_tensor(data):
+            keys.append(_key_of(data))
+            return Slot(len(keys) - 1)
+        if isinstance(data, Mapping):
+            if isinstance(data.get("class_name"), str) and data["class_name"] in _CONSTANTS:
+                return _constant(data["class_name"], data.get("config"), where)
+            return {key: with_slots(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return type(data)(with_slots(item) for item in data)
+        return data
+
+    args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
+    given = {key: value for key, value in kwargs.items() if value is not None}
+    return Call(name, index, tuple(keys), args, given)
 
 
 def _is_keras_tensor(data: Any) -> bool:
@@ -29,40 +110,40 @@ def keras_tensors(data: Any) -> Iterator[Mapping[str, Any]]:
             yield from keras_tensors(item)
 
 
-def key_of(tensor: Mapping[str, Any]) -> Key:
+def _key_of(tensor: Mapping[str, Any]) -> Key:
     """Where a described tensor comes from."""
     name, index, item = tensor["config"]["keras_history"]
     return str(name), int(index), int(item)
 
 
-def arguments(node: Mapping[str, Any]) -> tuple[list[Key], tuple[Any, ...], dict[str, Any]]:
-    """The tensors that a call takes, and its arguments with `Slot`s in their places."""
-    keys: list[Key] = []
-
-    def with_slots(data: Any) -> Any:
-        if _is_keras_tensor(data):
-            keys.append(key_of(data))
-            return Slot(len(keys) - 1)
-        if isinstance(data, Mapping):
-            if data.get("class_name") in _CONSTANTS:
-                return _CONSTANTS[data["class_name"]](with_slots(data["config"]))
-            return {key: with_slots(value) for key, value in data.items()}
-        if isinstance(data, (list, tuple)):
-            return type(data)(with_slots(item) for item in data)
-        return data
-
-    args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
-    return keys, args, {key: value for key, value in kwargs.items() if value is not None}
+def _constant(class_name: str, config: Any, where: str) -> Any:
+    try:
+        return _CONSTANTS[class_name](config)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise ModelError(
+            f"{where}: it is called with a {class_name} of {reprlib.repr(config)}, which is no "
+            "constant; the description of the model is damaged"
+        ) from None
 
 
 def _array(config: Mapping[str, Any]) -> np.ndarray:
-    return np.array(config["value"], config["dtype"])
+    dtype = np.dtype(config["dtype"])
+    if dtype.kind not in "biufc":  # a text or a structure may claim any size
+        raise ValueError
+    return np.array(config["value"], dtype)
 
 
-_CONSTANTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+def _slice(config: Mapping[str, Any]) -> slice:
+    ends = [config[key] for key in ("start", "stop", "step")]
+    if not all(end is None or type(end) is int for end in ends):
+        raise ValueError
+    return slice(*ends)
+
+
+_CONSTANTS: dict[str, Callable[[Any], Any]] = {
     "__numpy__": _array,
     "__tensor__": _array,
-    "__slice__": lambda config: slice(config["start"], config["stop"], config["step"]),
+    "__slice__": _slice,
     "__ellipsis__": lambda config: ...,
 }
 """How Keras writes the constants of calls that JSON has no word for."""

@@ -1,108 +1,82 @@
-"""A model file, opened through Keras with safe mode on: nothing in it is executed."""
+"""A model file of any age read into a graph, without Keras: nothing in it is executed."""
 
 from __future__ import annotations
 
 import os
-import re
-import textwrap
-import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import h5py
+from typing import Any
 
 from allconv.errors import FileError
-
-if TYPE_CHECKING:
-    import keras
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-EXPLANATIONS = {
-    r"No model config found": "it holds weights only, no architecture; make the model in Python, "
-    "load the weights into it, and convert that or save it whole",
-    r"no item named 'config.json'": "it is a zip file, but no model that Keras saved",
-    r"truncated file": "it is cut short",
-    r"deserialization of a `?Lambda": "it has a Lambda layer, whose code is not run; if you trust "
-    "it, load it in Python with safe_mode=False and give allconv the model",
-    r"(?:Could not locate \w+|Unknown layer:?) '([^']+)'": "it needs '{}', which Keras does not "
-    "know; if it is your own, load it in Python with custom_objects and give allconv the model",
-}
-"""What Keras says of a file, as patterns, and what a user can make of it; the first that fits."""
+from allconv.graph import Graph
+from allconv.read import layer_tree
+from allconv.read.archive import opened
+from allconv.read.dialects import in_keras_3_words
+from allconv.read.file_weights import with_weights
+from allconv.read.keras_config import parse_model
+from allconv.read.settings import checked_settings
+from allconv.shape_walk import Problem
+from allconv.weights import Array
 
 
-def open_model(path: str | os.PathLike[str]) -> keras.Model:
-    """Load the model of a `.keras` or `.h5` file.
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file; with `config`, one of weights only and the description that belongs to it.
+
+    Attributes:
+        path: A `.keras` or `.h5` file, by its content, whatever it is called.
+        config: A file of JSON, as `model.to_json()` writes it.
+
+    Example:
+        >>> ModelFile("weights.h5", config="model.json")
+        ModelFile(path='weights.h5', config='model.json')
+    """
+
+    path: str | os.PathLike[str]
+    config: str | os.PathLike[str] | None = None
+
+
+def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
+    """Read a model file.
+
+    Returns:
+        The graph, and the layers for which the file holds other weights than they need.
 
     Raises:
-        FileError: The file cannot be read, or Keras cannot make a model of it.
+        FileError: The file is no model file, or damaged.
+        ModelError: Its model is not of a kind to make a graph of.
+        ShapeError: Its layers do not fit together.
     """
-    path = Path(path)
-    check_readable(path)
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise FileError(f"{path}: {_explanation(str(error)) or _as_told(error, path)}") from error
+    config = None if file.config is None else Path(file.config)
+    with opened(Path(file.path), config) as saved:
+        model = in_keras_3_words(saved.description, saved.keras_version)
+        graph = parse_model(model["class_name"], model["config"], NoLayers())
+        return with_weights(replace(graph, from_file=True), model["config"], saved)
 
 
-def check_readable(path: Path) -> None:
-    """Find what can be found wrong with a model file without Keras, which takes seconds to import.
-
-    Raises:
-        FileError: The file is missing, a folder, empty, cannot be read, or is of another format
-            than its name says.
-    """
-    try:
-        start = _first_bytes(path)
-        is_zip = zipfile.is_zipfile(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not start:
-        raise FileError(f"{path}: the file is empty")
-    if start != HDF5_SIGNATURE and not is_zip:
-        raise FileError(
-            f"{path}: neither a .keras file (zip) nor an .h5 file (HDF5), or cut short; "
-            f"it begins with {start!r}"
-        )
-    # Keras tells the two formats apart by the name alone.
-    if is_zip and path.suffix != ".keras":
-        raise FileError(f"{path}: a .keras file (zip) by another name; rename it to end in .keras")
-    if not is_zip and path.suffix not in (".h5", ".hdf5"):
-        raise FileError(f"{path}: an .h5 file (HDF5) by another name; rename it to end in .h5")
+def refuse_misfits(file: ModelFile, problems: tuple[Problem, ...]) -> None:
+    """Raise a FileError that lists the layers whose weights in a file do not fit, if any."""
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise FileError(f"{file.path}: weights and layers do not fit together:\n{lines}")
 
 
-def _first_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise FileError(f"{path}: there is no such file")
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; expected a .keras or .h5 file")
-    with path.open("rb") as file:
-        return file.read(len(HDF5_SIGNATURE))
+class NoLayers:
+    """What a file gives of layers besides their description: their weights come afterwards."""
 
+    def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The settings of a layer, of which nothing is taken at its word."""
+        return checked_settings(kind, config, where)
 
-def _explanation(message: str) -> str:
-    """What a user can make of Keras' message, "" where that is not known."""
-    for pattern, words in EXPLANATIONS.items():
-        if found := re.search(pattern, message):
-            return words.format(*found.groups())
-    return ""
+    def weights(self, path: layer_tree.Path) -> Mapping[str, Array]:
+        """None yet."""
+        return {}
 
+    def layer(self, path: layer_tree.Path) -> Any:
+        """None: there is no layer in memory."""
+        return None
 
-def _as_told(error: Exception, path: Path) -> str:
-    """Keras' own words; those for the innermost of nested layers stand last."""
-    message = str(error).rpartition("Exception encountered: ")[2].strip() or type(error).__name__
-    line = textwrap.shorten(message.splitlines()[0], 200, placeholder=" ...")
-    return f"Keras cannot load it ({line}){_age(path)}"
-
-
-def _age(path: Path) -> str:
-    """That a file is of an older Keras, if it is: then this is why its words make little sense."""
-    if not h5py.is_hdf5(path):
-        return ""
-    with h5py.File(path) as file:
-        version = str(file.attrs.get("keras_version", ""))
-    if not version.startswith(("1.", "2.")):
-        return ""
-    return f"; Keras {version} saved it, and not every file of Keras 1 and 2 can be read today"
+    def has_own_activation(self, path: layer_tree.Path) -> bool:
+        """What cannot be told: a file has a function's name alone."""
+        return False

@@ -8,43 +8,27 @@ executed.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from allconv.errors import ModelError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE
-from allconv.read.calls import Key, arguments, keras_tensors, key_of, keys_in, numbered
+from allconv.layers.layer_shapes import KNOWN_KINDS
+from allconv.read.calls import Call, Key, keys_in, numbered
+from allconv.read.layer_tree import MODELS, data_formats, is_model, kind_of, name_of
+from allconv.read.scope import Scope, Source
 from allconv.shapes import Shape
-from allconv.weights import Array
 
-Path = tuple[str, ...]
-Call = tuple[str, int]
-"""A layer's name, and which call of it."""
-MODELS = {"Sequential", "Functional", "Model"}
 TAKES_TRAINING = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
-
-
-class Source(Protocol):
-    """Where the parts of a model lie that its description does not hold."""
-
-    def weights(self, path: Path) -> Mapping[str, Array]:
-        """The weights of the layer at a path of names, outermost model first."""
-
-    def layer(self, path: Path) -> Any:
-        """The live layer at that path, or None where there is only a file."""
-
-    def has_own_activation(self, path: Path) -> bool:
-        """Whether the activation there is the user's own, though it may have a name of Keras'."""
 
 
 def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> Graph:
     """Read the description of a model.
 
     Args:
-        class_name: `"Sequential"` or `"Functional"`.
+        class_name: `"Sequential"`, `"Functional"`, or the name of a class of somebody's own.
         config: The model's `get_config()`.
         source: Gives the weights.
 
@@ -52,9 +36,16 @@ def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> G
         ModelError: The description is not of a kind, or not complete enough, to make a graph of.
         ShapeError: A layer does not take its input; the message names the layer.
     """
-    data_format = next(_data_formats(config), "channels_last")
-    scope = _Scope(source, data_format=data_format)
-    if class_name == "Sequential":
+    if "layers" not in config:
+        raise ModelError(
+            f"model '{config.get('name')}' ({class_name}) has no list of layers: they are called "
+            "by its own code, so there is no graph to convert; write it as a Functional model, "
+            "keras.Model(inputs, outputs)"
+        )
+    data_format = next(data_formats(config), "channels_last")
+    scope = Scope(source, data_format=data_format)
+    is_sequential = "input_layers" not in config
+    if is_sequential:
         inputs, outputs = _sequential(config, None, scope)
         structures: tuple[Any, Any] = (Slot(0), Slot(0))
     else:
@@ -67,94 +58,67 @@ def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> G
         outputs=tuple(outputs),
         input_structure=structures[0],
         output_structure=structures[1],
-        sequential=class_name == "Sequential",
+        sequential=is_sequential,
         trainable=bool(config.get("trainable", True)),
+        own_class="" if class_name in MODELS else class_name,
     )
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """The model being read: where it lies and what its calls hand down to its layers."""
-
-    source: Source
-    path: Path = ()
-    trainable: bool = True
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    specs: dict[Path, Spec] = field(default_factory=dict)
-    data_format: str = "channels_last"
-
-    def inside(self, data: Mapping[str, Any], kwargs: Mapping[str, Any]) -> _Scope:
-        """The scope of a nested model."""
-        path = (*self.path, _name(data))
-        trainable = self.trainable and bool(data["config"].get("trainable", True))
-        kwargs = {**self.kwargs, **kwargs}
-        return replace(self, path=path, trainable=trainable, kwargs=kwargs)
-
-    def spec(self, data: Mapping[str, Any]) -> Spec:
-        """The layer that `data` describes; the same one at every call."""
-        path = (*self.path, _name(data))
-        if path not in self.specs:
-            self.specs[path] = self._read_spec(path, data)
-        return self.specs[path]
-
-    def _read_spec(self, path: Path, data: Mapping[str, Any]) -> Spec:
-        kind, config = _kind(data), dict(data["config"])
-        if not self.trainable and "trainable" in config:
-            config["trainable"] = False
-        module = data.get("module") or "keras.layers"
-        weights, layer = self.source.weights(path), self.source.layer(path)
-        if isinstance(config.get("activation"), str) and self.source.has_own_activation(path):
-            config["activation"] = {"class_name": "function", "config": config["activation"]}
-        return Spec(kind, _name(data), config, weights, module, layer)
-
-
-def _name(data: Mapping[str, Any]) -> str:
-    return str(data.get("name") or data["config"]["name"])
-
-
-def _kind(data: Mapping[str, Any]) -> str:
-    """Keras' class name, qualified where the class is an operation or not Keras' own."""
-    class_name, registered = str(data["class_name"]), str(data.get("registered_name") or "")
-    module = data.get("module") or ("Custom" if registered else "keras.layers")
-    if module.partition(".")[0] == "keras" and ">" not in registered:
-        return f"ops.{class_name}" if ".ops" in module else class_name
-    return registered if ">" in registered else f"{module}>{class_name}"
-
-
-def _is_model(data: Mapping[str, Any]) -> bool:
-    return _kind(data) in MODELS and "layers" in data["config"]
-
-
 def _sequential(
-    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: _Scope
+    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: Scope
 ) -> tuple[list[Node], list[Node]]:
     layers = list(config["layers"])
-    if layers and _kind(layers[0]) == "InputLayer":
+    scope.count(len(layers))
+    if layers and kind_of(layers[0]) == "InputLayer":
         first = layers.pop(0)
-        inputs = inputs or [_input(first, scope)]
+        inputs = [_input(first, scope)] if inputs is None else inputs
     if not layers:
         raise ModelError(f"model '{config.get('name')}' has no layers; there is nothing to convert")
-    if not inputs:
+    if inputs is None:
         raise ModelError(
             f"model '{config.get('name')}' is not built, so its shapes are unknown; "
             "give it an Input layer or call model.build(input_shape) first"
         )
+    _refuse_namesakes(layers, scope)
+    _expect_tensors(1, inputs, scope)
     tensors = list(inputs)
     for data in layers:
         tensors = _call_layer(data, tensors, (Slot(0),), {}, scope, None)
     return list(inputs), tensors
 
 
+def _refuse_namesakes(layers: Sequence[Mapping[str, Any]], scope: Scope) -> None:
+    """Raise a ModelError where two layers have one name, by which their weights are found."""
+    counts = Counter(map(name_of, layers))
+    twice = next((name for name, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise ModelError(f"{scope.where(twice)}: the model has two layers of this name")
+
+
+def _expect_tensors(number: int, inputs: Sequence[Node], scope: Scope) -> None:
+    if len(inputs) != number:
+        raise ModelError(
+            f"{scope.where()}: a model of {number} inputs is called on {len(inputs)} tensors; the "
+            "description of the model is damaged"
+        )
+
+
 def _functional(
-    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: _Scope
+    config: Mapping[str, Any], inputs: Sequence[Node] | None, scope: Scope
 ) -> tuple[list[Node], list[Node]]:
-    layers = {_name(data): data for data in config["layers"]}
-    tensors = _Tensors(config)
+    layers = {name_of(data): data for data in config["layers"]}
     input_keys = list(keys_in(config["input_layers"]))
-    for i, (name, index, _) in enumerate(input_keys):
-        given = inputs[i] if inputs else _input(layers[name], scope)
+    if len(set(input_keys)) < len(input_keys):
+        raise ModelError(f"{scope.where()}: one of its inputs is listed twice")
+    if inputs is None:
+        inputs = [_input(layers[name], scope) for name, _, _ in input_keys]
+    _expect_tensors(len(input_keys), inputs, scope)
+    described = scope.calls_of(config)
+    scope.count(len(layers) + len(described.calls))
+    tensors = _Tensors(layers, described.shapes, scope)
+    for (name, index, _), given in zip(input_keys, inputs, strict=True):
         tensors.put(name, index, [given])
-    _call_all(config, tensors, scope)
+    _call_all(described.calls, layers, tensors, scope)
     outputs = [tensors.get(_own_call(key, layers)) for key in keys_in(config["output_layers"])]
     return [tensors.get(key) for key in input_keys], outputs
 
@@ -165,45 +129,45 @@ def _own_call(key: Key, layers: Mapping[str, Any]) -> Key:
     A Functional model has called itself once already, which Keras counts in `output_layers` alone.
     """
     name, index, item = key
-    functional = _is_model(layers[name]) and _kind(layers[name]) != "Sequential"
+    functional = is_model(layers[name]) and kind_of(layers[name]) != "Sequential"
     return name, index - functional, item
 
 
-def _call_all(config: Mapping[str, Any], tensors: _Tensors, scope: _Scope) -> None:
+def _call_all(
+    calls: Sequence[Call], layers: Mapping[str, Any], tensors: _Tensors, scope: Scope
+) -> None:
     """Make every call of a Functional model, each as soon as the tensors that it takes are there.
 
     Layers stand in the order of one of their calls; other calls of a shared layer have to wait.
     """
-    calls = [(data, i) for data in config["layers"] for i in range(len(data["inbound_nodes"]))]
-    waiting: dict[Call, list[tuple[Mapping[str, Any], int]]] = defaultdict(list)
-    calls.reverse()
-    while calls:
-        data, index = calls.pop()
-        keys, args, kwargs = arguments(data["inbound_nodes"][index])
-        missing = next((key[:2] for key in keys if not tensors.has(key)), None)
-        if missing:
-            waiting[missing].append((data, index))
+    waiting: dict[tuple[str, int], list[tuple[Call, int]]] = defaultdict(list)
+    left = [(made, 0) for made in reversed(calls)]
+    while left:
+        made, first = left.pop()
+        places = range(first, len(made.keys))
+        missing = next((i for i in places if not tensors.has(made.keys[i])), None)
+        if missing is not None:
+            waiting[made.keys[missing][:2]].append((made, missing))
             continue
-        made = (_name(data), index)
-        inputs, shape = [tensors.get(key) for key in keys], tensors.declared.get((*made, 0))
-        tensors.put(*made, _call_layer(data, inputs, args, kwargs, scope, shape))
-        calls += waiting.pop(made, ())
+        inputs = [tensors.get(key) for key in made.keys]
+        shape = tensors.shapes.get((made.layer, made.index, 0))
+        data = layers[made.layer]
+        results = _call_layer(data, inputs, made.args, made.kwargs, scope, shape)
+        tensors.put(made.layer, made.index, results)
+        left += waiting.pop((made.layer, made.index), ())
     if waiting:
-        names = ", ".join(sorted({_name(data) for left in waiting.values() for data, _ in left}))
+        names = ", ".join(sorted({made.layer for calls in waiting.values() for made, _ in calls}))
         raise ModelError(f"no layer makes the tensors that these layers take: {names}")
 
 
 class _Tensors:
     """The tensors of a Functional model that have been read so far."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, layers: Mapping[str, Any], shapes: Mapping[Key, Shape], scope: Scope
+    ) -> None:
+        self.layers, self.shapes, self.scope = layers, shapes, scope
         self.nodes: dict[Key, Node] = {}
-        self.declared: dict[Key, Shape] = {
-            key_of(tensor): tuple(tensor["config"]["shape"])
-            for data in config["layers"]
-            for node in data["inbound_nodes"]
-            for tensor in keras_tensors(node)
-        }
 
     def put(self, name: str, index: int, results: Sequence[Node]) -> None:
         self.nodes |= {(name, index, i): node for i, node in enumerate(results)}
@@ -212,9 +176,19 @@ class _Tensors:
         return (key[0], key[1], 0) in self.nodes
 
     def get(self, key: Key) -> Node:
+        name, index, item = key
+        if key not in self.nodes and self.has(key):
+            data = self.layers[name]
+            if is_model(data) or kind_of(data) in KNOWN_KINDS:
+                raise ModelError(
+                    f"{self.scope.where(name)} ({kind_of(data)}): its result number {item + 1} is "
+                    "taken, and it gives no so many; the description of the model is damaged"
+                )
+            spec = Spec(ITEM, f"{name}_{item}", {"index": item})
+            tensors = [self.nodes[name, index, 0]]
+            self.nodes[key] = call(spec, tensors, shape=self.shapes.get(key))
         if key not in self.nodes:
-            item = Spec(ITEM, f"{key[0]}_{key[2]}", {"index": key[2]})
-            self.nodes[key] = call(item, [self.nodes[(*key[:2], 0)]], shape=self.declared.get(key))
+            raise ModelError(f"{self.scope.where(name)}: no call makes the tensor that is taken")
         return self.nodes[key]
 
 
@@ -223,30 +197,33 @@ def _call_layer(
     inputs: list[Node],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    scope: _Scope,
+    scope: Scope,
     shape: Shape | None,
 ) -> list[Node]:
     """Call a layer, or write a nested model out; the tensors that it returns."""
-    if not _is_model(data):
+    if not is_model(data):
         spec = scope.spec(data)
+        if not inputs or spec.kind == "InputLayer":
+            takes = "an InputLayer takes none" if inputs else "it takes one at least"
+            raise ModelError(
+                f"{scope.where(spec.name)} ({spec.kind}): it is called on {len(inputs)} tensors, "
+                f"{takes}; the description of the model is damaged"
+            )
         handed_down = scope.kwargs if spec.kind in TAKES_TRAINING else {}
         return [_call(spec, inputs, args, {**handed_down, **kwargs}, shape)]
-    read = _sequential if _kind(data) == "Sequential" else _functional
+    read = _sequential if kind_of(data) == "Sequential" else _functional
     training = {key: value for key, value in kwargs.items() if key == "training"}
     return read(data["config"], inputs, scope.inside(data, training))[1]
 
 
-def _input(data: Mapping[str, Any], scope: _Scope) -> Node:
-    return call(scope.spec(data), [], data_format=scope.data_format)
-
-
-def _data_formats(config: Mapping[str, Any]) -> Iterator[str]:
-    """The data formats of a model's layers; its images lie as the first one says."""
-    for data in config["layers"]:
-        if "layers" in data["config"]:
-            yield from _data_formats(data["config"])
-        elif _kind(data) != "Flatten" and "data_format" in data["config"]:
-            yield str(data["config"]["data_format"])
+def _input(data: Mapping[str, Any], scope: Scope) -> Node:
+    spec = scope.spec(data)
+    if spec.kind != "InputLayer":
+        raise ModelError(
+            f"{scope.where(spec.name)} ({spec.kind}): the model lists it as its input; expected an "
+            "InputLayer"
+        )
+    return call(spec, [], data_format=scope.data_format)
 
 
 def _call(
@@ -256,6 +233,8 @@ def _call(
     kwargs: Mapping[str, Any],
     shape: Shape | None,
 ) -> Node:
+    if spec.kind in KNOWN_KINDS and any(node.shape is None for node in inputs):
+        shape = None  # nor are its weights known, whatever the description tells of its result
     try:
         return call(spec, inputs, args, kwargs, shape)
     except ShapeError as error:

@@ -11,7 +11,8 @@ import numpy as np
 
 from allconv.errors import ModelError
 from allconv.graph import Graph
-from allconv.read.keras_config import Path, parse_model
+from allconv.read.keras_config import parse_model
+from allconv.read.layer_tree import Path
 from allconv.weights import Array
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ class LiveModel:
     def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.layers: dict[Path, dict[str, Any]] = {}
+
+    def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The settings of a layer: Keras has checked them."""
+        return dict(config)
 
     def weights(self, path: Path) -> Mapping[str, Array]:
         """The weights of the layer at a path, by the variables' names."""

@@ -1,0 +1,219 @@
+"""A model file, `.keras` or `.h5`, told by its content and opened without Keras.
+
+A `.keras` file is a zip archive of `config.json`, `metadata.json` and `model.weights.h5`; its
+members are read by name and never unpacked to the disk. An `.h5` file is HDF5 with the description
+of the model in an attribute of its root.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from allconv.errors import FileError
+from allconv.read.guarded import Region
+from allconv.read.hdf5 import SIGNATURE, Group, hdf5
+from allconv.read.json_text import MOST_BYTES, parse_json
+
+WEIGHTS = "model.weights.h5"
+LOCAL_HEAD = 30
+"""Bytes of what stands before a member of a zip archive, but for its name and further fields."""
+DENSEST, ALWAYS = 20, 2**26
+"""Weights that are packed may unpack to so many times their size, or to so many bytes: half of the
+weights of a pruned model are zeros, but hardly all. Keras does not pack them."""
+
+Order = Literal["by path", "by layer"]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds.
+
+    Attributes:
+        path: The file.
+        description: The model, `{"class_name": ..., "config": ...}`, in the words of its time.
+        keras_version: Of the Keras that saved it, "" where that is not said.
+        backend: Of that Keras, likewise.
+        weights: The group of HDF5 that holds the weights.
+        order: How they lie in it: `"by path"` of attributes, as Keras 3 writes them
+            (`layers/conv2d/vars/0`), or `"by layer"`, as `.h5` files of all ages have them.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    keras_version: str
+    backend: str
+    weights: Group
+    order: Order
+
+
+@contextmanager
+def opened(path: Path, config: Path | None = None) -> Iterator[SavedModel]:
+    """Open a model file.
+
+    Args:
+        path: The file.
+        config: A file of JSON, as `model.to_json()` gives it, which describes the model; for files
+            that hold weights only.
+
+    Raises:
+        FileError: The file is missing, a folder, empty, of another format, damaged, or it holds no
+            model; later also where a part of it is damaged.
+    """
+    described = None if config is None else _described_in(config)
+    start = _first_bytes(path)
+    if start == SIGNATURE:
+        with hdf5(Region(path, 0, path.stat().st_size)) as root:
+            yield _in_hdf5(path, root, described)
+    elif start.startswith(b"PK"):
+        with _zip(path) as archive, hdf5(_weights_in(path, archive)) as root:
+            yield _in_zip(path, archive, root, described)
+    else:
+        raise FileError(f"{path}: {_what_else(start)}; expected a .keras file (zip) or .h5 (HDF5)")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            raise FileError(f"{path}: there is no such file")
+        if path.is_dir():
+            raise FileError(f"{path}: is a folder; expected a .keras or .h5 file")
+        with path.open("rb") as file:
+            start = file.read(len(SIGNATURE))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not start:
+        raise FileError(f"{path}: the file is empty")
+    return start
+
+
+def _what_else(start: bytes) -> str:
+    """What a file is, by its first bytes."""
+    if start.lstrip()[:1] in (b"{", b"["):
+        return "a JSON text: a description has no weights, give it by --config with their file"
+    if SIGNATURE.startswith(start) or start.startswith((b"\x89HDF", b"PK"[:1])):
+        return "cut short"
+    return f"neither of the two kinds of model file, it begins with {start!r}"
+
+
+def _described_in(config: Path) -> dict[str, Any]:
+    start = _first_bytes(config)
+    if start == SIGNATURE or start.startswith(b"PK"):
+        raise FileError(f"{config}: expected the JSON of model.to_json(), got a model file")
+    try:
+        with config.open("rb") as file:
+            return parse_json(file.read(MOST_BYTES + 1), str(config))
+    except OSError as error:
+        raise FileError(f"{config}: cannot be read ({error.strerror or error})") from error
+
+
+def _in_hdf5(path: Path, root: Group, described: dict[str, Any] | None) -> SavedModel:
+    text = root.text("model_config")
+    weights = root.group("model_weights") or root
+    is_by_layer = weights.texts("layer_names") is not None
+    if described is None and text is None:
+        raise FileError(f"{path}: {_lacking(weights, is_by_layer)}")
+    return SavedModel(
+        path,
+        described or parse_json(text or "", f"{path}: model_config"),
+        weights.text("keras_version") or root.text("keras_version") or "",
+        weights.text("backend") or root.text("backend") or "",
+        weights,
+        "by layer" if is_by_layer else "by path",
+    )
+
+
+def _lacking(weights: Group, is_by_layer: bool) -> str:
+    """What a file without a description is, and what to do about it."""
+    remedy = "give the model's architecture, as model.to_json() writes it, by --config model.json"
+    if not is_by_layer and weights.group("layers") is None and weights.group("vars") is None:
+        return "an HDF5 file, but none that Keras saved a model in"
+    names = [name for name in weights.texts("layer_names") or [] if weights.group(name)]
+    layers = (
+        f" (of the layers {', '.join(names[:3])}{', ...' if names[3:] else ''})" if names else ""
+    )
+    return f"it holds weights only{layers}, no architecture; {remedy}"
+
+
+class _Careful(io.BufferedReader):
+    """A file for `zipfile`, which takes the size of an archive's list of members at its word."""
+
+    most = 2**22
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Some bytes, no more than a list of members may have."""
+        if size is not None and size > self.most:
+            raise OSError("its list of members is longer than any model's")
+        return super().read(size)
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _Careful(path.open("rb", buffering=0)) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise FileError(f"{path}: the zip archive is damaged or cut short ({error})") from error
+        file.most = sys.maxsize
+        with archive:
+            yield archive
+
+
+def _in_zip(
+    path: Path, archive: zipfile.ZipFile, root: Group, described: dict[str, Any] | None
+) -> SavedModel:
+    where = f"{path}: config.json"
+    description = described or parse_json(_member(path, archive, "config.json"), where)
+    version = ""
+    if "metadata.json" in archive.namelist():
+        metadata = _member(path, archive, "metadata.json")
+        version = str(parse_json(metadata, f"{path}: metadata.json").get("keras_version", ""))
+    return SavedModel(path, description, version, "", root, "by path")
+
+
+def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise FileError(
+            f"{path}: a zip archive without '{name}', so no model that Keras saved whole"
+        ) from None
+    if info.flag_bits & 1:
+        raise FileError(f"{path}: its '{name}' is encrypted")
+    return info
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int = MOST_BYTES) -> bytes:
+    """A member of an archive, read no further than it may be long."""
+    info = _info(path, archive, name)
+    if info.file_size > most:
+        raise FileError(
+            f"{path}: its '{name}' claims {info.file_size:,} bytes; expected {most:,} at most"
+        )
+    try:
+        with archive.open(info) as file:
+            return file.read(info.file_size)
+    except Exception as error:  # of zlib, lzma, bz2 and zipfile, each its own
+        raise FileError(f"{path}: its '{name}' is damaged ({error})") from error
+
+
+def _weights_in(path: Path, archive: zipfile.ZipFile) -> Region:
+    """Where the weights lie in an archive; Keras does not pack them."""
+    info = _info(path, archive, WEIGHTS)
+    if info.compress_type != zipfile.ZIP_STORED:
+        content = _member(path, archive, WEIGHTS, max(DENSEST * info.compress_size, ALWAYS))
+        return Region(path, 0, len(content), content)
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        head = file.read(LOCAL_HEAD)
+    lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    start = info.header_offset + LOCAL_HEAD + lengths
+    if not head.startswith(b"PK\x03\x04") or start + info.file_size > path.stat().st_size:
+        raise FileError(f"{path}: its '{WEIGHTS}' is cut short")
+    return Region(path, start, info.file_size)

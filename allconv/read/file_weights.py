@@ -1,0 +1,119 @@
+"""The weights of a model file given to the layers that they belong to, not yet read.
+
+What an array is called in a file says little: it is the name that a layer had when it was made.
+Its place tells (`weights_by_layer`, `weights_by_path`), and within a layer the order of
+`layer.weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import FileError, ShapeError
+from allconv.graph import Graph, Node, Spec
+from allconv.layers.layer_shapes import weight_shapes
+from allconv.read.archive import SavedModel
+from allconv.read.layer_tree import Path
+from allconv.read.old_kernels import in_keras_3_order
+from allconv.read.weights_by_layer import arrays_by_layer
+from allconv.read.weights_by_path import arrays_by_path
+from allconv.shape_walk import Problem
+from allconv.weights import Array, derive, fresh
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def with_weights(
+    graph: Graph, config: Mapping[str, Any], saved: SavedModel
+) -> tuple[Graph, tuple[Problem, ...]]:
+    """Give the layers of a graph their weights.
+
+    Args:
+        graph: Read from the file's description.
+        config: That description's `config`, in Keras 3's words.
+        saved: The file.
+
+    Returns:
+        The graph, and the layers for which the file holds other arrays than they need; these get
+        fresh weights.
+
+    Raises:
+        FileError: The file is damaged.
+    """
+    wanted = {path: _wanted(node) for path, node in _first_calls(graph).items()}
+    by_path = saved.order == "by path"
+    found = arrays_by_path(config, saved.weights) if by_path else {}
+    if not by_path:
+        names = {path: None if shapes is None else list(shapes) for path, shapes in wanted.items()}
+        found = arrays_by_layer(config, saved.weights, names)
+    changed: dict[Spec, Spec] = {}
+    problems: list[Problem] = []
+    for path, node in _first_calls(graph).items():
+        arrays, note = in_keras_3_order(found.get(path, ()), node.spec, wanted[path], saved)
+        if misfit := _misfit(arrays, wanted[path]):
+            problems.append(Problem(node.name, node.kind, misfit))
+        weights = _named(arrays, wanted[path], bool(misfit), f"{saved.path}: layer '{node.name}'")
+        changed[node.spec] = replace(node.spec, weights=weights, note=note)
+    return graph.with_specs(changed), tuple(problems)
+
+
+def _first_calls(graph: Graph) -> dict[Path, Node]:
+    """Each layer's first call, on whose input it is built, by the layer's place in the file."""
+    calls: dict[Path, Node] = {}
+    for node in graph.nodes:
+        calls.setdefault((*node.spec.inside, node.name), node)
+    return calls
+
+
+def _wanted(node: Node) -> Shapes | None:
+    """The shapes of a layer's weights by name; None where they are not known."""
+    try:
+        return weight_shapes(node.kind, node.config, [source.shape for source in node.inputs])
+    except ShapeError:
+        return None
+
+
+def _misfit(arrays: Sequence[Array], wanted: Shapes | None) -> str:
+    """What is wrong with the arrays found for a layer, "" where nothing is."""
+    if wanted is None:
+        return ""
+    if len(arrays) != len(wanted):
+        needed = f"it needs {len(wanted)} ({', '.join(wanted)})" if wanted else "it needs none"
+        return f"the file holds {len(arrays) or 'no'} weights for it, {needed}"
+    pairs = zip(arrays, wanted.items(), strict=True)
+    return "; ".join(
+        f"its {name} has the shape {array.shape} in the file, it needs {shape}"
+        for array, (name, shape) in pairs
+        if array.shape != shape
+    )
+
+
+def _named(
+    arrays: Sequence[Array], wanted: Shapes | None, misfit: bool, where: str
+) -> dict[str, Array]:
+    if misfit and wanted is not None:
+        return {name: fresh(shape) for name, shape in wanted.items()}
+    names = map(str, range(len(arrays))) if wanted is None else wanted
+    return {
+        name: derive(without_nan, array, f"{where}: its {name}", shape=array.shape)
+        for name, array in zip(names, arrays, strict=True)
+    }
+
+
+def without_nan(values: np.ndarray, where: str) -> np.ndarray:
+    """The values of a weight.
+
+    Raises:
+        FileError: Some are NaN: a network with these gives NaN, and no conversion of it can be
+            compared with it.
+    """
+    if values.dtype.kind == "f" and (bad := int(np.isnan(values).sum())):
+        raise FileError(
+            f"{where} holds NaN in {bad:,} of {values.size:,} places, so the model gives NaN; its "
+            "training went wrong: take an earlier checkpoint"
+        )
+    return values

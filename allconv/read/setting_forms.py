@@ -1,0 +1,162 @@
+"""What the settings of layers may be: forms to read a value from a file by.
+
+A *form* says in words what a value must be, and reads it: it gives the value as Keras 3 writes it,
+and raises a ValueError for one that is of another type or beyond all bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+LARGEST = 2**31
+"""No framework could work with more cells, channels or units."""
+LARGEST_NUMBER = 3.4e38
+"""The largest float32."""
+MOST_AXES = 8
+
+NEEDED, LEFT_OUT = object(), object()
+"""In place of a default: Keras has none; or nobody misses the setting."""
+
+Read = Callable[[Any, int], Any]
+"""From a value and the number of axes of the layer's map to the value as Keras 3 writes it."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a value must be.
+
+    Attributes:
+        words: That in words, `{rank}` for the number of axes of the layer's map.
+        read: Reads it.
+        default: What Keras takes where a file does not say it.
+    """
+
+    words: str
+    read: Read
+    default: Any = NEEDED
+
+    def otherwise(self, default: Any) -> Form:
+        """The same form with a default."""
+        return replace(self, default=default)
+
+    def or_null(self, default: Any = LEFT_OUT) -> Form:
+        """The same form, or nothing."""
+        return Form(f"{self.words}, or null", either(one_of(None), self.read), default)
+
+
+def whole(least: int) -> Read:
+    """A whole number."""
+
+    def read(value: Any, rank: int) -> Any:
+        return _that(type(value) is int and least <= value <= LARGEST, value)
+
+    return read
+
+
+def number(value: Any, rank: int) -> Any:
+    """Any number, but none that is not finite."""
+    return _that(type(value) in (int, float) and abs(value) <= LARGEST_NUMBER, value)
+
+
+def not_negative(value: Any, rank: int) -> Any:
+    """Such a number that is 0 or more."""
+    return _that(number(value, rank) >= 0, value)
+
+
+def one_of(*values: Any) -> Read:
+    """One of a few values."""
+
+    def read(value: Any, rank: int) -> Any:
+        same = (type(value) is type(known) and value == known for known in values)
+        return _that(any(same), value)
+
+    return read
+
+
+def of_type(*types: type) -> Read:
+    """A value of some type, whatever it is."""
+    return lambda value, rank: _that(isinstance(value, types), value)
+
+
+def either(*reads: Read) -> Read:
+    """What the first of several takes."""
+
+    def read(value: Any, rank: int) -> Any:
+        for each in reads:
+            try:
+                return each(value, rank)
+            except ValueError:
+                continue
+        raise ValueError
+
+    return read
+
+
+def each_axis(read: Read) -> Read:
+    """One value for all axes of the map, or one for each."""
+
+    def read_each(value: Any, rank: int) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return [read(value, rank)] * rank
+        return [read(item, rank) for item in _that(len(value) == rank, value)]
+
+    return read_each
+
+
+def few(read: Read) -> Read:
+    """A list of no more values than a tensor has axes."""
+
+    def read_few(value: Any, rank: int) -> Any:
+        is_short = isinstance(value, (list, tuple)) and len(value) <= MOST_AXES
+        return [read(item, rank) for item in _that(is_short, value)]
+
+    return read_few
+
+
+def numbers(value: Any, rank: int, depth: int = MOST_AXES) -> Any:
+    """A number, or lists within lists that have as many of them as their neighbours."""
+    if not isinstance(value, (list, tuple)):
+        return number(value, rank)
+    items = [numbers(item, rank, depth - 1) for item in _that(depth > 0, value)]
+    return _that(len(set(map(_lengths, items))) < 2, items)
+
+
+def _lengths(value: Any) -> tuple[int, ...]:
+    return (len(value), *_lengths(value[0])) if isinstance(value, list) and value else ()
+
+
+def margins(value: Any, rank: int) -> Any:
+    """Cells before and after a map: of one axis a pair, of several a pair for each."""
+    pair = each_axis(whole(0))
+    if rank == 1:
+        return pair(value, 2)
+    return each_axis(lambda side, _: pair(side, 2))(value, rank)
+
+
+def target(value: Any, rank: int) -> Any:
+    """Sizes, of which one may be -1 for what is left over."""
+    sizes = few(either(whole(1), one_of(-1)))(value, rank)
+    return _that(sizes.count(-1) < 2 and math.prod(sizes) <= LARGEST**2, sizes)
+
+
+def order(value: Any, rank: int) -> Any:
+    """All axes but the batch's, each once."""
+    axes = few(whole(1))(value, rank)
+    return _that(sorted(axes) == list(range(1, len(axes) + 1)), axes)
+
+
+def described(value: Any, rank: int) -> Any:
+    """An initializer and its like: a name, or an object with a configuration."""
+    if isinstance(value, Mapping):
+        return _that(isinstance(value.get("config", {}), Mapping), value)
+    return _that(isinstance(value, str), value)
+
+
+def _that(fits: bool, value: Any) -> Any:
+    """The value, if it fits."""
+    if not fits:
+        raise ValueError
+    return value

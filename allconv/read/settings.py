@@ -1,0 +1,173 @@
+"""The settings of layers in a file, checked before anything is worked out from them.
+
+A table says for each class of `keras.layers` what its settings must be. Those that nobody here
+looks at are left to Keras, and layers of unknown classes are not looked into.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from allconv.errors import ModelError
+from allconv.layers import kinds
+from allconv.layers.layer_shapes import KNOWN_KINDS
+from allconv.read import setting_forms as forms
+from allconv.read.setting_forms import LEFT_OUT, MOST_AXES, NEEDED, Form
+
+
+def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings of a layer as Keras 3 writes them, with those added that it would fill in.
+
+    Args:
+        kind: The layer's class.
+        config: Its configuration, as a file has it; of an unknown class it comes back as it is.
+        where: Names the layer in errors.
+
+    Raises:
+        ModelError: A setting is missing, of another type, or beyond all bounds.
+
+    Example:
+        >>> checked_settings("UpSampling2D", {"size": 2}, "layer 'up'")["size"]
+        [2, 2]
+    """
+    if kind not in KNOWN_KINDS:
+        return dict(config)
+    rank, own = int((re.findall(r"\d(?=D)", kind) or [1])[0]), SETTINGS_OF.get(kind, {})
+    defaults = {key: form.default for key, form in own.items() if form.default is not LEFT_OUT}
+    checked = {
+        key: _read(key, value, own.get(key) or _form(key), rank, where)
+        for key, value in {**defaults, **config}.items()
+    }
+    if "pool_size" in own and checked["strides"] is None:
+        checked["strides"] = checked["pool_size"]
+    return checked
+
+
+def checked_shape(shape: Any, where: str) -> tuple[int | None, ...]:
+    """The shape of a tensor that a file tells, batch first, None for free sizes.
+
+    Raises:
+        ModelError: It is none.
+    """
+    return tuple(_read("shape", shape, SHAPE, 1, where))
+
+
+def _form(key: str) -> Form:
+    is_object = key.endswith(("_initializer", "_regularizer", "_constraint"))
+    return OBJECT if is_object else OF_ALL.get(key, ANYTHING)
+
+
+def _read(key: str, value: Any, form: Form, rank: int, where: str) -> Any:
+    try:
+        if value is not NEEDED:
+            return form.read(value, rank)
+    except ValueError:
+        pass
+    found = f"it has no {key}" if value is NEEDED else f"its {key} is {_in_json(value)}"
+    raise ModelError(f"{where}: {found}; expected {form.words.format(rank=rank)}")
+
+
+def _in_json(value: Any) -> str:
+    """A value in the words of the file, cut where it is long."""
+    words = reprlib.repr(value)
+    return {"None": "null", "True": "true", "False": "false"}.get(words, words)
+
+
+ANYTHING = Form("anything", lambda value, rank: value)
+AXIS = Form("the number of an axis", forms.whole(-MOST_AXES), -1)
+AXES = Form(f"{AXIS.words}, or a list of them", forms.either(AXIS.read, forms.few(AXIS.read)), -1)
+COUNT = Form("a whole number >= 1", forms.whole(1))
+EACH = Form("a whole number >= 1, or {rank} of them", forms.each_axis(COUNT.read))
+FLAG = Form("true or false", forms.one_of(True, False), LEFT_OUT)
+FORMAT = Form(
+    "'channels_last' or 'channels_first'",
+    forms.one_of("channels_last", "channels_first"),
+    "channels_last",
+)
+FUNCTION = Form("the name of an activation, or an object", forms.of_type(str, Mapping)).or_null()
+MARGINS = Form("whole numbers >= 0, a pair of them for each axis", forms.margins)
+NAME = Form("a name", forms.of_type(str))
+NUMBER = Form("a number", forms.number)
+NUMBERS = Form(
+    "a number, or lists of numbers of equal lengths",
+    forms.either(forms.numbers, forms.of_type(Mapping)),
+)
+OBJECT = Form("a name, or an object with a 'config'", forms.described).or_null()
+PADDING = Form("'valid' or 'same'", forms.one_of("valid", "same"), "valid")
+CAUSAL = Form("'valid', 'same' or 'causal'", forms.one_of("valid", "same", "causal"), "valid")
+SHAPE = Form(
+    f"at most {MOST_AXES} sizes, each a whole number >= 1 or null",
+    forms.few(forms.either(forms.one_of(None), COUNT.read)),
+)
+SMALL = Form("a number >= 0", forms.not_negative)
+
+OF_ALL = {
+    "activation": FUNCTION,
+    "data_format": FORMAT.or_null(),
+    "dtype": Form("the name of a dtype, or a policy", forms.of_type(str, Mapping)).or_null(),
+    "groups": COUNT,
+    "noise_shape": SHAPE.or_null(),
+    "trainable": FLAG,
+    "use_bias": FLAG,
+}
+"""Settings that mean the same wherever they stand, and that are needed nowhere."""
+
+_WINDOW = {"strides": EACH.otherwise(1), "padding": PADDING, "data_format": FORMAT}
+_CONV = {**_WINDOW, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1), "filters": COUNT}
+_DEPTHWISE = {**_CONV, "filters": ANYTHING.otherwise(LEFT_OUT), "depth_multiplier": COUNT}
+_EXTRA = Form("a whole number >= 0, or {rank} of them", forms.each_axis(forms.whole(0)))
+_POOL = {**_WINDOW, "pool_size": EACH.otherwise(2), "strides": EACH.or_null(default=None)}
+_GLOBAL_POOL = {"data_format": FORMAT, "keepdims": FLAG.otherwise(False)}
+_AFFINE = {"axis": AXIS, "epsilon": SMALL.otherwise(1e-3), "scale": FLAG, "center": FLAG}
+
+SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
+    **dict.fromkeys(kinds.CONVOLUTIONS, _CONV),
+    **{f"DepthwiseConv{rank}D": _DEPTHWISE for rank in (1, 2)},
+    **{
+        f"Conv{rank}DTranspose": {**_CONV, "output_padding": _EXTRA.or_null()} for rank in (1, 2, 3)
+    },
+    "Conv1D": {**_CONV, "padding": CAUSAL},
+    **dict.fromkeys(kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _POOL),
+    **dict.fromkeys(kinds.GLOBAL_MAX_POOLS | kinds.GLOBAL_AVERAGE_POOLS, _GLOBAL_POOL),
+    **{f"ZeroPadding{rank}D": {"padding": MARGINS.otherwise(1)} for rank in (1, 2, 3)},
+    **{f"Cropping{rank}D": {"cropping": MARGINS} for rank in (1, 2, 3)},
+    "UpSampling1D": {"size": COUNT.otherwise(2)},
+    "UpSampling2D": {"size": EACH.otherwise(2), "interpolation": NAME.otherwise("nearest")},
+    "UpSampling3D": {"size": EACH.otherwise(2)},
+    "Activation": {"activation": replace(FUNCTION, default=NEEDED)},
+    "BatchNormalization": _AFFINE,
+    "Concatenate": {"axis": AXIS},
+    "Dense": {"units": COUNT},
+    "ELU": {"alpha": NUMBER.otherwise(1.0)},
+    "Flatten": {"data_format": FORMAT},
+    "GroupNormalization": {
+        **_AFFINE,
+        "groups": Form(
+            "a whole number >= 1, or -1", forms.either(COUNT.read, forms.one_of(-1)), 32
+        ),
+    },
+    "InputLayer": {"batch_shape": SHAPE},
+    "LayerNormalization": {**_AFFINE, "axis": AXES},
+    "LayerScale": {"projection_dim": COUNT},
+    "LeakyReLU": {"negative_slope": NUMBER.otherwise(0.3)},
+    "Normalization": {"axis": AXES.or_null(default=-1), "mean": NUMBERS.or_null()},
+    "PReLU": {
+        "shared_axes": Form("a list of axes from 1 on", forms.few(forms.whole(1))).or_null(),
+    },
+    "Permute": {"dims": Form("the numbers of all axes from 1 on, in some order", forms.order)},
+    "RMSNormalization": {"axis": AXES},
+    "ReLU": dict.fromkeys(("max_value", "negative_slope", "threshold"), NUMBER.or_null()),
+    "RepeatVector": {"n": COUNT},
+    "Rescaling": {"scale": NUMBERS, "offset": NUMBERS.otherwise(0.0)},
+    "Reshape": {"target_shape": Form(f"at most {MOST_AXES} sizes, one may be -1", forms.target)},
+    "Resizing": {"height": COUNT, "width": COUNT, "data_format": FORMAT},
+    "Softmax": {"axis": AXES},
+    "UnitNormalization": {"axis": AXES},
+    "ops.Celu": {"alpha": NUMBER.otherwise(1.0)},
+    "ops.Elu": {"alpha": NUMBER.otherwise(1.0)},
+}
+"""What the classes take, beside `OF_ALL`. Defaults are those of Keras 3."""

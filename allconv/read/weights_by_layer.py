@@ -1,0 +1,128 @@
+"""The weights in an `.h5` file of any Keras: a group for each layer, which lists its arrays.
+
+A nested model is one such layer; its arrays are those that train, layer after layer, and then the
+others. This is the order of `layer.weights` in Keras 1 and 2, and of Keras 3 where it writes `.h5`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from allconv.errors import FileError
+from allconv.read.hdf5 import Group
+from allconv.read.layer_tree import Path, is_model, name_of
+from allconv.weights import Array
+
+Names = Mapping[Path, Sequence[str] | None]
+"""The names of each layer's weights, None where they are not known; an InputLayer is not there."""
+Place = tuple[Path, str]
+"""A weight: its layer, and its name there."""
+
+STATISTICS = {
+    *("moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev"),
+    *("mean", "variance", "count"),
+}
+"""Weights that no gradient changes."""
+
+
+def arrays_by_layer(
+    config: Mapping[str, Any], root: Group, names: Names
+) -> dict[Path, list[Array]]:
+    """The arrays of every layer, in the order of its variables.
+
+    Args:
+        config: The model's configuration, in Keras 3's words.
+        root: The group of the model's weights.
+        names: The weights that the layers need.
+
+    Raises:
+        FileError: The file is damaged, or an array that it lists is not there.
+    """
+    found: dict[Path, list[Array]] = {}
+    for data, arrays in _matched(config, root, names):
+        if is_model(data):
+            found |= _shared_out(data, arrays, names)
+        else:
+            found[name_of(data),] = arrays
+    return found
+
+
+def _matched(
+    config: Mapping[str, Any], root: Group, names: Names
+) -> Iterator[tuple[Mapping[str, Any], list[Array]]]:
+    """Each layer that has weights with its arrays: by name, else by order, as Keras takes them."""
+    stored = dict(_stored(root))
+    layers = {name_of(data): data for data in config["layers"]}
+    needing = [name for name, data in layers.items() if _needs_weights(data, names)]
+    if not set(needing) <= set(stored) and len(needing) == len(stored):
+        stored = dict(zip(needing, stored.values(), strict=True))
+    for name, arrays in stored.items():
+        if name in layers:
+            yield layers[name], arrays
+
+
+def _stored(root: Group) -> Iterator[tuple[str, list[Array]]]:
+    for name in root.texts("layer_names") or []:
+        group = root.group(name)
+        listed = (group.texts("weight_names") if group else None) or []
+        if group and listed:
+            yield name, [_array(group, path) for path in listed]
+
+
+def _array(group: Group, path: str) -> Array:
+    array = group.array(path)
+    if array is None:
+        raise FileError(f"{group.region.path}: the array '{path}', which it lists, is not in it")
+    return array
+
+
+def _needs_weights(data: Mapping[str, Any], names: Names) -> bool:
+    return any(names.get(path, []) != [] for path, _ in _leaves(data, ()))
+
+
+def _leaves(data: Mapping[str, Any], inside: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The layers that a layer stands for: itself, or those of a nested model."""
+    path = (*inside, name_of(data))
+    if not is_model(data):
+        yield path, data
+        return
+    for inner in data["config"]["layers"]:
+        yield from _leaves(inner, path)
+
+
+def _shared_out(
+    data: Mapping[str, Any], arrays: Sequence[Array], names: Names
+) -> dict[Path, list[Array]]:
+    """The arrays of a nested model by its layers; none where a layer's weights are not known."""
+    places = _order(data, (), names)
+    if len(places) != len(arrays) or any(
+        names.get(path, []) is None for path, _ in _leaves(data, ())
+    ):
+        return {}
+    at = dict(zip(places, arrays, strict=True))
+    found: dict[Path, list[Array]] = defaultdict(list)
+    for path, _ in _leaves(data, ()):
+        found[path] = [at[path, name] for name in names.get(path) or ()]
+    return found
+
+
+def _order(data: Mapping[str, Any], inside: Path, names: Names) -> list[Place]:
+    training, others = _split(data, inside, names)
+    return training + others
+
+
+def _split(data: Mapping[str, Any], inside: Path, names: Names) -> tuple[list[Place], list[Place]]:
+    """The weights of a layer that train, and the others; those of a frozen one are all others."""
+    path = (*inside, name_of(data))
+    if is_model(data):
+        parts = [_split(inner, path, names) for inner in data["config"]["layers"]]
+        training = [place for part, _ in parts for place in part]
+        others = [place for _, part in parts for place in part]
+    else:
+        places = [(path, name) for name in names.get(path) or ()]
+        training = [place for place in places if place[1] not in STATISTICS]
+        others = [place for place in places if place[1] in STATISTICS]
+    trains = data["config"].get("trainable", True)
+    return (training, others) if trains else ([], training + others)
