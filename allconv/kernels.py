@@ -8,15 +8,27 @@ in NumPy. Kernels are written as Keras stores them: `(*window, inputs, filters)`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from allconv.layout import Layout
 from allconv.weights import Array, derive
 
-Taps = tuple[tuple[tuple[int, ...], float], ...]
+Taps = Iterable[tuple[tuple[int, ...], float]]
 """The cells of a window that count, each with its factor; all others are zero."""
+
+
+@dataclass(frozen=True)
+class EveryCell:
+    """All cells of a window, with one factor; a window may be as large as an image."""
+
+    window: tuple[int, ...]
+    factor: float
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, ...], float]]:
+        return ((cell, self.factor) for cell in np.ndindex(*self.window))
 
 
 def constant(shape: Sequence[int], value: float) -> Array:
@@ -31,7 +43,7 @@ def _constant(shape: tuple[int, ...], value: float) -> np.ndarray:
 def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
     """Every cell of a window with the same factor, by default one over their number."""
     value = 1 / math.prod(window) if factor is None else factor
-    return tuple((cell, value) for cell in np.ndindex(*window))
+    return EveryCell(tuple(window), value)
 
 
 def depthwise_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:

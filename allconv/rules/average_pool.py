@@ -28,6 +28,9 @@ from allconv.rules.windows import (
 )
 from allconv.shapes import same_padding, window_output
 
+MOST_COUNTS = 1 << 16
+"""Numbers for the cells of a map that are written down in a layer's configuration."""
+
 
 @rule(layer=AVERAGE_POOLS, keeps="function")
 def average_pool_to_conv(match: Match) -> Outcome:
@@ -44,7 +47,8 @@ def average_pool_to_conv(match: Match) -> Outcome:
     window, sizes = Window(size, strides, config["padding"]), known_sizes(match, tensor)
     if config["padding"] == "valid" or max(size) == 1:
         return per_channel(match, "", tensor, window, average_taps(size))
-    if not are_known(sizes) or is_framework_dependent(size, strides):
+    is_vast = match.layout(match.node).cells > MOST_COUNTS
+    if not are_known(sizes) or is_vast or is_framework_dependent(size, strides):
         mean = per_channel(match, "mean", tensor, window, average_taps(size))
         return match.layer("Multiply")(mean, _share(match, tensor, window))
     triples = list(zip(sizes, size, strides, strict=True))

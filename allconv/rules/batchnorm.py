@@ -8,6 +8,7 @@ from dataclasses import replace
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, moved_bias, scaled_columns
 from allconv.layers.kinds import CONVOLUTIONS, IDENTITY_AT_INFERENCE
+from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import is_along
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import is_in_training, passed_up
@@ -77,7 +78,7 @@ def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
         return f"'{conv.name}' computes in another precision"
     if any("16" in array.dtype for array in conv.spec.weights.values()):
         return f"the kernel of '{conv.name}' has 16 bits, in which the product would be rounded"
-    if conv.config.get("lora_rank") or conv.config.get("quantization_config"):
+    if is_adapted(conv.config):
         return f"'{conv.name}' has LoRA or quantized weights"
     return ""
 

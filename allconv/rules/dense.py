@@ -8,6 +8,7 @@ from typing import Any
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
 from allconv.layers.kinds import CHANNEL_ACTIVATIONS, unknown_activation
+from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import FOLDED, passed_up
@@ -52,7 +53,7 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
 def dense_on_map_to_conv(match: Match) -> Outcome:
     """Dense on a map  ->  convolution 1x1 over its last axis."""
     tensor = match.before(match.node)
-    if not is_map(tensor) or len(tensor.shape or ()) > 5:
+    if not is_map(tensor):
         return match.absent("its input is a vector" if is_vector(tensor) else "its input is no map")
     assert tensor.shape is not None
     form = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
@@ -96,7 +97,7 @@ def no_plain_dense(dense: Node, form: Layout) -> str:
     activation = dense.config.get("activation")
     if form.channels_first and activation in ONLY_ALONG_LAST_AXIS:
         return f"its activation '{activation}' over channels that come first"
-    if dense.config.get("lora_rank") or dense.config.get("quantization_config"):
+    if is_adapted(dense.config):
         return "its weights are quantized, or LoRA's are added to them"
     return unknown_activation(dense.config)
 

@@ -124,8 +124,10 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
 def over_channels(node: Node, form: Layout) -> Spec | None:
     """A layer that works along a vector, made to work along the channels of a cell."""
     spec, axis = node.spec, form.channel_axis
-    if node.config.get("noise_shape"):
-        batch, count = node.config["noise_shape"]
+    if noise_shape := node.config.get("noise_shape"):
+        if len(noise_shape) != 2:
+            return None
+        batch, count = noise_shape
         return spec.with_config(noise_shape=[batch, *form.shape((1,) * form.rank, count)])
     if node.kind == "RMSNormalization" and axis != -1:
         return None  # Keras 3.15 computes another shape there than it says

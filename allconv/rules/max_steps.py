@@ -20,6 +20,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from allconv.rules.windows import Window
 
@@ -92,8 +93,7 @@ def plans(window: Sequence[int], strides: Sequence[int]) -> Iterator[Plan]:
         spacings = list(dict.fromkeys([*((part,) * rank for part in chain), strides]))
         plan: Plan = []
         for spacing, wider in itertools.pairwise(spacings):
-            stage: Plan = min(_strided(window, spacing, wider), key=_price)
-            plan += stage
+            plan += _stage(tuple(window), spacing, wider)
         ladders = _ladders(window, strides, window)
         yield plan + _growth(ladders, strides)
 
@@ -102,9 +102,16 @@ def _divisor_chains(number: int) -> Iterator[tuple[int, ...]]:
     """All ways from 1 to a number in which each divides the next."""
     if number == 1:
         yield (1,)
-    for part in range(1, number):
+    for part in range(1, number // 2 + 1):
         if number % part == 0:
             yield from ((*chain, number) for chain in _divisor_chains(part))
+
+
+@lru_cache(maxsize=1024)
+def _stage(window: Cell, spacing: Cell, wider: Cell) -> tuple[Step, ...]:
+    """The way from results `spacing` cells apart to results `wider` apart that costs least."""
+    plan: Plan = min(_strided(window, spacing, wider), key=_price)
+    return tuple(plan)
 
 
 def _strided(window: Sequence[int], spacing: Cell, wider: Cell) -> Iterator[Plan]:

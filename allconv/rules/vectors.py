@@ -41,7 +41,7 @@ def _map_of(tensor: Node) -> Node | None:
     """The map that a tensor is, or that a vector is made of; None where there is none."""
     while is_vector(tensor) and tensor.inputs:
         tensor = tensor.inputs[0]
-    return tensor if is_map(tensor) and len(tensor.shape or ()) <= 5 else None
+    return tensor if is_map(tensor) else None
 
 
 def stated_format(match: Match, tensor: Node) -> str | None:

@@ -13,6 +13,13 @@ from allconv.layout import Sizes
 from allconv.rule import Match
 from allconv.weights import Array
 
+LONGEST, LARGEST, WIDEST = 1 << 14, 1 << 16, 1 << 8
+"""Cells of a window along an axis, cells in all, and strides: beyond these no maxima are planned.
+
+Networks have windows of a few cells, and global pools over some thousands; the plan for these takes
+tenths of a second.
+"""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -119,6 +126,15 @@ def ones_map(match: Match, tensor: Node) -> Node:
     form = match.layout(tensor)
     kernel = constant((*(1,) * form.rank, form.channels, 1), 0.0)
     return convolution(match, "ones", tensor, {"kernel": kernel, "bias": constant((1,), 1.0)})
+
+
+def too_large(window: Sequence[int], strides: Sequence[int] = ()) -> str:
+    """What is wrong with a window for whose cells layers are planned, "" where nothing is."""
+    if max(window) > LONGEST or math.prod(window) > LARGEST:
+        return f"its window of {'x'.join(map(str, window))} cells is beyond all bounds"
+    if max(strides, default=1) > WIDEST:
+        return f"its strides of {'x'.join(map(str, strides))} cells are beyond all bounds"
+    return ""
 
 
 def is_framework_dependent(window: Sequence[int], strides: Sequence[int]) -> bool:
