@@ -8,22 +8,40 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import click
 
 import allconv
-from allconv.cli_options import conversion_keywords, conversion_options, parse_size
-from allconv.errors import AllconvError, FileError, VerificationError
-from allconv.quiet import keras_quiet
-from allconv.read.file import check_readable, open_model
+from allconv.build import build
+from allconv.check import ShapeCheck
+from allconv.cli_convert import convert_and_save, keras_imported
+from allconv.cli_options import conversion_keywords, conversion_options, parse_size, read_arrays
+from allconv.convert import refuse_obstacles
+from allconv.errors import AllconvError, OptionError
+from allconv.read import read
+from allconv.read.file import ModelFile
 from allconv.report import Report
-from allconv.save import check_writable, save_model
+from allconv.reporting.text_table import printable
+from allconv.save import check_writable, save_text
+from allconv.terminal import page, progress
 
 EXIT_STATUS = {True: 0, False: 1, None: 3}
 FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
+CONFIG = click.option(
+    "--config",
+    type=FILE,
+    help="For a FILE of weights only: the JSON that model.to_json() wrote of the model.",
+)
+
+
+BUGS: tuple[type[Exception], ...] = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError),
+)
+"""What nothing here raises on purpose."""
 
 
 class Failure(click.ClickException):
@@ -43,7 +61,16 @@ class Commands(click.Group):
             if ctx.params["traceback"]:
                 raise
             # what an error tells a caller of Python to do, in the words of the command line
-            raise Failure(str(error).replace("strict=False", "--no-strict")) from error
+            message = str(error).replace("strict=False", "--no-strict")
+            raise Failure("\n".join(map(printable, message.splitlines()))) from error
+        except BUGS as error:
+            if ctx.params["traceback"]:
+                raise
+            what = printable(f"{type(error).__name__}: {error}")[:200]
+            raise Failure(
+                f"allconv itself failed ({what}); please report it with what 'allconv --traceback "
+                f"{ctx.invoked_subcommand} ...' prints"
+            ) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,6 +88,8 @@ def main(traceback: bool) -> None:
     Are they the same?    allconv verify model.keras fcn.keras
     Do the shapes fit?    allconv check model.keras --input-size 200x300
 
+    FILE is opened without Keras, and nothing in it is executed.
+
     Exit status: 0 done; 1 the answer is no; 2 an error; 3 a verification could not tell.
     """
 
@@ -68,38 +97,58 @@ def main(traceback: bool) -> None:
 @main.command()
 @click.argument("file", type=FILE)
 @conversion_options
+@CONFIG
 @click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print it as Markdown.")
+@click.option("--html", type=FILE, metavar="OUT", help="Write it as a page to look at.")
 @click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
-def report(file: Path, form: str | None, verify: bool, **options: Any) -> None:
+def report(
+    file: Path,
+    config: Path | None,
+    form: str | None,
+    html: Path | None,
+    verify: bool,
+    **options: Any,
+) -> None:
     """Show what a conversion would change and cost.
 
-    Layer by layer, and in total. Nothing is written.
+    Layer by layer, and in total. Neither Keras nor TensorFlow is needed, and no code in FILE is
+    run; --verify alone makes the two models.
 
     \b
     Examples:
     allconv report model.keras
     allconv report model.keras --pooling pool1=conv --pooling '*=stride'
     allconv report model.keras --markdown > report.md
+    allconv report model.keras --html report.html
     """
     keywords = conversion_keywords(options)
-    check_readable(file)
-    with keras_quiet():
-        result = allconv.report(file, verify=verify, **keywords)
-    if form == "json":
+    if html is not None:
+        check_writable(html, source=file, suffixes=(".html", ".htm"))
+    with progress() as step:
+        step(f"reading {file.name}")
+        graph = read(ModelFile(file, config))
+        with keras_imported(step) if verify else nullcontext():
+            step("working out the conversion" + (" and verifying it" if verify else ""))
+            result = allconv.report(graph, verify=verify, **keywords)
+    if html is not None:
+        save_text(result.to_html(), html)
+        click.echo(f"written: {html}")
+    elif form == "json":
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
-        click.echo(result.to_markdown() if form == "markdown" else str(result))
+        show(result.to_markdown() if form == "markdown" else laid_out(result))
 
 
 @main.command()
 @click.argument("file", type=FILE)
+@CONFIG
 @click.option("--input-size", metavar="HxW", help="Size of the image; by default the model's own.")
-def check(file: Path, input_size: str | None) -> None:
+def check(file: Path, config: Path | None, input_size: str | None) -> None:
     """Work out the shapes and list what does not fit.
 
-    Found are maps that vanish, weights and branches that do not fit, and layers that freeze the
-    size of the image. Exit status: 0 all layers fit, 1 some do not.
+    Found are maps that vanish, weights in FILE and branches that do not fit, and layers that freeze
+    the size of the image. Exit status: 0 all layers fit, 1 some do not.
 
     \b
     Examples:
@@ -107,68 +156,78 @@ def check(file: Path, input_size: str | None) -> None:
     allconv check model.keras --input-size 200x300
     """
     size = None if input_size is None else parse_size("--input-size", input_size)
-    check_readable(file)
-    with keras_quiet():
-        result = allconv.check(file, input_size=size)
-    click.echo(str(result))
+    with progress() as step:
+        step(f"reading {file.name}")
+        result = allconv.check(ModelFile(file, config), input_size=size)
+    show(laid_out(result))
     sys.exit(EXIT_STATUS[bool(result.ok)])
 
 
 @main.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Where to write: .keras or .h5.")
+@click.option("-o", "--output", type=FILE, help="Where to write: .keras or .h5.")
 @conversion_options
+@CONFIG
 @click.option(
     "--verify/--no-verify",
     default=True,
     show_default=True,
     help="Compare the outputs of both models before writing.",
 )
-def convert(file: Path, output: Path, verify: bool, **options: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
+def convert(
+    file: Path,
+    output: Path | None,
+    config: Path | None,
+    verify: bool,
+    dry_run: bool,
+    **options: Any,
+) -> None:
     """Convert FILE and write the result to OUTPUT.
 
-    The result is a plain Keras model. Where the conversion should be lossless, both models are run
-    on the same inputs first, and nothing is written if they disagree. OUTPUT is complete or not
-    there, and never FILE itself.
+    FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
+    plain model of today's Keras. Where the conversion should be lossless, both models are run on
+    the same inputs first, and nothing is written if they disagree. OUTPUT is complete or not there,
+    and never FILE itself.
 
     \b
     Examples:
     allconv convert model.keras -o fcn.keras
     allconv convert old.h5 -o fcn.h5 --no-verify
+    allconv convert weights.h5 --config model.json -o fcn.keras
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     """
     keywords = conversion_keywords(options)
-    check_writable(output, source=file)
-    check_readable(file)
-    with keras_quiet():
-        model = open_model(file)
-        of_a_size = isinstance(keywords["input_size"], tuple)  # which the original does not take
-        planned = allconv.report(model, verify=verify and of_a_size, **keywords)
-        converted = allconv.convert(model, **keywords)
-        verdict = verdict_on(planned, model, converted) if verify else "not verified: --no-verify"
-        save_model(converted, output)
+    if output is not None:
+        check_writable(output, source=file)
+    elif not dry_run:
+        raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
+    with progress() as step:
+        step(f"reading {file.name}")
+        graph = read(ModelFile(file, config))
+        step("working out the conversion")
+        planned = allconv.report(graph, **keywords)
+        if planned.refused:
+            refuse_obstacles(planned.plan)
+    verdict = "nothing written: --dry-run"
+    if output is not None and not dry_run:
+        verdict = convert_and_save(graph, planned, output, verify, keywords)
     click.echo(planned.totals)
     for obstacle in planned.obstacles:
-        click.echo(f"stands in the way and stays: {obstacle}")
+        click.echo(f"stands in the way and stays: {printable(str(obstacle))}")
     click.echo(verdict)
-    click.echo(f"written: {output}")
 
 
-def verdict_on(planned: Report, model: Any, converted: Any) -> str:
-    """The verification in one line.
+def laid_out(result: Report | ShapeCheck) -> str:
+    """A result as the terminal has room for it."""
+    on = page()
+    return result.to_text(on.width, on.color)
 
-    Raises:
-        VerificationError: The conversion should be lossless, and the models disagree.
-    """
-    if not planned.lossless:
-        return "not verified: this conversion does not keep the outputs; train the result"
-    verification = planned.verification or allconv.verify(model, converted)
-    if verification.passed is False:
-        raise VerificationError(
-            f"model '{model.name}' and its conversion: {verification}; nothing was written"
-        )
-    return str(verification)
+
+def show(text: str) -> None:
+    """Prints a text with what colours it has; whether it has any was for `page` to say."""
+    click.echo(text, color=True)
 
 
 @main.command()
@@ -199,26 +258,14 @@ def verify(
     allconv verify model.keras fcn.keras --inputs images.npy
     """
     arrays = None if inputs is None else read_arrays(inputs)
-    for file in (original, converted):
-        check_readable(file)
-    with keras_quiet():
-        models = open_model(original), open_model(converted)
-        result = allconv.verify(*models, arrays, seed=seed, tolerance=tolerance)
+    with progress() as step:
+        graphs = []
+        for file in (original, converted):
+            step(f"reading {file.name}")
+            graphs.append(read(file))
+        with keras_imported(step):
+            step("building and running both models")
+            first, second = map(build, graphs)
+            result = allconv.verify(first, second, arrays, seed=seed, tolerance=tolerance)
     click.echo(result)
     sys.exit(EXIT_STATUS[result.passed])
-
-
-def read_arrays(path: Path) -> Any:
-    """The array in a `.npy` file, or the arrays in a `.npz` file by name.
-
-    Raises:
-        FileError: The file cannot be read, or holds something else.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from allconv.build import build
 from allconv.convert import plan_conversion
 from allconv.geometry import Geometry, graph_geometry
+from allconv.graph import Graph
 from allconv.input_size import InputSize, at_own_size, resized
 from allconv.obstacles import Obstacle, obstacles
-from allconv.read import live_model
+from allconv.read import is_live, read
+from allconv.read.file import ModelFile
 from allconv.reporting import report_text
 from allconv.reporting.report_rows import Row, rows_of, total, weight_bytes
+from allconv.reporting.text_table import WIDTH, Page
 from allconv.rewrite import Change, Plan, Skipped
 from allconv.rule import Rule
 from allconv.rules import Head
@@ -108,9 +111,19 @@ class Report:
     def __str__(self) -> str:
         return report_text.as_text(self)
 
+    def to_text(self, width: int = WIDTH, color: bool = False) -> str:
+        """The report on lines of `width` characters: at 80, without colours, what `print` shows."""
+        return report_text.as_text(self, Page(width, color))
+
     def to_markdown(self) -> str:
         """The report as Markdown: one wide table, and what is to be said about it."""
         return report_text.as_markdown(self)
+
+    def to_html(self) -> str:
+        """The report as one HTML page to look at, complete in itself; it loads nothing."""
+        from allconv.reporting.report_html import as_html  # only here: few reports are pages
+
+        return as_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, ready for `json.dumps`."""
@@ -135,7 +148,7 @@ class Report:
 
 
 def report(
-    model: keras.Model | str | os.PathLike[str],
+    model: keras.Model | str | os.PathLike[str] | ModelFile | Graph,
     *,
     pooling: Pooling = "exact",
     head: Head = "dense",
@@ -177,9 +190,9 @@ def report(
         >>> allconv.report(model).rows[-1].becomes
         ('Conv2D 6x6',)
     """
-    original = live_model(model)
+    graph = read(model)
     plan = plan_conversion(
-        original,
+        graph,
         pooling=pooling,
         head=head,
         rules=rules,
@@ -190,6 +203,7 @@ def report(
     where = None if found else graph_geometry(plan.after)
     verification = None
     if verify and plan.lossless and not (strict and found):
+        original = model if is_live(model) else build(graph)
         verification = run_verification(original, build(plan.after))
     shown = plan
     if input_size is not None and not (strict and found):

@@ -1,9 +1,10 @@
-"""Writes a model to a file that is complete or not there."""
+"""Writes a model, or a page, to a file that is complete or not there."""
 
 from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,25 @@ from allconv.errors import FileError
 SUFFIXES = (".keras", ".h5")
 
 
-def check_writable(path: Path, source: Path | None = None) -> None:
+def check_writable(
+    path: Path, source: Path | None = None, suffixes: tuple[str, ...] = SUFFIXES
+) -> None:
     """Finds what would stop `save_model` before any work is done.
 
     Raises:
-        FileError: The name does not end in `.keras` or `.h5`, its folder is missing or cannot be
+        FileError: The name does not end in one of `suffixes`, its folder is missing or cannot be
             written to, it is a folder itself, or it is the file that the model comes from.
     """
     try:
-        _check_place(path, source)
+        _check_place(path, source, suffixes)
     except OSError as error:  # a folder above it that may not be entered, a name too long
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _check_place(path: Path, source: Path | None) -> None:
-    if path.suffix not in SUFFIXES:
-        raise FileError(f"{path}: expected a name that ends in .keras or .h5, such as fcn.keras")
+def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes:
+        ends = " or ".join(suffixes)
+        raise FileError(f"{path}: expected a name that ends in {ends}, such as fcn{suffixes[0]}")
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder '{path.parent}'; make it first")
     if path.is_dir():
@@ -39,7 +43,7 @@ def _check_place(path: Path, source: Path | None) -> None:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Writes `model` beside `path` and moves it there when complete.
+    """Writes a model to a file of Keras.
 
     A failure leaves no part of a file, and an older file as it was.
 
@@ -47,10 +51,20 @@ def save_model(model: Any, path: Path) -> None:
         FileError: The file cannot be written.
     """
     check_writable(path)
+    _write(path, model.save)
+
+
+def save_text(text: str, path: Path) -> None:
+    """Writes a text likewise."""
+    _write(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside `path`, and moves what is written there when it is complete."""
     path = path.resolve()  # a link stays a link, to the new file
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
-        model.save(part)
+        write(part)
         os.replace(part, path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -21,6 +21,7 @@ import allconv
 from allconv.cli import main
 from allconv.cli_options import parse_pooling, parse_size
 from allconv.errors import FileError, OptionError
+from allconv.graph import Graph
 from allconv.save import save_model
 from allconv.strategies import ConvPool
 from tests.randomized import randomize
@@ -183,7 +184,7 @@ def test_a_model_that_cannot_be_converted_is_refused_unless_asked_to_keep_what_s
 def test_a_conversion_that_disagrees_is_not_written(
     source: Path, model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(model: keras.Model, **options: object) -> keras.Model:
+    def wrong(graph: Graph, **options: object) -> keras.Model:
         converted = keras.models.clone_model(model)
         converted.set_weights([weight * 1.01 for weight in model.get_weights()])
         return converted
@@ -301,15 +302,15 @@ def test_verify_ends_with_0_1_or_3(source: Path, model: keras.Model, tmp_path: P
     wrong = keras.models.clone_model(model)
     wrong.set_weights([weight * 1.01 for weight in model.get_weights()])
     wrong.save(tmp_path / "wrong.keras")
-    broken = keras.models.clone_model(model)
-    broken.set_weights([weight * np.nan for weight in model.get_weights()])
-    broken.save(tmp_path / "broken.keras")
+    still = keras.models.clone_model(model)
+    still.set_weights([weight * 0 for weight in model.get_weights()])
+    still.save(tmp_path / "still.keras")
 
     same = run("verify", source, source)
     assert (same.exit_code, bool(VERIFIED.match(same.stdout))) == (0, True)
     different = run("verify", source, tmp_path / "wrong.keras")
     assert (different.exit_code, different.stdout[:8]) == (1, "failed: ")
-    unknown = run("verify", tmp_path / "broken.keras", source)
+    unknown = run("verify", *2 * [tmp_path / "still.keras"])
     assert (unknown.exit_code, unknown.stdout[:9]) == (3, "not run: ")
     assert run("verify", source, tmp_path / "wrong.keras", "--tolerance", "0.5").exit_code == 0
 
@@ -395,28 +396,35 @@ def test_what_is_wrong_with_a_file_is_told_before_keras_is_imported(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    contents = {"empty.h5": b"", "text.keras": b"a text", "zip.h5": source.read_bytes()}
-    contents["hdf5.keras"] = contents["hdf5"] = b"\x89HDF\r\n\x1a\n"
+    (tmp_path / "folder").mkdir()
+    contents = {"empty.h5": b"", "text.keras": b"a text", "cut.keras": source.read_bytes()[:999]}
+    contents |= {"start.h5": b"\x89HDF\r", "head.h5": b"\x89HDF\r\n\x1a\n", "model.h5": b"{}"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
+    kinds = "; expected a .keras file (zip) or .h5 (HDF5)"
     messages = {
         "missing.h5": "there is no such file",
-        "": "is a folder; expected a .keras or .h5 file",
+        "folder": "is a folder; expected a .keras or .h5 file",
         f"{'long' * 99}.h5": "cannot be read (File name too long)",
         "empty.h5": "the file is empty",
-        "text.keras": "neither a .keras file (zip) nor an .h5 file (HDF5), or cut short; "
-        "it begins with b'a text'",
-        "zip.h5": "a .keras file (zip) by another name; rename it to end in .keras",
-        "hdf5.keras": "an .h5 file (HDF5) by another name; rename it to end in .h5",
-        "hdf5": "an .h5 file (HDF5) by another name; rename it to end in .h5",
+        "text.keras": f"neither of the two kinds of model file, it begins with b'a text'{kinds}",
+        "start.h5": f"cut short{kinds}",
+        "cut.keras": "the zip archive is damaged or cut short (File is not a zip file)",
+        "head.h5": "the file is damaged or cut short (",
+        "model.h5": "a JSON text: a description has no weights, give it by --config with their "
+        f"file{kinds}",
     }
+    output = tmp_path / "out.keras"
     for name, message in messages.items():
         path = tmp_path / name
         expected = f"{path}: {message}"
-        output = tmp_path / "out.keras"
-        assert error_of("report", path) == error_of("check", path) == expected
-        assert error_of("convert", path, "-o", output) == expected
-        assert error_of("verify", path, source) == error_of("verify", source, path) == expected
+        assert error_of("report", path).startswith(expected)
+        assert error_of("check", path).startswith(expected)
+        assert error_of("convert", path, "-o", output).startswith(expected)
+        assert error_of("convert", path, "--dry-run").startswith(expected)
+        assert error_of("verify", path, source).startswith(expected)
+        assert error_of("verify", source, path).startswith(expected)
+        assert not output.exists()
 
 
 def test_a_file_that_may_not_be_read_is_one_message(
@@ -431,18 +439,32 @@ def test_a_file_that_may_not_be_read_is_one_message(
 
 def test_a_file_that_is_no_whole_model_says_what_it_is(model: keras.Model, tmp_path: Path) -> None:
     model.save_weights(tmp_path / "some.weights.h5")
-    model.save(tmp_path / "whole.h5")
-    (tmp_path / "cut.h5").write_bytes((tmp_path / "whole.h5").read_bytes()[:3000])
+    with h5py.File(tmp_path / "table.h5", "w") as file:
+        file["table"] = [1, 2, 3]
     with zipfile.ZipFile(tmp_path / "photos.keras", "w") as archive:
         archive.writestr("photo.txt", "a photo")
+    remedy = "give the model's architecture, as model.to_json() writes it, by --config model.json"
     messages = {
-        "some.weights.h5": "it holds weights only, no architecture; make the model in Python, load "
-        "the weights into it, and convert that or save it whole",
-        "cut.h5": "it is cut short",
-        "photos.keras": "it is a zip file, but no model that Keras saved",
+        "some.weights.h5": f"it holds weights only, no architecture; {remedy}",
+        "table.h5": "an HDF5 file, but none that Keras saved a model in",
+        "photos.keras": "a zip archive without 'model.weights.h5', so no model that Keras saved "
+        "whole",
     }
     for name, message in messages.items():
         assert error_of("report", tmp_path / name) == f"{tmp_path / name}: {message}"
+
+
+def test_weights_are_completed_by_a_description(model: keras.Model, tmp_path: Path) -> None:
+    weights, config = tmp_path / "some.weights.h5", tmp_path / "model.json"
+    model.save_weights(weights)
+    config.write_text(model.to_json())
+    assert run("report", weights, "--config", config).stdout == f"{allconv.report(model)}\n"
+    assert run("check", weights, "--config", config).exit_code == 0
+    result = run("convert", weights, "--config", config, "-o", tmp_path / "out.keras")
+    assert result.exit_code == 0 and VERIFIED.fullmatch(result.stdout.splitlines()[-2])
+    assert error_of("report", weights, "--config", weights) == (
+        f"{weights}: expected the JSON of model.to_json(), got a model file"
+    )
 
 
 class Doubled(layers.Layer):
@@ -455,38 +477,54 @@ def doubled(x):
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
-def test_code_of_the_user_s_own_in_a_file_is_named_and_not_run(name: str, tmp_path: Path) -> None:
+def test_code_of_the_user_s_own_in_a_file_is_shown_and_refused_by_name(
+    name: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
-    for layer, missing in [(Doubled(), "Doubled"), (layers.Activation(doubled), "doubled")]:
+    own = [Doubled(name="own"), layers.Activation(doubled, name="own")]
+    for layer in (*own, layers.Lambda(lambda x: 2 * x, name="own")):
         image = keras.Input((8, 8, 1))
         keras.Model(image, layer(image)).save(path)
-        assert error_of("report", path) == (
-            f"{path}: it needs '{missing}', which Keras does not know; if it is your own, load it "
-            "in Python with custom_objects and give allconv the model"
-        )
-    keras.Sequential([keras.Input((8, 8, 1)), layers.Lambda(lambda x: 2 * x)]).save(path)
-    assert error_of("report", path) == (
-        f"{path}: it has a Lambda layer, whose code is not run; if you trust it, load it in Python "
-        "with safe_mode=False and give allconv the model"
-    )
+        result = run("report", path)
+        assert result.exit_code == 0 and "stand in the way" in result.stdout
+        assert "'own' (" in error_of("convert", path, "-o", tmp_path / "out.keras")
+        words = error_of("convert", path, "-o", tmp_path / "out.keras", "--no-strict")
+        assert "allconv does not make these from a file, only layers that it knows: " in words
+        assert "load it in Python by keras.saving.load_model" in words
 
 
-def test_a_file_that_keras_does_not_understand_is_told_in_its_words_and_with_its_age(
+def test_a_setting_that_keras_does_not_know_is_told_in_its_words(
     model: keras.Model, tmp_path: Path
 ) -> None:
-    path = tmp_path / "old.h5"
+    path = tmp_path / "odd.h5"
     model.save(path)
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
-        config["config"]["layers"][1]["config"]["colour"] = "blue" * 99
+        config["config"]["layers"][1]["config"]["colour"] = "blue"
         file.attrs["model_config"] = json.dumps(config)
-    words = error_of("report", path)
-    start = "Keras cannot load it (Unrecognized keyword arguments passed to Conv2D: {'colour': "
-    assert words.startswith(f"{path}: {start}") and words.endswith(" ...)")
-    with h5py.File(path, "r+") as file:
-        file.attrs["keras_version"] = "2.2.4-tf"
-    age = "; Keras 2.2.4-tf saved it, and not every file of Keras 1 and 2 can be read today"
-    assert error_of("report", path) == words + age
+    words = error_of("convert", path, "-o", tmp_path / "out.keras")
+    assert "(Conv2D) cannot be made again" in words and "'colour'" in words
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.keras"
+    result = run("convert", source, "-o", output, "--dry-run")
+    assert result.exit_code == 0 and not output.exists()
+    assert result.stdout.splitlines()[-1] == "nothing written: --dry-run"
+    assert result.stdout.startswith(str(allconv.report(source).totals))
+    assert error_of("convert", source) == (
+        "no output: add -o fcn.keras, or --dry-run to be told what would be done"
+    )
+
+
+def test_the_page_is_written_whole_or_not_at_all(source: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    result = run("report", source, "--html", page)
+    assert (result.exit_code, result.stdout) == (0, f"written: {page}\n")
+    assert page.read_text(encoding="utf-8") == allconv.report(source).to_html()
+    assert error_of("report", source, "--html", tmp_path / "report.txt") == (
+        f"{tmp_path / 'report.txt'}: expected a name that ends in .html or .htm, such as fcn.html"
+    )
 
 
 def test_a_missing_backend_is_one_message(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

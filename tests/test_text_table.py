@@ -5,13 +5,24 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import textwrap
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from allconv.reporting.text_table import Column, count_words, elide, paragraph, shape_words, table
+from allconv.reporting.text_table import (
+    Column,
+    Page,
+    Styled,
+    count_words,
+    elide,
+    paragraph,
+    printable,
+    shape_words,
+    table,
+)
 
 COLUMNS = (
     Column("#", right=True),
@@ -51,6 +62,66 @@ def test_every_line_stands_in_the_columns_that_the_ruler_shows(
     assert len(re.findall(r"-+", ruler)) == len(COLUMNS) and len(gaps) == 2 * (len(COLUMNS) - 1)
     for line in [titles, *lines]:
         assert {line.ljust(80)[place] for place in gaps} == {" "}
+
+
+@given(rows_drawn, st.integers(80, 200), st.integers(0, 50))
+def test_a_wider_page_shortens_no_cell_more(
+    rows: list[tuple[str, str, str, str]], width: int, wider: int
+) -> None:
+    narrow = table(COLUMNS, rows, page=Page(width)).splitlines()
+    wide = table(COLUMNS, rows, page=Page(width + wider)).splitlines()
+    assert max(map(len, narrow)) <= width and max(map(len, wide)) <= width + wider
+    assert len(wide) <= len(narrow)
+    columns = zip(narrow[1].split(), wide[1].split(), strict=True)
+    assert all(len(before) <= len(after) for before, after in columns)
+
+
+@given(rows_drawn)
+def test_on_a_page_that_is_wide_enough_every_cell_is_whole(
+    rows: list[tuple[str, str, str, str]],
+) -> None:
+    titles = [column.title for column in COLUMNS]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    lines = table(COLUMNS, rows, page=Page(sum(widths) + 6)).splitlines()
+    assert [line.split() for line in lines[2:]] == [" ".join(row).split() for row in rows]
+    assert len(lines[1]) == sum(widths) + 6
+
+
+@given(sentences, st.integers(21, 80))
+def test_words_are_wrapped_as_the_standard_library_does(sentence: str, width: int) -> None:
+    column = Column("becomes", fit="wrap")
+    _title, _ruler, *lines = table([column], [[sentence]], page=Page(width)).split("\n")
+    assert lines == (textwrap.wrap(sentence, width, break_on_hyphens=False) or [""])
+
+
+def test_a_word_that_is_too_wide_goes_on_in_the_next_line() -> None:
+    lines = table([Column("a", fit="wrap")], [["to 畳み込み層の名前"]], page=Page(13)).splitlines()
+    assert lines[2:] == ["to", "畳み込み層の", "名前"]
+
+
+def test_styles_take_no_place_and_end_with_their_cell() -> None:
+    columns = [Column("layer"), Column("weights", right=True)]
+    lines = table(columns, [[Styled("conv", "changed"), Styled("7", "grew")]], page=Page(80, True))
+    assert lines.splitlines() == [
+        "\x1b[1mlayer\x1b[0m  \x1b[1mweights\x1b[0m",
+        "-----  -------",
+        "\x1b[36mconv\x1b[0m         \x1b[33m7\x1b[0m",
+    ]
+
+
+@given(st.text())
+def test_what_is_printed_moves_no_cursor(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown == text or not text.isprintable()
+    lines = table([Column("layer", fit="wrap"), Column("#")], [[text, "1"]]).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert all(line.isprintable() for line in paragraph(text).split("\n"))
+
+
+def test_what_cannot_be_printed_is_told_by_its_code() -> None:
+    assert printable("conv\x1b[2J\n\u202e\ud800") == r"conv\x1b[2J\n\u202e\ud800"
+    assert printable("Größe 畳 [bold] a|b") == "Größe 畳 [bold] a|b"
 
 
 def test_numbers_end_and_words_begin_on_one_line() -> None:

@@ -131,6 +131,8 @@ class _RowWriter:
 
     def notes(self, calls: list[Node], placed: list[Node], changes: list[Change]) -> Iterator[str]:
         """What is to be said of a layer."""
+        if calls[0].spec.note:
+            yield calls[0].spec.note
         yield from dict.fromkeys(change.note for change in changes if change.note)
         if len(calls) > 1:
             yield f"called {len(calls)} times"

@@ -1,29 +1,36 @@
-"""The looks of a report: plain text of 80 columns, and Markdown. It knows no facts of its own."""
+"""The looks of a report: text for a terminal, and Markdown. It knows no facts of its own."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
-from allconv.layout import are_known, layout
 from allconv.reporting.report_rows import Row
-from allconv.reporting.text_table import Column, count_words, paragraph, shape_words, table
-from allconv.shape_walk import by_words, images
+from allconv.reporting.report_words import (
+    BLOCKING,
+    becomes_words,
+    conclusions,
+    legend,
+    remarks,
+    title,
+)
+from allconv.reporting.text_table import (
+    PLAIN,
+    UNKNOWN,
+    Cell,
+    Column,
+    Page,
+    Style,
+    Styled,
+    count_words,
+    paragraph,
+    printable,
+    shape_words,
+    table,
+)
 
 if TYPE_CHECKING:
-    from allconv.geometry import Geometry
-    from allconv.report import Report, Totals
-
-KEEPS = {
-    "function": "same numbers up to rounding",
-    "shape": "same shapes, needs training",
-    "rank": "other map sizes, needs training",
-}
-
-WINDOWS = "3x3/2: a window of 3x3 with stride 2."
-COSTS = "MACs: multiply-accumulates for one image."
+    from allconv.report import Amount, Report, Totals
 
 LAYER_COLUMNS = (
     Column("#", right=True),
@@ -55,18 +62,25 @@ MARKDOWN_COLUMNS = (
 )
 
 
-def as_text(report: Report) -> str:
-    """The report in 80 columns; layers that cost nothing are left out of the second table."""
-    costly = [row for row in report.rows if _costs(row) != [0, 0, 0, 0]]
-    costs = [[str(row.position), row.layer, *map(count_words, _costs(row))] for row in costly]
+def as_text(report: Report, page: Page = PLAIN) -> str:
+    """The report as wide as the page; layers that cost nothing are left out of the second table."""
+    blocking = {obstacle.layer for obstacle in report.obstacles}
+    layers = [
+        [Styled(cell, _style(row, blocking)) for cell in _layer_cells(row)] for row in report.rows
+    ]
+    costs: list[list[Cell]] = [
+        [str(row.position), row.layer, *_cost_cells(row)]
+        for row in report.rows
+        if _costs(row) != [0, 0, 0, 0]
+    ]
     parts = [
-        _title(report),
-        table(LAYER_COLUMNS, [_layer_cells(row) for row in report.rows]),
-        table(COST_COLUMNS, [*costs, ["", "total", *_total_cells(report)]], total=True),
-        totals_text(report.totals),
-        _legend(report),
-        *(_section(title, lines) for title, lines in _remarks(report) if lines),
-        "\n".join(map(paragraph, _conclusions(report))),
+        page.paint(printable(title(report)), "title"),
+        table(LAYER_COLUMNS, layers, page=page),
+        table(COST_COLUMNS, [*costs, ["", "total", *_total_cells(report)]], total=True, page=page),
+        totals_text(report.totals, page),
+        legend(report),
+        *(_section(head, lines, page) for head, lines in remarks(report) if lines),
+        "\n".join(paragraph(line, page=page) for line in conclusions(report)),
     ]
     return "\n\n".join(parts)
 
@@ -76,16 +90,17 @@ def as_markdown(report: Report) -> str:
     head = [column.title for column in MARKDOWN_COLUMNS]
     ruler = ["---:" if column.right else "---" for column in MARKDOWN_COLUMNS]
     rows = [_markdown_cells(row) for row in report.rows]
-    last = ["", "total", "", "", "", "", *_total_cells(report), "", ""]
+    totals = [cell.text for cell in _total_cells(report)]
+    last = ["", "total", "", "", "", "", *totals, "", ""]
     lines = [f"| {' | '.join(cells)} |" for cells in [head, ruler, *rows, last]]
-    parts = [f"## {_title(report)}", "\n".join(lines)]
-    for title, remarks in _remarks(report):
-        if remarks:
-            parts += [f"**{title}**", "\n".join(f"- {_escaped(remark)}" for remark in remarks)]
-    return "\n\n".join([*parts, *map(_escaped, _conclusions(report))])
+    parts = [f"## {_escaped(title(report))}", "\n".join(lines)]
+    for section, lines in remarks(report):
+        if lines:
+            parts += [f"**{section}**", "\n".join(f"- {_escaped(line)}" for line in lines)]
+    return "\n\n".join([*parts, *map(_escaped, conclusions(report))])
 
 
-def totals_text(totals: Totals) -> str:
+def totals_text(totals: Totals, page: Page = PLAIN) -> str:
     """The totals as a small table."""
     amounts = {
         "parameters": totals.parameters,
@@ -94,36 +109,9 @@ def totals_text(totals: Totals) -> str:
     }
     return table(
         TOTAL_COLUMNS,
-        [
-            [
-                name,
-                count_words(amount.before),
-                count_words(amount.after),
-                "--" if amount.ratio is None else f"{amount.ratio:.2f}x",
-            ]
-            for name, amount in amounts.items()
-        ],
+        [[name, *_amount_cells(amount)] for name, amount in amounts.items()],
+        page=page,
     )
-
-
-def becomes_words(row: Row) -> str:
-    """What a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, 3 Add, ...`; "" for itself."""
-    if not row.changed:
-        return ""
-    parts = Counter(row.becomes).items()
-    return ", ".join(f"{n} {part}" if n > 1 else part for part, n in parts) or "nothing"
-
-
-def _title(report: Report) -> str:
-    changed = sum(row.changed for row in report.rows)
-    change = "changes" if changed == 1 else "change"
-    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers {change}"
-
-
-def _legend(report: Report) -> str:
-    """What the tables do not explain themselves."""
-    has_windows = any(re.search(r"\d/\d", becomes_words(row)) for row in report.rows)
-    return f"{WINDOWS}  {COSTS}" if has_windows else COSTS
 
 
 def _layer_cells(row: Row) -> list[str]:
@@ -131,6 +119,11 @@ def _layer_cells(row: Row) -> list[str]:
     after = "" if same or not row.becomes else shape_words(row.output_shape_after)
     words = [row.layer, row.kind, shape_words(row.output_shape), becomes_words(row), after]
     return [str(row.position), *words]
+
+
+def _style(row: Row, blocking: Container[str]) -> Style:
+    """How the row of a layer looks."""
+    return "warning" if row.layer in blocking else "changed" if row.changed else ""
 
 
 def _costs(row: Row) -> list[int | None]:
@@ -143,9 +136,28 @@ def _costs(row: Row) -> list[int | None]:
     ]
 
 
-def _total_cells(report: Report) -> list[str]:
+def _cost_cells(row: Row) -> list[Styled]:
+    parameters, parameters_after, accumulates, accumulates_after = _costs(row)
+    return [*_pair(parameters, parameters_after), *_pair(accumulates, accumulates_after)]
+
+
+def _total_cells(report: Report) -> list[Styled]:
     amounts = (report.totals.parameters, report.totals.multiply_accumulates)
-    return [count_words(n) for amount in amounts for n in (amount.before, amount.after)]
+    return [cell for amount in amounts for cell in _pair(amount.before, amount.after)]
+
+
+def _amount_cells(amount: Amount) -> list[Styled]:
+    ratio = UNKNOWN if amount.ratio is None else f"{amount.ratio:.2f}x"
+    style = _growth(amount.before, amount.after)
+    return [*_pair(amount.before, amount.after), Styled(ratio, style)]
+
+
+def _pair(before: int | None, after: int | None) -> list[Styled]:
+    return [Styled(count_words(before), ""), Styled(count_words(after), _growth(before, after))]
+
+
+def _growth(before: int | None, after: int | None) -> Style:
+    return "grew" if before is not None and after is not None and after > before else ""
 
 
 def _markdown_cells(row: Row) -> list[str]:
@@ -154,102 +166,10 @@ def _markdown_cells(row: Row) -> list[str]:
     return [position, f"`{_escaped(layer)}`", *map(_escaped, cells)]
 
 
-def _remarks(report: Report) -> Iterator[tuple[str, list[str]]]:
-    """Titles, each with what is to be said under it, if anything."""
-    rules = dict.fromkeys((change.rule, change.keeps) for change in report.changes)
-    yield (
-        "rules",
-        [
-            f"{rule} ({KEEPS[keeps]}): "
-            + _listed(c.layer for c in report.changes if (c.rule, c.keeps) == (rule, keeps))
-            for rule, keeps in rules
-        ],
-    )
-    yield "notes", [f"{row.layer}: {'; '.join(row.notes)}" for row in report.rows if row.notes]
-    yield (
-        "start fresh, to be trained",
-        [f"{row.layer}: {_listed(row.fresh)}" for row in report.rows if row.fresh],
-    )
-    yield "no longer shared: same numbers, but trained apart", list(report.plan.unshared)
-    yield "stand in the way", list(map(str, report.obstacles))
-    told = " ".join(obstacle.reason for obstacle in report.obstacles)
-    skips = {row.layer: [skip for skip in row.skips if skip not in told] for row in report.rows}
-    yield "left as they are", [f"{layer}: {'; '.join(why)}" for layer, why in skips.items() if why]
-
-
-def _conclusions(report: Report) -> Iterator[str]:
-    """What all of it comes to."""
-    changes = any(row.changed for row in report.rows)
-    if changes and report.lossless:
-        yield "The result computes the same numbers as the model, up to rounding."
-    elif changes:
-        yield "The result has to be trained: it does not compute the same numbers as the model."
-    elif not report.obstacles:
-        yield "Nothing changes: the model is all-convolutional, and convert copies it."
-    if report.geometry is not None:
-        yield f"Geometry: {report.geometry}."
-    if report.geometry is not None and report.input_size is not None:
-        yield from _sizes(report, report.geometry)
-    if report.verification is not None:
-        yield str(report.verification)
-    if report.obstacles:
-        count = len(report.obstacles)
-        layers = "1 layer stands" if count == 1 else f"{count} layers stand"
-        refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
-        yield f"{layers} in the way" + (f": {refused}." if report.strict else ", and stay.")
-
-
-def _sizes(report: Report, geometry: Geometry) -> Iterator[str]:
-    """What the result takes and gives, and whether its map is the model slid over the image."""
-    own = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
-    if report.input_size == "any":
-        smallest, step = by_words(geometry.minimum_input_size), geometry.input_size_step
-        steps = f" in steps of {by_words(step)}" if max(step) > 1 else ""
-        maps = f": {own}" if are_known(geometry.output_size) else ""
-        yield f"The result takes images of any size from {smallest} on{steps} and gives maps{maps}."
-    else:
-        image = next(i for i in images(report.plan.after) if len(i.sizes) == len(geometry.period))
-        size, result = by_words(image.sizes), by_words(layout(report.plan.after.outputs[0]).sizes)
-        yield (
-            f"The result takes images of {size} and gives maps of {result} ({own}); costs before "
-            f"are those at {by_words(geometry.input_size)}, after at {size}."
-        )
-    if geometry.padded:
-        yield (
-            f"The map differs from what the model says of crops of the image: {_few(geometry)}, "
-            "and where a crop has its border the whole image goes on."
-        )
-    elif set(geometry.output_size) == {1}:
-        yield f"The map is the model slid over the image: {_crops(geometry)}."
-
-
-def _crops(geometry: Geometry) -> str:
-    """Which crop of the image a cell of the map stands for."""
-    pairs = zip(geometry.output_stride, "ijk", strict=False)
-    start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
-    crop = f"a cell is what the model says of the crop of {by_words(geometry.input_size)}"
-    text = f"{crop} that begins at ({start})"
-    if geometry.period == geometry.output_stride:
-        return text
-    return f"{text}, where these are multiples of {by_words(geometry.period)}"
-
-
-def _few(geometry: Geometry) -> str:
-    """The layers that pad, the first ones by name."""
-    names = geometry.padded
-    if len(names) == 1:
-        return f"'{names[0]}' pads or treats the border apart"
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"{', '.join(repr(name) for name in names[:2])}{more} pad or treat the border apart"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
-
-
-def _section(title: str, lines: list[str]) -> str:
-    return "\n".join([title, *(paragraph(line, "  ", "    ") for line in lines)])
+def _section(name: str, lines: list[str], page: Page) -> str:
+    head = page.paint(name, "warning" if name == BLOCKING else "title")
+    return "\n".join([head, *(paragraph(line, "  ", "    ", page=page) for line in lines)])
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+    return printable(text).replace("|", "\\|")

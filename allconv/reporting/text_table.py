@@ -1,19 +1,15 @@
-"""Plain text tables for terminals of 80 columns, and the words for shapes and counts in them."""
+"""Plain text tables and paragraphs for terminals, and the words for shapes and counts in them.
+
+They are set by hand, not by rich: to import its tables takes a tenth of the time of a whole report.
+"""
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
+from itertools import zip_longest
+from typing import Literal, NamedTuple
 
 from allconv.shapes import Shape
 
@@ -23,6 +19,41 @@ NARROWEST = 12
 
 GAP = 2
 UNKNOWN = "--"
+
+Style = Literal["", "title", "changed", "grew", "warning"]
+
+STYLES: dict[Style, str] = {"title": "1", "changed": "36", "grew": "33", "warning": "31"}
+"""As a terminal knows them (ECMA-48, SGR): bold, cyan, yellow, red. None says what no word says."""
+
+
+class Styled(NamedTuple):
+    """A text, and how it looks on a page in colour."""
+
+    text: str
+    style: Style
+
+
+Cell = str | Styled
+
+
+@dataclass(frozen=True)
+class Page:
+    """What text is set on.
+
+    Attributes:
+        width: Of a line, in characters.
+        color: Whether styles are shown.
+    """
+
+    width: int = WIDTH
+    color: bool = False
+
+    def paint(self, text: str, style: Style) -> str:
+        """A text in a style, or as it is on a page without colours."""
+        return f"\033[{STYLES[style]}m{text}\033[0m" if self.color and style and text else text
+
+
+PLAIN = Page()
 
 
 @dataclass(frozen=True)
@@ -41,7 +72,13 @@ class Column:
     fit: Literal["whole", "elide", "wrap"] = "whole"
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, total: bool = False) -> str:
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    total: bool = False,
+    page: Page = PLAIN,
+) -> str:
     """Set rows under titles; with `total` the last row stands under a line of its own.
 
     Example:
@@ -50,16 +87,15 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, total: bo
         -----  -------
         conv     1,280
     """
-    lines = [[column.title for column in columns], *rows]
-    ruler = [Rule(characters="-")] * len(columns)
-    body: list[Sequence[RenderableType]] = [list(map(_cell, columns, line)) for line in lines]
-    body.insert(1, ruler)
+    titles = [Styled(column.title, "title") for column in columns]
+    cells = [titles, *([_styled(cell) for cell in row] for row in rows)]
+    widths = _widths(columns, cells, page.width)
+    lines = [list(_lines(row, columns, widths, page)) for row in cells]
+    ruler = [(" " * GAP).join("-" * width for width in widths)]
+    lines.insert(1, ruler)
     if total:
-        body.insert(-1, ruler)
-    grid = _empty_grid(columns, lines)
-    for row in body:
-        grid.add_row(*row)
-    return _printed(grid)
+        lines.insert(-1, ruler)
+    return "\n".join(line for block in lines for line in block)
 
 
 def elide(text: str, width: int) -> str:
@@ -69,23 +105,37 @@ def elide(text: str, width: int) -> str:
         >>> elide("block5_conv3_batch_normalization", 16)
         'block5...ization'
     """
-    if cell_len(text) <= width:
+    if _places(text) <= width:
         return text
     left = (width - 3) // 2
     right = width - 3 - left
-    return f"{set_cell_size(text, left)}...{set_cell_size(text[::-1], right)[::-1]}"
+    return f"{_start(text, left)}...{_start(text[::-1], right)[::-1]}"
 
 
-def paragraph(text: str, indent: str = "", hang: str = "") -> str:
-    """A text in lines of 80 columns, all but the first indented by `hang` more."""
+def paragraph(text: str, indent: str = "", hang: str = "", *, page: Page = PLAIN) -> str:
+    """A text in lines as wide as the page, all but the first indented by `hang` more."""
     return textwrap.fill(
-        text,
-        WIDTH,
+        printable(text),
+        page.width,
         initial_indent=indent,
         subsequent_indent=indent + hang,
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def printable(text: str) -> str:
+    r"""A text without what moves a cursor, changes colours or turns lines around.
+
+    The names in a file are a stranger's: some terminals can be told to do things by what they show.
+
+    Example:
+        >>> printable("conv\033[2J")
+        'conv\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shape_words(shape: Shape | None) -> str:
@@ -100,47 +150,75 @@ def count_words(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
 
 
-@dataclass(frozen=True)
-class _Elided:
-    """A cell that loses its middle where its column is narrow; rich itself only cuts ends."""
-
-    text: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(elide(self.text, options.max_width))
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, Text(self.text))
+def _styled(cell: Cell) -> Styled:
+    text, style = cell if isinstance(cell, Styled) else Styled(cell, "")
+    return Styled(printable(text), style)
 
 
-def _empty_grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
-    grid = Table.grid(padding=(0, GAP, 0, 0), collapse_padding=False, pad_edge=True)
-    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
-        grid.add_column(
-            justify="right" if column.right else "left",
-            no_wrap=column.fit == "whole",
-            min_width=_floor(column, cells),
-        )
-    return grid
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Styled]], width: int) -> list[int]:
+    """How wide each column is: of those that give way, the widest do, all down to one width."""
+    natural = [max(_places(cell.text) for cell in cells) for cells in zip(*rows, strict=True)]
+    floors = [
+        wide if column.fit == "whole" else min(wide, NARROWEST)
+        for column, wide in zip(columns, natural, strict=True)
+    ]
+    free = width - GAP * (len(columns) - 1)
+    for most in range(width, NARROWEST, -1):
+        widths = [max(floor, min(wide, most)) for floor, wide in zip(floors, natural, strict=True)]
+        if sum(widths) <= free:
+            return widths
+    return floors
 
 
-def _cell(column: Column, text: str) -> Text | _Elided:
-    """A cell for rich; a bare string it would search for markup such as `[bold]`."""
-    return _Elided(text) if column.fit == "elide" else Text(text)
+def _lines(
+    row: Sequence[Styled], columns: Sequence[Column], widths: Sequence[int], page: Page
+) -> Iterator[str]:
+    """The lines of one row: as many as its tallest cell takes."""
+    blocks = map(_block, row, columns, widths)
+    for parts in zip_longest(*blocks, fillvalue=""):
+        line = []
+        for part, cell, column, width in zip(parts, row, columns, widths, strict=True):
+            space = " " * (width - _places(part))
+            shown = page.paint(part, cell.style)
+            line.append(space + shown if column.right else shown + space)
+        yield (" " * GAP).join(line).rstrip()
 
 
-def _floor(column: Column, cells: Sequence[str]) -> int:
-    """The width that a column keeps, even where the table gets wider than the terminal."""
-    widest = max(map(cell_len, cells))
-    return widest if column.fit == "whole" else min(widest, NARROWEST)
+def _block(cell: Styled, column: Column, width: int) -> list[str]:
+    """The lines of one cell."""
+    if column.fit == "wrap":
+        return _wrapped(cell.text, width)
+    return [elide(cell.text, width) if column.fit == "elide" else cell.text]
 
 
-def _printed(grid: Table) -> str:
-    """The lines that a console prints; the same wherever it runs, in a notebook too."""
-    page = io.StringIO()
-    width = WIDTH + GAP  # there is a gap behind the last column too, and it is stripped
-    console = Console(
-        file=page, width=width, color_system=None, force_jupyter=False, legacy_windows=False
-    )
-    console.print(grid, crop=False)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+def _wrapped(text: str, width: int) -> list[str]:
+    """The words of a text in lines of `width` places; a word that is wider goes on in the next."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and _places(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        while _places(word) > width:
+            part = _start(word, width).rstrip()
+            lines.append(part)
+            word = word[len(part) :]
+        lines.append(word)
+    return lines[1:] or lines
+
+
+def _places(text: str) -> int:
+    """How many places of a terminal a text takes: some characters two, some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # it knows Unicode's tables; to import it takes time
+
+    return cell_len(text)
+
+
+def _start(text: str, places: int) -> str:
+    """As much of a text as takes so many places, with a space where half a character would."""
+    if text.isascii():
+        return text[:places]
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, places)

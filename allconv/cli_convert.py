@@ -1,0 +1,60 @@
+"""What `allconv convert` does when the conversion is planned: build, verify, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import allconv
+from allconv.build import build
+from allconv.errors import VerificationError
+from allconv.graph import Graph
+from allconv.quiet import keras_quiet
+from allconv.report import Report
+from allconv.save import save_model
+from allconv.terminal import importing_keras, progress
+
+NOT_VERIFIED = "not verified: --no-verify"
+
+
+@contextmanager
+def keras_imported(step: Callable[[str], None]) -> Iterator[None]:
+    """Keras, imported and used quietly."""
+    step(importing_keras())
+    with keras_quiet():
+        yield
+
+
+def convert_and_save(
+    graph: Graph, planned: Report, output: Path, verify: bool, keywords: dict[str, Any]
+) -> str:
+    """Make the converted model and write it; how it compares with the original, in one line.
+
+    Raises:
+        VerificationError: The conversion should be lossless, and the models disagree.
+    """
+    with progress() as step, keras_imported(step):
+        step("building the converted model")
+        converted = allconv.convert(graph, **keywords)
+        step("verifying it" if verify else "")
+        verdict = verdict_on(graph, planned, converted, keywords) if verify else NOT_VERIFIED
+        step(f"writing {output.name}")
+        save_model(converted, output)
+    return f"{verdict}\nwritten: {output}"
+
+
+def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str, Any]) -> str:
+    """The verification in one line, of the model that the file describes and its conversion."""
+    if not planned.lossless:
+        return "not verified: this conversion does not keep the outputs; train the result"
+    if isinstance(keywords["input_size"], tuple):  # the original does not take it
+        verification = allconv.report(graph, verify=True, **keywords).verification
+    else:
+        verification = allconv.verify(build(graph), converted)
+    if verification is not None and verification.passed is False:
+        raise VerificationError(
+            f"model '{graph.name}' and its conversion: {verification}; nothing was written"
+        )
+    return str(verification)
