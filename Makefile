@@ -55,7 +55,8 @@ format: $(READY)  ## mend what ruff can mend
 mnist: $(READY)  ## the MNIST example; MNIST=FOLDER for a mnist.npz that is already there
 	@$(RUN) examples/mnist.py $(if $(MNIST),--data '$(MNIST)')
 
-bench: $(READY)  ## the benchmarks: time and memory to convert, latency of what comes out
+bench: $(READY)  ## the benchmarks: time and memory to report and convert, latency of what comes out
+	@$(RUN) benchmarks/report.py
 	@$(RUN) benchmarks/convert.py
 	@$(RUN) benchmarks/inference.py
 	@$(RUN) benchmarks/scaling.py

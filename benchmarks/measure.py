@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("allconv", "keras", "numpy", "tensorflow")

@@ -1,0 +1,135 @@
+"""What `allconv report vgg16.h5` costs as a whole process, against Keras' own summary of the file.
+
+Two programs take turns on one file of 553 MB, which lies in the system's cache: the command line,
+and one that calls `keras.saving.load_model(file, compile=False).summary()`. Time is from start to
+end of the process, memory its largest resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import RESULTS, machine, paired_times, quartiles, table, write_json
+
+# Nothing here imports Keras: what a process has taken before it starts another counts as the peak
+# of that one, too (`exec` keeps the larger of the two: ru_maxrss in getrusage(2)).
+
+SUMMARY = "import keras, sys; keras.saving.load_model(sys.argv[1], compile=False).summary()"
+MAKE = "import keras, sys; keras.applications.VGG16(weights=None).save(sys.argv[1])"
+
+SPEED_TARGET = 20
+"""Times faster than the summary."""
+SECONDS_TARGET = 0.40
+BYTES_TARGET = 80e6
+
+
+def main() -> None:
+    """Measures, prints a table, writes the numbers."""
+    options = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        file = options.file or Path(folder, "vgg16.h5")
+        if options.file is None:
+            run([sys.executable, "-c", MAKE, str(file)])
+        result = {"machine": machine(), **measure(file, options.rounds)}
+    print(describe(result))
+    write_json(options.json, result)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
+    parser.add_argument("--file", type=Path, help="a model file; by default VGG16 is made")
+    parser.add_argument("--json", type=Path, default=RESULTS / "report.json", metavar="OUT")
+    return parser.parse_args()
+
+
+def measure(file: Path, rounds: int) -> dict[str, Any]:
+    """Seconds and bytes of both programs on `file`, and how many times faster the report is."""
+    peaks: dict[str, list[int]] = {"report": [], "summary": []}
+    commands = {
+        "report": [sys.executable, "-m", "allconv", "report", str(file)],
+        "summary": [sys.executable, "-c", SUMMARY, str(file)],
+    }
+
+    def action(name: str) -> Callable[[], object]:
+        return lambda: peaks[name].append(run(commands[name]))
+
+    seconds = paired_times({name: action(name) for name in commands}, rounds)
+    return {
+        "model": file.name,
+        "file_bytes": file.stat().st_size,
+        "rounds": rounds,
+        "seconds": {name: quartiles(times) for name, times in seconds.items()},
+        "peak_bytes": {name: quartiles(np.array(of[1:])) for name, of in peaks.items()},
+        "speed": quartiles(seconds["summary"] / seconds["report"]),
+        "targets": {"seconds": SECONDS_TARGET, "bytes": BYTES_TARGET, "speed": SPEED_TARGET},
+    }
+
+
+def run(command: list[str]) -> int:
+    """Runs a program to its end, and says how many bytes were resident at its peak.
+
+    Raises:
+        CalledProcessError: The program failed; what it wrote to stderr is shown.
+    """
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=log, env=environment()
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # Linux counts in KiB
+
+
+def environment() -> dict[str, str]:
+    """The variables of a user: Python keeps what it has compiled, TensorFlow does not log."""
+    variables = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    return variables
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """The result as a table, with the targets below."""
+    rows = (
+        (
+            name,
+            f"{result['seconds'][name]['median']:.2f}",
+            spread(result["seconds"][name]),
+            f"{result['peak_bytes'][name]['median'] / 1e6:,.0f}",
+        )
+        for name in result["seconds"]
+    )
+    title = f"{result['model']}, {result['file_bytes'] / 1e6:,.0f} MB"
+    speed = result["speed"]
+    return "\n".join(
+        (
+            table((title, "seconds", "quartiles", "peak MB"), rows),
+            "",
+            f"the report is {speed['median']:.1f} times as fast as the summary "
+            f"(quartiles {spread(speed)}, {result['rounds']} rounds)",
+            f"targets: {SPEED_TARGET} times or more, {SECONDS_TARGET:.2f} s, "
+            f"{BYTES_TARGET / 1e6:.0f} MB or less",
+        )
+    )
+
+
+def spread(values: Mapping[str, float]) -> str:
+    """First and third quartile."""
+    return f"{values['first_quartile']:.2f}-{values['third_quartile']:.2f}"
+
+
+if __name__ == "__main__":
+    main()
