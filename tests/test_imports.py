@@ -21,15 +21,24 @@ rules.conv_pool rules.stride_pool
 rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense rules.merge rules.unfold
 rules.classifier rules rules.installed
 obstacles
-read.file read.calls read.keras_config read.live read
-recursion keras_layers build compiling
+read.guarded read.hdf5 read.json_text read.archive
+read.description read.layer_tree read.setting_forms read.settings read.calls
+read.dialects.class_names read.dialects.setting_objects read.dialects.keras_1
+read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
+read.dialects.tf_operations read.dialects
+read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
+read.file_weights read.file read.live read
+untrusted recursion keras_layers build compiling
 verification verification.inputs verification.logits verification.precision
 verification.measure verify
-convert geometry
-reporting reporting.text_table reporting.report_rows reporting.report_text report
+convert fitting_sizes geometry
+reporting reporting.text_table reporting.report_rows reporting.report_words
+reporting.report_text
+reporting.slabs reporting.layering reporting.drawing reporting.network_drawings
+reporting.layer_table reporting.report_html report
 check
 allconv
-save quiet cli_options cli __main__
+save quiet terminal cli_options cli_convert cli __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 
