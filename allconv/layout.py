@@ -92,8 +92,8 @@ def layout(node: Node, data_format: str | None = None) -> Layout:
 
 
 def is_map(node: Node) -> bool:
-    """Whether a node returns a map with known channels."""
-    return node.shape is not None and len(node.shape) > 2 and bool(layout(node).channels)
+    """Whether a node returns a map of one to three axes with known channels."""
+    return node.shape is not None and 2 < len(node.shape) < 6 and bool(layout(node).channels)
 
 
 def are_known(sizes: Sizes) -> TypeGuard[tuple[int, ...]]:

@@ -27,6 +27,10 @@ from allconv.layout import layout
 from allconv.shapes import padding_cells, span
 
 
+VAST = 1 << 40
+"""Strides that multiply to more than this are none of a network for images."""
+
+
 @dataclass(frozen=True)
 class Field:
     """What the cells along one axis of a tensor see.
@@ -84,12 +88,30 @@ def receptive_fields(graph: Graph) -> dict[Node, Fields]:
         sources = [source for source in node.inputs if source in found]
         if sources:
             found[node] = _fields(node, sources, found)
+            _refuse_vast(node, found[node])
     return found
 
 
+def _refuse_vast(node: Node, fields: Fields) -> None:
+    """Raise a ConversionError where strides multiply beyond the cells that anybody counts."""
+    strides = [field.stride for field in fields]
+    if any(max(stride.numerator, stride.denominator) > VAST for stride in strides):
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: the strides up to it "
+            f"multiply to more than {VAST:,} cells"
+        )
+
+
 def common_stride(found: Iterable[Fields], axis: int) -> int:
-    """The fewest cells of the image along an axis by which all maps grow by whole cells."""
-    return math.lcm(*(fields[axis].stride.numerator for fields in found if len(fields) > axis))
+    """The fewest cells of the image along an axis by which all maps grow by whole cells.
+
+    Raises:
+        ConversionError: They are beyond all bounds.
+    """
+    stride = math.lcm(*(fields[axis].stride.numerator for fields in found if len(fields) > axis))
+    if stride > VAST:
+        raise ConversionError(f"its maps grow together only by more than {VAST:,} cells at once")
+    return stride
 
 
 def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -> Fields:

@@ -205,15 +205,18 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int = MOST_BY
 
 def _weights_in(path: Path, archive: zipfile.ZipFile) -> Region:
     """Where the weights lie in an archive; Keras does not pack them."""
-    info = _info(path, archive, WEIGHTS)
+    info, size = _info(path, archive, WEIGHTS), path.stat().st_size
     if info.compress_type != zipfile.ZIP_STORED:
-        content = _member(path, archive, WEIGHTS, max(DENSEST * info.compress_size, ALWAYS))
+        content = _member(
+            path, archive, WEIGHTS, max(DENSEST * min(info.compress_size, size), ALWAYS)
+        )
         return Region(path, 0, len(content), content)
     with path.open("rb") as file:
-        file.seek(info.header_offset)
+        file.seek(min(max(info.header_offset, 0), size))
         head = file.read(LOCAL_HEAD)
     lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
     start = info.header_offset + LOCAL_HEAD + lengths
-    if not head.startswith(b"PK\x03\x04") or start + info.file_size > path.stat().st_size:
+    whole = info.header_offset >= 0 and start + info.file_size <= size
+    if not head.startswith(b"PK\x03\x04") or not whole:
         raise FileError(f"{path}: its '{WEIGHTS}' is cut short")
     return Region(path, start, info.file_size)

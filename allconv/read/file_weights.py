@@ -24,6 +24,9 @@ from allconv.read.weights_by_path import arrays_by_path
 from allconv.shape_walk import Problem
 from allconv.weights import Array, derive, fresh
 
+DENSEST, ALWAYS = 5, 2**24
+"""Values for each byte of a file that packs them well, and how many no file is asked for."""
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -50,6 +53,7 @@ def with_weights(
     if not by_path:
         names = {path: None if shapes is None else list(shapes) for path, shapes in wanted.items()}
         found = arrays_by_layer(config, saved.weights, names)
+    _refuse_overlaps(found, saved)
     changed: dict[Spec, Spec] = {}
     problems: list[Problem] = []
     for path, node in _first_calls(graph).items():
@@ -59,6 +63,22 @@ def with_weights(
         weights = _named(arrays, wanted[path], bool(misfit), f"{saved.path}: layer '{node.name}'")
         changed[node.spec] = replace(node.spec, weights=weights, note=note)
     return graph.with_specs(changed), tuple(problems)
+
+
+def _refuse_overlaps(found: Mapping[Path, Sequence[Array]], saved: SavedModel) -> None:
+    """Raise a FileError where arrays have more values together than any file of this size.
+
+    Each may be all there, and yet all in the same place; read, they would fill the memory.
+    """
+    values, size = (
+        sum(array.size for arrays in found.values() for array in arrays),
+        saved.weights.region.size,
+    )
+    if values > max(DENSEST * size, ALWAYS):
+        raise FileError(
+            f"{saved.path}: its arrays claim {values:,} values together, which are not in "
+            f"{size:,} bytes"
+        )
 
 
 def _first_calls(graph: Graph) -> dict[Path, Node]:

@@ -12,6 +12,8 @@ MOST_BYTES = 16 * 2**20
 """NASNetLarge, with 1,041 layers, takes 1 MB."""
 MOST_VALUES = 1_000_000
 """NASNetLarge has 60,000. Each takes up to 200 bytes of memory, however short it is written."""
+MOST_OBJECTS = 100_000
+"""Layers, tensors, initializers and their like, with a class each. NASNetLarge has 9,000."""
 DEEPEST = 200
 """Lists and objects within one another; each nested model adds about ten."""
 
@@ -41,11 +43,12 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         kind = type(data).__name__
         raise FileError(f"{where}: expected a JSON object with 'class_name', got a {kind}")
-    level, depth = [data], 0
+    level, depth, objects = [data], 0, 0
     while level:
         depth += 1
-        if depth > DEEPEST:
-            raise FileError(f"{where}: nested deeper than any model is")
+        objects += sum("class_name" in item for item in level)
+        if depth > DEEPEST or objects > MOST_OBJECTS:
+            raise FileError(f"{where}: nested deeper, or longer, than any model is")
         level = [child for item in level for child in _children(item)]
     return data
 

@@ -114,12 +114,13 @@ def _functional(
         inputs = [_input(layers[name], scope) for name, _, _ in input_keys]
     _expect_tensors(len(input_keys), inputs, scope)
     described = scope.calls_of(config)
-    scope.count(len(layers) + len(described.calls))
+    output_keys = list(keys_in(config["output_layers"]))
+    scope.count(len(layers) + len(described.calls) + len(output_keys))
     tensors = _Tensors(layers, described.shapes, scope)
     for (name, index, _), given in zip(input_keys, inputs, strict=True):
         tensors.put(name, index, [given])
     _call_all(described.calls, layers, tensors, scope)
-    outputs = [tensors.get(_own_call(key, layers)) for key in keys_in(config["output_layers"])]
+    outputs = [tensors.get(_own_call(key, layers)) for key in output_keys]
     return [tensors.get(key) for key in input_keys], outputs
 
 

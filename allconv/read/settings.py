@@ -128,6 +128,10 @@ SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     **dict.fromkeys(kinds.CONVOLUTIONS, _CONV),
     **{f"DepthwiseConv{rank}D": _DEPTHWISE for rank in (1, 2)},
     **{
+        f"SeparableConv{rank}D": {**_CONV, "depth_multiplier": COUNT.otherwise(1)}
+        for rank in (1, 2)
+    },
+    **{
         f"Conv{rank}DTranspose": {**_CONV, "output_padding": _EXTRA.or_null()} for rank in (1, 2, 3)
     },
     "Conv1D": {**_CONV, "padding": CAUSAL},
