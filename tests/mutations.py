@@ -1,4 +1,4 @@
-"""The mutation fuzzer: damaged model files end in a report or an `AllconvError`, soon and in little memory.
+"""The mutation fuzzer: damaged model files end in a report or an `AllconvError`, and soon.
 
     python -m tests.mutations --cases 20000 --seed 0 --workers 2
 
