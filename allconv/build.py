@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
-from allconv.keras_layers import is_foreign, new_layer
+from allconv.keras_layers import by_keras, is_foreign, new_layer
 from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.names import with_unique_layers
 from allconv.read.live import tensor_of
 from allconv.recursion import room_for
 from allconv.shapes import Shape
@@ -38,6 +40,7 @@ def build(graph: Graph) -> keras.Model:
         FileError: A weight in the file is NaN, or no longer there.
         ShapeError: Keras gives a tensor another shape than `layer_shapes` worked out.
     """
+    graph = _with_names_for_keras(graph)
     layers = _layers(graph)
     with _given_values(layers), room_for(len(graph.nodes)):
         model = _sequential(graph, layers) or _functional(graph, layers)
@@ -48,13 +51,21 @@ def build(graph: Graph) -> keras.Model:
     return model
 
 
+def _with_names_for_keras(graph: Graph) -> Graph:
+    """The graph with one name for each layer, and without the slashes that Keras 2 allowed."""
+    slashed = [spec for spec in graph.specs() if "/" in spec.name]
+    named = {spec: replace(spec, name=spec.name.replace("/", "_")) for spec in slashed}
+    return with_unique_layers(graph.with_specs(named), graph)[0]
+
+
 def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
     """The model as a Sequential, None where it cannot be one."""
     import keras
 
     if not (graph.sequential and graph.is_chain()) or any(map(_casts, graph.nodes)):
         return None
-    model = keras.Sequential([layers[node.spec] for node in graph.nodes], name=graph.name)
+    with by_keras(f"model '{graph.name}'"):
+        model = keras.Sequential([layers[node.spec] for node in graph.nodes], name=graph.name)
     for node, layer in zip(graph.nodes[1:], model.layers, strict=True):
         _check_shape(node, layer.output)
     return model
@@ -79,11 +90,10 @@ def _functional(graph: Graph, layers: Layers) -> keras.Model:
     for node in graph.nodes:
         tensors[node] = _tensors(node, layers, tensors)
         _check_shape(node, tensors[node][0])
-    return keras.Model(
-        map_slots(graph.input_structure, lambda i: tensors[graph.inputs[i]][0]),
-        map_slots(graph.output_structure, lambda i: tensors[graph.outputs[i]][0]),
-        name=graph.name,
-    )
+    inputs = map_slots(graph.input_structure, lambda i: tensors[graph.inputs[i]][0])
+    outputs = map_slots(graph.output_structure, lambda i: tensors[graph.outputs[i]][0])
+    with by_keras(f"model '{graph.name}'"):
+        return keras.Model(inputs, outputs, name=graph.name)
 
 
 def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> list[Any]:
@@ -93,13 +103,25 @@ def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> l
     if node.kind == "InputLayer":
         return [layers[node.spec].output]
     if node.kind == ITEM:
-        return [tensors[node.inputs[0]][node.config["index"]]]
+        return [_item(node, tensors[node.inputs[0]])]
     layer, sources = layers[node.spec], [tensors[source][0] for source in node.inputs]
     if _casts(node):
         cast = keras.layers.Rescaling(1.0, dtype=layer.dtype_policy, name=f"{node.name}_cast")
         sources = [cast(sources[0])]
     args, kwargs = (map_slots(part, sources.__getitem__) for part in (node.args, node.kwargs))
-    return list(keras.tree.flatten(layer(*args, **kwargs)))
+    with by_keras(f"layer '{node.name}' ({node.kind})"):
+        return list(keras.tree.flatten(layer(*args, **kwargs)))
+
+
+def _item(node: Node, results: Sequence[Any]) -> Any:
+    """One of the tensors that a call returns."""
+    index = node.config["index"]
+    if index >= len(results):
+        raise ConversionError(
+            f"layer '{node.inputs[0].name}' ({node.inputs[0].kind}): its result number {index + 1} "
+            f"is taken, and it gives {len(results)}"
+        )
+    return results[index]
 
 
 def _check_shape(node: Node, tensor: Any) -> None:

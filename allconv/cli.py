@@ -37,13 +37,6 @@ CONFIG = click.option(
 )
 
 
-BUGS: tuple[type[Exception], ...] = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
-    *(RecursionError, TypeError, ValueError),
-)
-"""What nothing here raises on purpose."""
-
-
 class Failure(click.ClickException):
     """One message on stderr and exit status 2, in place of a traceback."""
 
@@ -63,7 +56,9 @@ class Commands(click.Group):
             # what an error tells a caller of Python to do, in the words of the command line
             message = str(error).replace("strict=False", "--no-strict")
             raise Failure("\n".join(map(printable, message.splitlines()))) from error
-        except BUGS as error:
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
             if ctx.params["traceback"]:
                 raise
             what = printable(f"{type(error).__name__}: {error}")[:200]

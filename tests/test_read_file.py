@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from keras import layers
 
 import allconv
+from allconv.build import build
 from allconv.errors import ConversionError, FileError
 from allconv.read import guarded, read
 from allconv.read.file import ModelFile
@@ -59,6 +61,16 @@ def partly_frozen():
     return model
 
 
+def frozen_but_for_some():
+    """As one fine-tunes: a frozen model, some layers of which train, in a model that trains."""
+    model = block("base", frozen=True)
+    for name in ("conv2", "norm"):
+        model.get_layer("base_inner").get_layer(name).trainable = True
+    before, after = layers.Conv2D(2, 1, name="before"), layers.Dense(2, name="after")
+    inner = keras.Sequential([keras.Input(SHAPE), before, model], name="backbone")
+    return keras.Sequential([keras.Input(SHAPE), inner, layers.Flatten(), after])
+
+
 def operations():
     """Operations and constants in calls, which are no layers and have no weights in the file."""
     image = keras.Input(SHAPE, name="image")
@@ -92,7 +104,15 @@ MODELS = {
     make.__name__: make
     for make in (
         *(networks.mnist_cnn, networks.twins, networks.of_any_size, networks.residual),
-        *(zoo.alexnet, zoo.mobilenet, nested, partly_frozen, operations, every_weight),
+        *(
+            zoo.alexnet,
+            zoo.mobilenet,
+            nested,
+            partly_frozen,
+            frozen_but_for_some,
+            operations,
+            every_weight,
+        ),
         in_half_precision,
     )
 }
@@ -125,6 +145,7 @@ def test_a_conversion_from_a_file_computes_what_the_model_in_it_does(name, path)
     model.save(path)
     converted = allconv.convert(path)
     assert_agree(model, converted)
+    assert_agree(model, build(read(path)))
     assert not converted.compiled
 
 
@@ -228,7 +249,7 @@ def test_weights_that_do_not_fit_their_layers_are_told_all_at_once(tmp_path):
     kernel = (
         "conv1 (Conv2D): its kernel has the shape (3, 3, 2, 16) in the file, it needs (3, 3, 1, 16)"
     )
-    hidden = "hidden (Dense): the file holds 1 weights for it, it needs 2 (kernel, bias)"
+    hidden = "hidden (Dense): the file holds 1 weight for it, it needs 2 (kernel, bias)"
     with pytest.raises(FileError) as caught:
         allconv.convert(path)
     assert str(caught.value) == (
@@ -358,3 +379,73 @@ def test_a_description_of_a_model_without_layers_is_refused(tmp_path):
         file.attrs["model_config"] = json.dumps({"class_name": "Mine", "config": {"name": "m"}})
     with pytest.raises(allconv.errors.ModelError, match=r"\(Mine\) has no list of layers"):
         allconv.report(path)
+
+
+def test_a_list_with_one_name_twice_is_refused(tmp_path):
+    """Keras 3.0 to 3.2 left such files where saving failed: all these arrays are one."""
+    path = tmp_path / "model.h5"
+    networks.mnist_cnn().save(path)
+    with h5py.File(path, "r+") as file:
+        names = np.array(["mnist_cnn/hidden/bias"] * 2, "S")
+        file["model_weights/hidden"].attrs["weight_names"] = names
+    with pytest.raises(FileError, match="'hidden' has two weights of one name in it"):
+        allconv.report(path)
+
+
+def test_slashes_in_the_names_of_keras_2_are_no_hindrance(tmp_path):
+    path = tmp_path / "model.h5"
+    model = randomize(networks.mnist_cnn())
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        config = file.attrs["model_config"].replace('"name": "conv1"', '"name": "stem/conv"')
+        file.attrs["model_config"] = config
+        file["model_weights"].move("conv1", "stem")
+        weights = file["model_weights"].attrs["layer_names"].astype(str)
+        weights[weights == "conv1"] = "stem"
+        file["model_weights"].attrs["layer_names"] = np.array(weights, "S")
+    converted = allconv.convert(path)
+    assert_agree(model, converted)
+    assert converted.get_layer("stem_conv")
+
+
+def test_a_lambda_in_a_nested_model_does_not_hide_whose_weights_are_whose(tmp_path):
+    path = tmp_path / "model.h5"
+    inner = keras.Sequential(
+        [keras.Input(SHAPE), layers.Conv2D(2, 3, name="conv"), layers.Lambda(lambda x: x)]
+    )
+    zoo.chain(SHAPE, inner).save(path)
+    assert {row.layer: row.parameters for row in allconv.report(path).rows}["conv"] == 38
+
+
+def numbered_twice(path: Path, old: Path) -> Path:
+    """The weights as Keras 2.12 and 2.13 wrote them: each layer that has some counts twice."""
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(old, "w") as new:
+        new.writestr("config.json", archive.read("config.json"))
+        content = archive.read("model.weights.h5")
+        with h5py.File(io.BytesIO(content), "r+") as file:
+            file.move("layers", "_layer_checkpoint_dependencies")
+            group = file["_layer_checkpoint_dependencies"]
+            for stem in ("conv2d", "dense"):
+                for number in (2, 1):
+                    if f"{stem}_{number}" in group:
+                        group.move(f"{stem}_{number}", f"{stem}_{2 * number}")
+            file.flush()
+            new.writestr("model.weights.h5", file.id.get_file_image())
+    return old
+
+
+def test_archives_of_keras_2_number_each_layer_with_weights_twice(tmp_path):
+    path = tmp_path / "model.keras"
+    model = randomize(networks.mnist_cnn())
+    model.save(path)
+    assert_agree(model, allconv.convert(numbered_twice(path, tmp_path / "old.keras")))
+
+
+def test_a_description_is_not_taken_where_the_file_has_its_own(path, tmp_path):
+    model = networks.mnist_cnn()
+    model.save(path)
+    config = tmp_path / "model.json"
+    config.write_text(model.to_json())
+    message = "it has an architecture of its own; --config is for files of weights only"
+    with pytest.raises(FileError, match=message):
+        allconv.report(ModelFile(path, config=config))

@@ -28,6 +28,8 @@ DENSEST, ALWAYS = 20, 2**26
 """Weights that are packed may unpack to so many times their size, or to so many bytes: half of the
 weights of a pruned model are zeros, but hardly all. Keras does not pack them."""
 
+HAS_OWN = "it has an architecture of its own; --config is for files of weights only"
+
 Order = Literal["by path", "by layer"]
 
 
@@ -115,6 +117,8 @@ def _described_in(config: Path) -> dict[str, Any]:
 
 def _in_hdf5(path: Path, root: Group, described: dict[str, Any] | None) -> SavedModel:
     text = root.text("model_config")
+    if described is not None and text is not None:
+        raise FileError(f"{path}: {HAS_OWN}")
     weights = root.group("model_weights") or root
     is_by_layer = weights.texts("layer_names") is not None
     if described is None and text is None:
@@ -169,6 +173,8 @@ def _in_zip(
     path: Path, archive: zipfile.ZipFile, root: Group, described: dict[str, Any] | None
 ) -> SavedModel:
     where = f"{path}: config.json"
+    if described is not None and "config.json" in archive.namelist():
+        raise FileError(f"{path}: {HAS_OWN}")
     description = described or parse_json(_member(path, archive, "config.json"), where)
     version = ""
     if "metadata.json" in archive.namelist():

@@ -52,7 +52,7 @@ def with_weights(
     found = arrays_by_path(config, saved.weights) if by_path else {}
     if not by_path:
         names = {path: None if shapes is None else list(shapes) for path, shapes in wanted.items()}
-        found = arrays_by_layer(config, saved.weights, names)
+        found = arrays_by_layer(config, saved.weights, names, saved.keras_version)
     _refuse_overlaps(found, saved)
     changed: dict[Spec, Spec] = {}
     problems: list[Problem] = []
@@ -103,7 +103,8 @@ def _misfit(arrays: Sequence[Array], wanted: Shapes | None) -> str:
         return ""
     if len(arrays) != len(wanted):
         needed = f"it needs {len(wanted)} ({', '.join(wanted)})" if wanted else "it needs none"
-        return f"the file holds {len(arrays) or 'no'} weights for it, {needed}"
+        held = "1 weight" if len(arrays) == 1 else f"{len(arrays) or 'no'} weights"
+        return f"the file holds {held} for it, {needed}"
     pairs = zip(arrays, wanted.items(), strict=True)
     return "; ".join(
         f"its {name} has the shape {array.shape} in the file, it needs {shape}"

@@ -118,7 +118,7 @@ OF_ALL = {
 
 _WINDOW = {"strides": EACH.otherwise(1), "padding": PADDING, "data_format": FORMAT}
 _CONV = {**_WINDOW, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1), "filters": COUNT}
-_DEPTHWISE = {**_CONV, "filters": ANYTHING.otherwise(LEFT_OUT), "depth_multiplier": COUNT}
+_DEPTHWISE = {key: form for key, form in _CONV.items() if key != "filters"}
 _EXTRA = Form("a whole number >= 0, or {rank} of them", forms.each_axis(forms.whole(0)))
 _POOL = {**_WINDOW, "pool_size": EACH.otherwise(2), "strides": EACH.or_null(default=None)}
 _GLOBAL_POOL = {"data_format": FORMAT, "keepdims": FLAG.otherwise(False)}
@@ -138,7 +138,9 @@ SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     **dict.fromkeys(kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _POOL),
     **dict.fromkeys(kinds.GLOBAL_MAX_POOLS | kinds.GLOBAL_AVERAGE_POOLS, _GLOBAL_POOL),
     **{f"ZeroPadding{rank}D": {"padding": MARGINS.otherwise(1)} for rank in (1, 2, 3)},
-    **{f"Cropping{rank}D": {"cropping": MARGINS} for rank in (1, 2, 3)},
+    "Cropping1D": {"cropping": MARGINS.otherwise(1)},
+    "Cropping2D": {"cropping": MARGINS.otherwise(0)},
+    "Cropping3D": {"cropping": MARGINS.otherwise(1)},
     "UpSampling1D": {"size": COUNT.otherwise(2)},
     "UpSampling2D": {"size": EACH.otherwise(2), "interpolation": NAME.otherwise("nearest")},
     "UpSampling3D": {"size": EACH.otherwise(2)},

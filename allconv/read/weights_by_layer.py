@@ -1,7 +1,8 @@
 """The weights in an `.h5` file of any Keras: a group for each layer, which lists its arrays.
 
-A nested model is one such layer; its arrays are those that train, layer after layer, and then the
-others. This is the order of `layer.weights` in Keras 1 and 2, and of Keras 3 where it writes `.h5`.
+A nested model is one such layer. Its arrays are those that train, layer after layer, and then the
+others: the order of `trainable_weights + non_trainable_weights`, which is one in Keras 1 and 2 and
+another in Keras 3 where a model is frozen and layers in it are not.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ STATISTICS = {
 
 
 def arrays_by_layer(
-    config: Mapping[str, Any], root: Group, names: Names
+    config: Mapping[str, Any], root: Group, names: Names, keras_version: str
 ) -> dict[Path, list[Array]]:
     """The arrays of every layer, in the order of its variables.
 
@@ -36,6 +37,7 @@ def arrays_by_layer(
         config: The model's configuration, in Keras 3's words.
         root: The group of the model's weights.
         names: The weights that the layers need.
+        keras_version: Of the Keras that wrote the file.
 
     Raises:
         FileError: The file is damaged, or an array that it lists is not there.
@@ -43,7 +45,7 @@ def arrays_by_layer(
     found: dict[Path, list[Array]] = {}
     for data, arrays in _matched(config, root, names):
         if is_model(data):
-            found |= _shared_out(data, arrays, names)
+            found |= _shared_out(data, arrays, names, keras_version.startswith("3"))
         else:
             found[name_of(data),] = arrays
     return found
@@ -67,6 +69,11 @@ def _stored(root: Group) -> Iterator[tuple[str, list[Array]]]:
     for name in root.texts("layer_names") or []:
         group = root.group(name)
         listed = (group.texts("weight_names") if group else None) or []
+        if len(set(listed)) < len(listed):
+            raise FileError(
+                f"{root.region.path}: layer '{name}' has two weights of one name in it, so saving "
+                "it went wrong; save the model again, as .keras"
+            )
         if group and listed:
             yield name, [_array(group, path) for path in listed]
 
@@ -93,13 +100,15 @@ def _leaves(data: Mapping[str, Any], inside: Path) -> Iterator[tuple[Path, Mappi
 
 
 def _shared_out(
-    data: Mapping[str, Any], arrays: Sequence[Array], names: Names
+    data: Mapping[str, Any], arrays: Sequence[Array], names: Names, keras_3: bool
 ) -> dict[Path, list[Array]]:
-    """The arrays of a nested model by its layers; none where a layer's weights are not known."""
-    places = _order(data, (), names)
-    if len(places) != len(arrays) or any(
-        names.get(path, []) is None for path, _ in _leaves(data, ())
-    ):
+    """The arrays of a nested model by its layers.
+
+    Where the weights of a layer are not known it is taken to have none if the others account for
+    all arrays; else nothing is told.
+    """
+    places = _order_in_keras_3(data, names) if keras_3 else _order(data, (), names)
+    if len(places) != len(arrays):
         return {}
     at = dict(zip(places, arrays, strict=True))
     found: dict[Path, list[Array]] = defaultdict(list)
@@ -108,7 +117,24 @@ def _shared_out(
     return found
 
 
+def _order_in_keras_3(data: Mapping[str, Any], names: Names) -> list[Place]:
+    """Keras 3 asks the saved model and the weights themselves whether they train, no model between.
+
+    Its `Layer.trainable_weights` are `[w for w in self.weights if w.trainable]`, and none of them
+    where the layer itself is frozen.
+    """
+    leaves = list(_leaves(data, ()))
+    places = [(path, name) for path, _ in leaves for name in names.get(path) or ()]
+    if not data["config"].get("trainable", True):
+        return places
+    frozen = {path for path, leaf in leaves if not leaf["config"].get("trainable", True)}
+    others = [place for place in places if place[0] in frozen or place[1] in STATISTICS]
+    resting = set(others)
+    return [place for place in places if place not in resting] + others
+
+
 def _order(data: Mapping[str, Any], inside: Path, names: Names) -> list[Place]:
+    """Keras 1 and 2 ask every model on the way down."""
     training, others = _split(data, inside, names)
     return training + others
 

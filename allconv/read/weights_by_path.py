@@ -15,7 +15,11 @@ from allconv.read.layer_tree import Path, is_model, kind_of, name_of
 from allconv.weights import Array
 
 LISTS = ("layers", "_layer_checkpoint_dependencies")
-"""The attribute that lists a model's layers: in Keras 3, and in Keras 2.12 to 2.15."""
+"""The attribute that lists a model's layers: in Keras 3, and in Keras 2.12 to 2.14.
+
+Keras 2.12 and 2.13 come to a layer with weights twice, and number it twice: `conv2d`, `conv2d_2`.
+So there the groups that are found are taken in the order of their numbers.
+"""
 DEEPEST = 8
 """Groups within one another in a layer that has layers of its own."""
 
@@ -39,7 +43,8 @@ def _in_model(
     layers = next(filter(None, map(group.group, LISTS)), None)
     if layers is None:
         return
-    for name, data in _group_names(config):
+    is_old = group.group(LISTS[0]) is None
+    for name, data in _in_turn(config, layers) if is_old else _group_names(config):
         own, path = layers.group(name), (*inside, name_of(data))
         if own is not None and is_model(data):
             yield from _in_model(data["config"], own, path)
@@ -52,9 +57,25 @@ def _group_names(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
     used: Counter[str] = Counter()
     for data in config["layers"]:
         if not kind_of(data).startswith("ops."):
-            name = snake_case(str(data["class_name"]))
+            name = snake_case(_saved_class(data))
             yield (f"{name}_{used[name]}" if used[name] else name), data
             used[name] += 1
+
+
+def _in_turn(config: Mapping[str, Any], layers: Group) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The groups of each class in the order of their numbers, for its layers in their order."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(layers.names(), key=lambda name: (len(name), name)):
+        found.setdefault(re.sub(r"_\d+$", "", name), []).append(name)
+    for _, data in _group_names(config):
+        names = found.get(snake_case(_saved_class(data)), [])
+        if names:
+            yield names.pop(0), data
+
+
+def _saved_class(data: Mapping[str, Any]) -> str:
+    """A layer's class as the file has it, whatever it is called today."""
+    return str(data.get("saved_class") or data["class_name"])
 
 
 def snake_case(class_name: str) -> str:

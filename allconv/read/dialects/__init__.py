@@ -115,7 +115,8 @@ def _layer(data: Any, name: str, within: _Within) -> dict[str, Any]:
     package = str(data.get("module") or PACKAGES[0]).partition(".")[0]
     if class_name in MODELS and package in PACKAGES and has_layers(data):
         return _model(data, name, within.inside(name))
-    return layer_in_keras_3_words(data, name, within.where(name), within.old)
+    layer = layer_in_keras_3_words(data, name, within.where(name), within.old)
+    return {**layer, "saved_class": class_name}  # after which files name the layer's weights
 
 
 def _model(data: Description, name: str, within: _Within) -> dict[str, Any]:
