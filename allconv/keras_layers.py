@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from allconv.errors import ConversionError
+from allconv.errors import AllconvError, ConversionError
 from allconv.graph import Spec
 from allconv.untrusted import trusted_config
 
@@ -64,6 +65,21 @@ def _foreign(spec: Spec) -> Any:
     layer = _made_again(spec, lambda: type(spec.layer).from_config(spec.layer.get_config()))
     layer.name = spec.name
     return layer
+
+
+@contextmanager
+def by_keras(what: str) -> Iterator[None]:
+    """What Keras refuses to do, as a ConversionError that names a layer or a model."""
+    try:
+        yield
+    except AllconvError:
+        raise
+    except Exception as error:
+        lines = (line for line in str(error).splitlines() if line.strip())
+        first_line = next(lines, "")
+        raise ConversionError(
+            f"{what}: Keras does not take it ({type(error).__name__}: {first_line})"
+        ) from error
 
 
 def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:

@@ -26,7 +26,6 @@ from allconv.layers.map_shapes import by_axis, margins
 from allconv.layout import layout
 from allconv.shapes import padding_cells, span
 
-
 VAST = 1 << 40
 """Strides that multiply to more than this are none of a network for images."""
 

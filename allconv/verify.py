@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from allconv.errors import ModelError
-from allconv.verification.inputs import arrange, draw_inputs, samples_of
+from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
 from allconv.verification.logits import is_graph
 from allconv.verification.measure import Stop, Tally, measure
 from allconv.verification.precision import (
@@ -112,6 +112,8 @@ def verify(
     """
     _check_runnable(original, "original")
     _check_runnable(converted, "converted")
+    if inputs is None and (vast := next(filter(None, map(_vast_map, (original, converted))), "")):
+        return Verification(None, reason=f"{vast}, too many to be tried; give inputs")
     original, converted, note = _comparable(original, converted)
     limit = default_tolerance(original, converted)
     with inference():
@@ -132,6 +134,10 @@ def _check_runnable(model: Any, role: str) -> None:
             f"{role}: the {type(model).__name__} model '{model.name}' has no weights yet; "
             "build it, or call it on an input, first"
         )
+
+
+def _vast_map(model: Any) -> str:
+    return vast_map(model) if is_graph(model) else ""
 
 
 def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:

@@ -117,41 +117,74 @@ def mutate(seed: Path, others: list[Path], path: Path, rng: random.Random) -> st
 
 
 def _bytes(seed: Path, others: list[Path], path: Path, rng: random.Random) -> str:
-    data, done = bytearray(seed.read_bytes()), []
-    other = rng.choice(others).read_bytes()
+    """Damage the bytes of a file in a few places."""
+    data, other, done = bytearray(seed.read_bytes()), rng.choice(others).read_bytes(), []
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
-        start = _position(data, rng)
-        stop = min(start + rng.choice((1, 2, 8, 64, 512)), len(data))
-        way = rng.choice(
-            ("flip", "set", "cut", "zero", "repeat", "splice", "swap", "end", "insert")
-        )
-        if way == "flip":
-            data[start] ^= 1 << rng.randrange(8)
-        elif way == "set":
-            size, code = rng.choice(((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q")))
-            number = rng.choice((*NUMBERS, len(data), start)) % 256**size
-            data[start : start + size] = struct.pack(code, number)
-        elif way == "cut":
-            del data[start:stop]
-        elif way == "zero":
-            data[start:stop] = bytes(stop - start)
-        elif way == "repeat":
-            data[start:stop] *= rng.choice((2, 3, 50))
-        elif way == "splice":
-            there = rng.randrange(len(other))
-            data[start:stop] = other[there : there + stop - start]
-        elif way == "swap":
-            there = _position(data, rng)
-            a, b = data[start : start + 64], data[there : there + 64]
-            data[start : start + len(b)], data[there : there + len(a)] = b, a
-        elif way == "end" and rng.random() < 0.3:
-            del data[start:]
-        else:
-            data[start:start] = rng.randbytes(rng.choice((1, 8, 100)))
+        start, way = _position(data, rng), rng.choice(sorted(BYTES))
+        BYTES[way](data, start, other, rng)
+        data = data or bytearray(1)
         done.append(f"{way} at {start}")
-        data = data or bytearray(b"\0")
     path.write_bytes(data)
     return ", ".join(done)
+
+
+def _cut(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    del data[start : start + _length(rng)]
+
+
+def _end(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    del data[max(start, len(data) - rng.choice((1, 100, 10_000, len(data)))) :]
+
+
+def _flip(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    data[start] ^= 1 << rng.randrange(8)
+
+
+def _insert(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    data[start:start] = rng.randbytes(rng.choice((1, 8, 100)))
+
+
+def _point(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    """Write an address, as HDF5 does, of a place where some part begins."""
+    there = data.find(rng.choice(MARKS), rng.randrange(len(data)))
+    data[start - start % 8 : start - start % 8 + 8] = struct.pack("<q", there)
+
+
+def _repeat(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    stop = start + _length(rng)
+    data[start:stop] *= rng.choice((2, 3, 50))
+
+
+def _set(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    size = rng.choice((1, 2, 4, 8))
+    number = rng.choice((*NUMBERS, len(data), start)) % 256**size
+    data[start : start + size] = number.to_bytes(size, "little")
+
+
+def _splice(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    length, there = _length(rng), rng.randrange(len(other))
+    data[start : start + length] = other[there : there + length]
+
+
+def _swap(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    there = _position(data, rng)
+    here, far = data[start : start + 64], data[there : there + 64]
+    data[start : start + len(far)], data[there : there + len(here)] = far, here
+
+
+def _zero(data: bytearray, start: int, other: bytes, rng: random.Random) -> None:
+    stop = min(start + _length(rng), len(data))
+    data[start:stop] = bytes(stop - start)
+
+
+BYTES: dict[str, Callable[[bytearray, int, bytes, random.Random], None]] = {
+    way.__name__[1:]: way
+    for way in (_cut, _end, _flip, _insert, _point, _repeat, _set, _splice, _swap, _zero)
+}
+
+
+def _length(rng: random.Random) -> int:
+    return rng.choice((1, 2, 8, 64, 512))
 
 
 def _position(data: bytearray, rng: random.Random) -> int:

@@ -117,25 +117,25 @@ OF_ALL = {
 """Settings that mean the same wherever they stand, and that are needed nowhere."""
 
 _WINDOW = {"strides": EACH.otherwise(1), "padding": PADDING, "data_format": FORMAT}
-_CONV = {**_WINDOW, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1), "filters": COUNT}
-_DEPTHWISE = {key: form for key, form in _CONV.items() if key != "filters"}
+_KERNEL = {**_WINDOW, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1)}
+_CONV = {**_KERNEL, "filters": COUNT}
+_DEPTHWISE = {**_KERNEL, "depth_multiplier": COUNT.otherwise(1)}
 _EXTRA = Form("a whole number >= 0, or {rank} of them", forms.each_axis(forms.whole(0)))
-_POOL = {**_WINDOW, "pool_size": EACH.otherwise(2), "strides": EACH.or_null(default=None)}
+_POOL = {**_WINDOW, "pool_size": EACH, "strides": EACH.or_null(default=None)}
+_MAX_POOL = {**_POOL, "pool_size": EACH.otherwise(2)}
 _GLOBAL_POOL = {"data_format": FORMAT, "keepdims": FLAG.otherwise(False)}
 _AFFINE = {"axis": AXIS, "epsilon": SMALL.otherwise(1e-3), "scale": FLAG, "center": FLAG}
 
 SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     **dict.fromkeys(kinds.CONVOLUTIONS, _CONV),
     **{f"DepthwiseConv{rank}D": _DEPTHWISE for rank in (1, 2)},
-    **{
-        f"SeparableConv{rank}D": {**_CONV, "depth_multiplier": COUNT.otherwise(1)}
-        for rank in (1, 2)
-    },
+    **{f"SeparableConv{rank}D": {**_DEPTHWISE, "filters": COUNT} for rank in (1, 2)},
     **{
         f"Conv{rank}DTranspose": {**_CONV, "output_padding": _EXTRA.or_null()} for rank in (1, 2, 3)
     },
     "Conv1D": {**_CONV, "padding": CAUSAL},
-    **dict.fromkeys(kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _POOL),
+    **dict.fromkeys(kinds.AVERAGE_POOLS, _POOL),
+    **dict.fromkeys(kinds.MAX_POOLS, _MAX_POOL),
     **dict.fromkeys(kinds.GLOBAL_MAX_POOLS | kinds.GLOBAL_AVERAGE_POOLS, _GLOBAL_POOL),
     **{f"ZeroPadding{rank}D": {"padding": MARGINS.otherwise(1)} for rank in (1, 2, 3)},
     "Cropping1D": {"cropping": MARGINS.otherwise(1)},

@@ -7,6 +7,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from allconv.errors import OptionError
 DRAWN = 4
 UNKNOWN_SIZES = (32, 64, 96, 128, 192, 224, 256, 299, 384)
 """Heights and widths tried for an input of unknown size. Multiples of 32 suit five halvings."""
+MOST_VALUES = 1 << 29
+"""Values of a map that is still made to compare two models: 2 GB."""
 
 
 def draw_inputs(model: Any, seed: int, other: Any = None) -> Iterator[list[np.ndarray]]:
@@ -37,6 +40,16 @@ def draw_inputs(model: Any, seed: int, other: Any = None) -> Iterator[list[np.nd
         rng = np.random.default_rng(seed)
         full = [tuple(n or size for n in shape[1:]) for shape in shapes]
         yield [_draw(model, *pair, rng) for pair in zip(model.inputs, full, strict=True)]
+
+
+def vast_map(model: Any) -> str:
+    """The map that makes a model too large to be run on drawn inputs, in words; "" for none."""
+    for operation in model.operations:
+        for tensor in (each for node in operation._inbound_nodes for each in node.output_tensors):
+            values = DRAWN * math.prod(size or UNKNOWN_SIZES[0] for size in tensor.shape[1:])
+            if values > MOST_VALUES:
+                return f"'{operation.name}' gives {values:,} values for {DRAWN} inputs"
+    return ""
 
 
 def _pairs(model: Any, other: Any) -> Iterator[tuple[Any, Any]]:
