@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> l
     if node.kind == "InputLayer":
         return [layers[node.spec].output]
     if node.kind == ITEM:
-        return [_item(node, tensors[node.inputs[0]])]
+        return [tensors[node.inputs[0]][node.config["index"]]]
     layer, sources = layers[node.spec], [tensors[source][0] for source in node.inputs]
     if _casts(node):
         cast = keras.layers.Rescaling(1.0, dtype=layer.dtype_policy, name=f"{node.name}_cast")
@@ -111,17 +111,6 @@ def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> l
     args, kwargs = (map_slots(part, sources.__getitem__) for part in (node.args, node.kwargs))
     with by_keras(f"layer '{node.name}' ({node.kind})"):
         return list(keras.tree.flatten(layer(*args, **kwargs)))
-
-
-def _item(node: Node, results: Sequence[Any]) -> Any:
-    """One of the tensors that a call returns."""
-    index = node.config["index"]
-    if index >= len(results):
-        raise ConversionError(
-            f"layer '{node.inputs[0].name}' ({node.inputs[0].kind}): its result number {index + 1} "
-            f"is taken, and it gives {len(results)}"
-        )
-    return results[index]
 
 
 def _check_shape(node: Node, tensor: Any) -> None:

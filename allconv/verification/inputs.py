@@ -44,11 +44,14 @@ def draw_inputs(model: Any, seed: int, other: Any = None) -> Iterator[list[np.nd
 
 def vast_map(model: Any) -> str:
     """The map that makes a model too large to be run on drawn inputs, in words; "" for none."""
-    for operation in model.operations:
-        for tensor in (each for node in operation._inbound_nodes for each in node.output_tensors):
-            values = DRAWN * math.prod(size or UNKNOWN_SIZES[0] for size in tensor.shape[1:])
-            if values > MOST_VALUES:
-                return f"'{operation.name}' gives {values:,} values for {DRAWN} inputs"
+    maps = [(tensor.name, tensor) for tensor in model.inputs]
+    for operation in getattr(model, "operations", None) or model.layers:
+        for node in operation._inbound_nodes:
+            maps += [(operation.name, tensor) for tensor in node.output_tensors]
+    for name, tensor in maps:
+        values = DRAWN * math.prod(size or UNKNOWN_SIZES[0] for size in tensor.shape[1:])
+        if values > MOST_VALUES:
+            return f"'{name}' gives {values:,} values for {DRAWN} inputs"
     return ""
 
 
