@@ -131,8 +131,7 @@ def _agree(ours: Shape, theirs: Shape) -> bool:
 
 def _layers(graph: Graph) -> Layers:
     """A layer for every spec; all that cannot be made are named in one error."""
-    if graph.from_file:
-        refuse_untrusted(graph)
+    refuse_untrusted(graph)
     specs = [spec for spec in graph.specs() if spec.kind != ITEM]
     unknown = [repr(spec) for spec in specs if is_foreign(spec) and spec.layer is None]
     if unknown:

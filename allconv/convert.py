@@ -19,6 +19,7 @@ from allconv.rule import Rule
 from allconv.rules import Head, rules_for
 from allconv.rules.installed import installed_rules
 from allconv.strategies import Pooling
+from allconv.untrusted import REMEDY, not_made
 from allconv.verify import verify as run_verification
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile
     return obstacles.is_all_convolutional(read(model))
 
 
-def refuse_obstacles(plan: Plan, remedy: str = "strict=False leaves them as they are") -> None:
+def refuse_obstacles(plan: Plan, remedy: str = "") -> None:
     """Raise a ConversionError that lists all layers that stand in the way, if any do."""
     found = obstacles.obstacles(plan)
     if found:
@@ -154,8 +155,16 @@ def refuse_obstacles(plan: Plan, remedy: str = "strict=False leaves them as they
         raise ConversionError(
             f"model '{plan.before.name}' does not become all-convolutional; "
             f"these layers stand in the way:\n{lines}\n"
-            f"{remedy}"
+            f"{remedy or _remedy(plan)}"
         )
+
+
+def _remedy(plan: Plan) -> str:
+    """What to do about obstacles: they can stay, if they can be made."""
+    unmade = not_made(plan.after)
+    if not unmade:
+        return "strict=False leaves them as they are"
+    return f"allconv does not make these from a file: {', '.join(unmade)}; {REMEDY}"
 
 
 def _require_agreement(original: keras.Model, converted: keras.Model) -> None:

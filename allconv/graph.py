@@ -176,6 +176,7 @@ class Graph:
         trainable: The model's own `trainable` flag.
         from_file: Whether it was read from a file, of which no word is trusted.
         own_class: The class that a file gives the model where that is not Keras' own.
+        untold: The layers whose weights a file holds in an order that is not known.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Graph:
     trainable: bool = True
     from_file: bool = False
     own_class: str = ""
+    untold: tuple[str, ...] = ()
 
     def with_outputs(self, inputs: Iterable[Node], outputs: Iterable[Node]) -> Graph:
         """The same model around other tensors; nodes that no output needs are left out."""

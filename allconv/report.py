@@ -23,6 +23,7 @@ from allconv.rewrite import Change, Plan, Skipped
 from allconv.rule import Rule
 from allconv.rules import Head
 from allconv.strategies import Pooling
+from allconv.untrusted import not_made
 from allconv.verify import Verification
 from allconv.verify import verify as run_verification
 
@@ -103,10 +104,15 @@ class Report:
         """Whether the result computes the same numbers, up to rounding."""
         return self.plan.lossless
 
+    @cached_property
+    def not_made(self) -> tuple[str, ...]:
+        """What `convert` does not make from the file that the model comes from, in words."""
+        return not_made(self.plan.after)
+
     @property
     def refused(self) -> bool:
         """Whether `convert` would refuse the model."""
-        return self.strict and bool(self.obstacles)
+        return bool(self.not_made) or (self.strict and bool(self.obstacles))
 
     def __str__(self) -> str:
         return report_text.as_text(self)
@@ -140,6 +146,7 @@ class Report:
             "changes": [_plain(change) for change in self.changes],
             "skips": [_plain(skip) for skip in self.skips],
             "obstacles": [_plain(obstacle) for obstacle in self.obstacles],
+            "not_made": list(self.not_made),
             "geometry": None if self.geometry is None else _plain(self.geometry),
             "fresh": list(self.plan.fresh),
             "unshared": list(self.plan.unshared),

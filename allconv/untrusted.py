@@ -7,19 +7,20 @@ allconv knows, and the initializers, regularizers and constraints of their weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph, Spec
-from allconv.layers.layer_shapes import KNOWN_KINDS
+from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
+from allconv.read.dialects.setting_objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
 
-LISTS = {
-    "_initializer": "initializers",
-    "_regularizer": "regularizers",
-    "_constraint": "constraints",
+LISTS: Mapping[str, tuple[str, Set[str]]] = {
+    "_initializer": ("initializers", INITIALIZERS.keys() | {"OrthogonalInitializer", "STFT"}),
+    "_regularizer": ("regularizers", REGULARIZERS.keys()),
+    "_constraint": ("constraints", CONSTRAINTS.keys()),
 }
-"""Keras' list of classes for a setting, by how the setting's name ends."""
+"""Keras' list of classes for a setting, by how the setting's name ends, and the names in it."""
 
 OTHERS = {
     *("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Embedding"),
@@ -32,16 +33,35 @@ OPERATIONS = {f"keras.src.ops.{name}" for name in ("core", "math", "nn", "numpy"
 """Where the operations of `keras.ops` lie."""
 
 
+REMEDY = (
+    "if you trust the file, load it in Python by keras.saving.load_model and give allconv the model"
+)
+
+
 def refuse_untrusted(graph: Graph) -> None:
     """Raise a ConversionError that lists all that is not made from a file, if anything."""
-    refused = [f"{graph.own_class} '{graph.name}'"] if graph.own_class else []
-    refused += [f"{spec!r}{why}" for spec in graph.specs() if (why := _objection(spec)) is not None]
+    refused = not_made(graph)
     if refused:
         raise ConversionError(
-            f"allconv does not make these from a file, only layers that it knows: "
-            f"{', '.join(refused)}; if you trust the file, load it in Python by "
-            "keras.saving.load_model and give allconv the model"
+            "allconv does not make these from a file, only layers that it knows: "
+            f"{', '.join(refused)}; {REMEDY}"
         )
+
+
+def not_made(graph: Graph) -> tuple[str, ...]:
+    """What of a graph is not made from a file, in words; Keras is not needed to tell."""
+    return tuple(_not_made(graph)) if graph.from_file else ()
+
+
+def _not_made(graph: Graph) -> Iterator[str]:
+    if graph.own_class:
+        yield f"{graph.own_class} '{graph.name}'"
+    for spec in graph.specs():
+        why = _objection(spec)
+        if why is None and repr(spec) in graph.untold:
+            why = " (which of the file's weights are its own cannot be told)"
+        if why is not None:
+            yield f"{spec!r}{why}"
 
 
 def trusted_config(spec: Spec) -> dict[str, Any]:
@@ -61,8 +81,10 @@ def _objection(spec: Spec) -> str | None:
     if spec.kind not in KNOWN_KINDS | OTHERS or (is_operation and spec.module not in OPERATIONS):
         return ""
     objects = [key for key, value in spec.config.items() if _holds_objects(value)]
-    strange = [key for key in objects if _class_for(key, spec.config[key]) is None]
-    return f" (its {', '.join(strange)})" if strange else None
+    strange = [key for key in objects if not _is_of_keras(key, spec.config[key])]
+    if strange:
+        return f" (its {', '.join(strange)})"
+    return " (LoRA's weights, or quantized ones)" if is_adapted(spec.config) else None
 
 
 def _holds_objects(value: Any) -> bool:
@@ -72,22 +94,25 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_holds_objects, value))
 
 
-def _class_for(key: str, value: Any) -> Any:
-    """Keras' own class for an object in a setting, None where it is no plain object of one."""
-    import keras
+def _is_of_keras(key: str, value: Any) -> bool:
+    """Whether an object in a setting is a plain one of a class in Keras' list for it."""
+    _, names = _list_for(key)
+    is_plain = isinstance(value, Mapping) and not _holds_objects(value.get("config"))
+    return is_plain and str(value.get("class_name")) in names
 
-    name = next((name for end, name in LISTS.items() if key.endswith(end)), "")
-    if not name or not isinstance(value, Mapping) or _holds_objects(value.get("config")):
-        return None
-    found = getattr(getattr(keras, name), str(value.get("class_name")), None)
-    return found if isinstance(found, type) else None
+
+def _list_for(key: str) -> tuple[str, Set[str]]:
+    return next((found for end, found in LISTS.items() if key.endswith(end)), ("", frozenset()))
 
 
 def _setting(spec: Spec, key: str, value: Any) -> Any:
     if not _holds_objects(value):
         return value
+    import keras
+
     try:
-        return _class_for(key, value).from_config(dict(value.get("config") or {}))
+        own_class = getattr(getattr(keras, _list_for(key)[0]), value["class_name"])
+        return own_class.from_config(dict(value.get("config") or {}))
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "")
         raise ConversionError(

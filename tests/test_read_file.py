@@ -449,3 +449,41 @@ def test_a_description_is_not_taken_where_the_file_has_its_own(path, tmp_path):
     message = "it has an architecture of its own; --config is for files of weights only"
     with pytest.raises(FileError, match=message):
         allconv.report(ModelFile(path, config=config))
+
+
+def beside_a_recurrent_layer():
+    """A nested model in which the weights of one layer are not known."""
+    inner = keras.Sequential(
+        [
+            keras.Input((8, 2)),
+            layers.Conv1D(3, 3, name="conv"),
+            layers.LSTM(4, name="lstm"),
+            layers.Dense(2, name="dense"),
+        ],
+        name="inner",
+    )
+    return keras.Sequential([keras.Input((8, 2)), inner, layers.Dense(2, name="top")], name="outer")
+
+
+def test_weights_that_nobody_can_tell_apart_are_reported_and_not_taken(tmp_path):
+    path = tmp_path / "model.h5"
+    beside_a_recurrent_layer().save(path)
+    report = allconv.report(path, strict=False)
+    notes = {row.layer: row.notes for row in report.rows if row.notes}
+    assert list(notes) == ["conv", "lstm", "dense"]
+    assert "cannot be told: they lie in one list" in notes["conv"][0]
+    assert allconv.check(path).ok and not report.plan.fresh
+    message = r"Conv1D 'conv' \(which of the file's weights are its own cannot be told\), LSTM "
+    with pytest.raises(ConversionError, match=message):
+        allconv.convert(path, strict=False)
+    conv = next(spec for spec in read(path).specs() if spec.name == "conv")
+    with pytest.raises(FileError, match="layer 'conv': which of the file's weights are its own"):
+        conv.weights["kernel"].read()
+
+
+def test_the_same_model_with_its_weights_by_path_is_converted(tmp_path):
+    path, model = tmp_path / "model.keras", randomize(beside_a_recurrent_layer(), seed=4)
+    model.save(path)
+    image = np.random.default_rng(0).normal(size=(2, 8, 2)).astype("float32")
+    converted = allconv.convert(path, strict=False)
+    assert_close(outputs(converted, image)[0], outputs(model, image)[0])

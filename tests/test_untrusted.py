@@ -11,6 +11,7 @@ from keras import layers
 from allconv.build import build
 from allconv.errors import ConversionError
 from allconv.read import read
+from allconv.untrusted import LISTS
 from tests.agreement import network
 
 KERNEL = {"class_name": "GlorotUniform", "config": {"seed": 1}}
@@ -65,6 +66,25 @@ def test_objects_are_looked_up_in_keras_own_lists_and_what_is_said_of_modules_is
 def test_any_other_object_is_refused_with_the_layer_and_the_setting(graph, key, value):
     with pytest.raises(ConversionError, match=rf"Conv2D 'conv' \(its {key}\); if you trust"):
         build(with_setting(graph, key, value))
+
+
+@pytest.mark.parametrize("setting", LISTS)
+def test_the_list_of_a_setting_has_all_classes_of_keras_and_no_others(setting):
+    module, names = LISTS[setting]
+    keras_has = {
+        found.__name__
+        for found in vars(getattr(keras, module)).values()
+        if isinstance(found, type) and found.__subclasses__() == []
+    }
+    assert keras_has - {"RandomInitializer"} <= names
+    assert all(isinstance(getattr(getattr(keras, module), name), type) for name in names)
+
+
+def test_a_layer_with_further_weights_is_refused():
+    model = network((6,), layers.Dense(3, name="adapted"))
+    model.layers[-1].enable_lora(2)
+    with pytest.raises(ConversionError, match=r"Dense 'adapted' \(LoRA's weights, or quantized"):
+        build(plain(from_file(model)))
 
 
 def test_an_object_that_cannot_be_made_is_told(graph):

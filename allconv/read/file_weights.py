@@ -19,13 +19,18 @@ from allconv.layers.layer_shapes import weight_shapes
 from allconv.read.archive import SavedModel
 from allconv.read.layer_tree import Path
 from allconv.read.old_kernels import in_keras_3_order
-from allconv.read.weights_by_layer import arrays_by_layer
+from allconv.read.weights_by_layer import Found, arrays_by_layer
 from allconv.read.weights_by_path import arrays_by_path
 from allconv.shape_walk import Problem
 from allconv.weights import Array, derive, fresh
 
 DENSEST, ALWAYS = 5, 2**24
 """Values for each byte of a file that packs them well, and how many no file is asked for."""
+
+UNTOLD = (
+    "which of the file's weights are its own cannot be told: they lie in one list with those of "
+    "the other layers of its nested model, of which not all are known"
+)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -47,31 +52,54 @@ def with_weights(
     Raises:
         FileError: The file is damaged.
     """
-    wanted = {path: _wanted(node) for path, node in _first_calls(graph).items()}
-    by_path = saved.order == "by path"
-    found = arrays_by_path(config, saved.weights) if by_path else {}
-    if not by_path:
-        names = {path: None if shapes is None else list(shapes) for path, shapes in wanted.items()}
-        found = arrays_by_layer(config, saved.weights, names, saved.keras_version)
+    calls = _first_calls(graph)
+    wanted = {path: _wanted(node) for path, node in calls.items()}
+    found = _found(config, saved, wanted)
     _refuse_overlaps(found, saved)
     changed: dict[Spec, Spec] = {}
     problems: list[Problem] = []
-    for path, node in _first_calls(graph).items():
-        arrays, note = in_keras_3_order(found.get(path, ()), node.spec, wanted[path], saved)
-        if misfit := _misfit(arrays, wanted[path]):
+    for path, node in calls.items():
+        arrays = found.get(path, [])
+        changed[node.spec], misfit = _with_arrays(node.spec, arrays, wanted[path], saved)
+        if misfit:
             problems.append(Problem(node.name, node.kind, misfit))
-        weights = _named(arrays, wanted[path], bool(misfit), f"{saved.path}: layer '{node.name}'")
-        changed[node.spec] = replace(node.spec, weights=weights, note=note)
-    return graph.with_specs(changed), tuple(problems)
+    untold = tuple(repr(spec) for spec in changed.values() if spec.note == UNTOLD)
+    return replace(graph.with_specs(changed), untold=untold), tuple(problems)
 
 
-def _refuse_overlaps(found: Mapping[Path, Sequence[Array]], saved: SavedModel) -> None:
+def _found(
+    config: Mapping[str, Any], saved: SavedModel, wanted: Mapping[Path, Shapes | None]
+) -> Found:
+    if saved.order == "by path":
+        return dict(arrays_by_path(config, saved.weights))
+    names = {path: None if shapes is None else list(shapes) for path, shapes in wanted.items()}
+    return arrays_by_layer(config, saved.weights, names, saved.keras_version)
+
+
+def _with_arrays(
+    spec: Spec, arrays: Sequence[Array] | None, wanted: Shapes | None, saved: SavedModel
+) -> tuple[Spec, str]:
+    """A layer with its arrays, and what is wrong with them or ""."""
+    where = f"{saved.path}: layer '{spec.name}'"
+    if arrays is None:
+        lost = {
+            name: Array(shape, recipe=untold, parts=(where,))
+            for name, shape in (wanted or {}).items()
+        }
+        return replace(spec, weights=lost, note=UNTOLD), ""
+    arrays, note = in_keras_3_order(arrays, spec, wanted, saved)
+    misfit = _misfit(arrays, wanted)
+    weights = _named(arrays, wanted, bool(misfit), where)
+    return replace(spec, weights=weights, note=note), misfit
+
+
+def _refuse_overlaps(found: Found, saved: SavedModel) -> None:
     """Raise a FileError where arrays have more values together than any file of this size.
 
     Each may be all there, and yet all in the same place; read, they would fill the memory.
     """
     values, size = (
-        sum(array.size for arrays in found.values() for array in arrays),
+        sum(array.size for arrays in found.values() for array in arrays or ()),
         saved.weights.region.size,
     )
     if values > max(DENSEST * size, ALWAYS):
@@ -138,3 +166,12 @@ def without_nan(values: np.ndarray, where: str) -> np.ndarray:
             "training went wrong: take an earlier checkpoint"
         )
     return values
+
+
+def untold(where: str) -> np.ndarray:
+    """Values that nobody can tell.
+
+    Raises:
+        FileError: Always.
+    """
+    raise FileError(f"{where}: {UNTOLD}")

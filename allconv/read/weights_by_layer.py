@@ -7,7 +7,6 @@ another in Keras 3 where a model is frozen and layers in it are not.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ from allconv.weights import Array
 
 Names = Mapping[Path, Sequence[str] | None]
 """The names of each layer's weights, None where they are not known; an InputLayer is not there."""
+Found = dict[Path, list[Array] | None]
+"""The arrays of each layer, None where it cannot be told which they are."""
 Place = tuple[Path, str]
 """A weight: its layer, and its name there."""
 
@@ -30,7 +31,7 @@ STATISTICS = {
 
 def arrays_by_layer(
     config: Mapping[str, Any], root: Group, names: Names, keras_version: str
-) -> dict[Path, list[Array]]:
+) -> Found:
     """The arrays of every layer, in the order of its variables.
 
     Args:
@@ -42,7 +43,7 @@ def arrays_by_layer(
     Raises:
         FileError: The file is damaged, or an array that it lists is not there.
     """
-    found: dict[Path, list[Array]] = {}
+    found: Found = {}
     for data, arrays in _matched(config, root, names):
         if is_model(data):
             found |= _shared_out(data, arrays, names, keras_version.startswith("3"))
@@ -101,20 +102,19 @@ def _leaves(data: Mapping[str, Any], inside: Path) -> Iterator[tuple[Path, Mappi
 
 def _shared_out(
     data: Mapping[str, Any], arrays: Sequence[Array], names: Names, keras_3: bool
-) -> dict[Path, list[Array]]:
+) -> Found:
     """The arrays of a nested model by its layers.
 
     Where the weights of a layer are not known it is taken to have none if the others account for
     all arrays; else nothing is told.
     """
     places = _order_in_keras_3(data, names) if keras_3 else _order(data, (), names)
-    if len(places) != len(arrays):
-        return {}
-    at = dict(zip(places, arrays, strict=True))
-    found: dict[Path, list[Array]] = defaultdict(list)
-    for path, _ in _leaves(data, ()):
-        found[path] = [at[path, name] for name in names.get(path) or ()]
-    return found
+    leaves = [path for path, _ in _leaves(data, ())]
+    if len(places) == len(arrays):
+        at = dict(zip(places, arrays, strict=True))
+        return {path: [at[path, name] for name in names.get(path) or ()] for path in leaves}
+    is_known = all(names.get(path, ()) is not None for path in leaves)
+    return {} if is_known else {path: None for path in leaves if names.get(path, ()) != []}
 
 
 def _order_in_keras_3(data: Mapping[str, Any], names: Names) -> list[Place]:

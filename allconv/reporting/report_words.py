@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from allconv.layout import are_known, layout
 from allconv.reporting.report_rows import Row
 from allconv.shape_walk import by_words, images
+from allconv.untrusted import REMEDY
 
 if TYPE_CHECKING:
     from allconv.geometry import Geometry
@@ -89,7 +90,13 @@ def conclusions(report: Report) -> Iterator[str]:
         count = len(report.obstacles)
         layers = "1 layer stands" if count == 1 else f"{count} layers stand"
         refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
-        yield f"{layers} in the way" + (f": {refused}." if report.strict else ", and stay.")
+        stay = ", and stay" if not report.strict else f": {refused}" if not report.not_made else ""
+        yield f"{layers} in the way{stay}."
+    if report.not_made:
+        yield (
+            f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
+            f"a file; {REMEDY}."
+        )
 
 
 def _sizes(report: Report, geometry: Geometry) -> Iterator[str]:
