@@ -1,4 +1,4 @@
-"""The command line: `allconv report`, `check`, `convert` and `verify`. The only file that prints.
+"""The command line: `allconv report`, `check`, `convert` and `verify`.
 
 Importing it is light: Keras, and the backend behind it, is imported when a command needs it.
 """
@@ -16,56 +16,25 @@ import click
 
 import allconv
 from allconv.build import build
-from allconv.check import ShapeCheck
 from allconv.cli_convert import convert_and_save, keras_imported
+from allconv.cli_messages import Commands, laid_out, show
 from allconv.cli_options import conversion_keywords, conversion_options, parse_size, read_arrays
 from allconv.convert import refuse_obstacles
-from allconv.errors import AllconvError, OptionError
+from allconv.errors import OptionError
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.report import Report
 from allconv.reporting.text_table import printable
 from allconv.save import check_writable, save_text
-from allconv.terminal import page, progress
+from allconv.terminal import progress
+from allconv.untrusted import refuse_untrusted
 
 EXIT_STATUS = {True: 0, False: 1, None: 3}
 FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
 CONFIG = click.option(
     "--config",
     type=FILE,
-    help="For a FILE of weights only: the JSON that model.to_json() wrote of the model.",
+    help="For a file of weights only: the JSON that model.to_json() wrote of the model.",
 )
-
-
-class Failure(click.ClickException):
-    """One message on stderr and exit status 2, in place of a traceback."""
-
-    exit_code = 2
-
-
-class Commands(click.Group):
-    """Commands whose foreseen errors are told in one message."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command."""
-        try:
-            return super().invoke(ctx)
-        except AllconvError as error:
-            if ctx.params["traceback"]:
-                raise
-            # what an error tells a caller of Python to do, in the words of the command line
-            message = str(error).replace("strict=False", "--no-strict")
-            raise Failure("\n".join(map(printable, message.splitlines()))) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except Exception as error:
-            if ctx.params["traceback"]:
-                raise
-            what = printable(f"{type(error).__name__}: {error}")[:200]
-            raise Failure(
-                f"allconv itself failed ({what}); please report it with what 'allconv --traceback "
-                f"{ctx.invoked_subcommand} ...' prints"
-            ) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,14 +62,15 @@ def main(traceback: bool) -> None:
 @click.argument("file", type=FILE)
 @conversion_options
 @CONFIG
-@click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print it as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--markdown", is_flag=True, help="Print it as Markdown.")
 @click.option("--html", type=FILE, metavar="OUT", help="Write it as a page to look at.")
 @click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
 def report(
     file: Path,
     config: Path | None,
-    form: str | None,
+    as_json: bool,
+    markdown: bool,
     html: Path | None,
     verify: bool,
     **options: Any,
@@ -118,6 +88,8 @@ def report(
     allconv report model.keras --html report.html
     """
     keywords = conversion_keywords(options)
+    if as_json + markdown + (html is not None) > 1:
+        raise OptionError("--json, --markdown and --html: choose one of them")
     if html is not None:
         check_writable(html, source=file, suffixes=(".html", ".htm"))
     with progress() as step:
@@ -128,11 +100,11 @@ def report(
             result = allconv.report(graph, verify=verify, **keywords)
     if html is not None:
         save_text(result.to_html(), html)
-        click.echo(f"written: {html}")
-    elif form == "json":
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        show(f"written: {html}")
+    elif as_json:
+        show(json.dumps(result.to_dict(), indent=2))
     else:
-        show(result.to_markdown() if form == "markdown" else laid_out(result))
+        show(result.to_markdown() if markdown else laid_out(result))
 
 
 @main.command()
@@ -181,9 +153,9 @@ def convert(
     """Convert FILE and write the result to OUTPUT.
 
     FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
-    plain model of today's Keras. Where the conversion should be lossless, both models are run on
-    the same inputs first, and nothing is written if they disagree. OUTPUT is complete or not there,
-    and never FILE itself.
+    plain model of today's Keras. Where the conversion should be lossless, the model that allconv
+    read from FILE and the result are run on the same inputs first, and nothing is written if they
+    disagree. OUTPUT is complete or not there, and never FILE itself.
 
     \b
     Examples:
@@ -203,31 +175,22 @@ def convert(
         graph = read(ModelFile(file, config))
         step("working out the conversion")
         planned = allconv.report(graph, **keywords)
-        if planned.refused:
+        if planned.refused and planned.strict:
             refuse_obstacles(planned.plan)
+        refuse_untrusted(planned.plan.after)
     verdict = "nothing written: --dry-run"
     if output is not None and not dry_run:
         verdict = convert_and_save(graph, planned, output, verify, keywords)
-    click.echo(planned.totals)
+    show(planned.totals)
     for obstacle in planned.obstacles:
-        click.echo(f"stands in the way and stays: {printable(str(obstacle))}")
-    click.echo(verdict)
-
-
-def laid_out(result: Report | ShapeCheck) -> str:
-    """A result as the terminal has room for it."""
-    on = page()
-    return result.to_text(on.width, on.color)
-
-
-def show(text: str) -> None:
-    """Prints a text with what colours it has; whether it has any was for `page` to say."""
-    click.echo(text, color=True)
+        show(f"stands in the way and stays: {printable(str(obstacle))}")
+    show(verdict)
 
 
 @main.command()
 @click.argument("original", type=FILE)
 @click.argument("converted", type=FILE)
+@CONFIG
 @click.option(
     "--inputs",
     type=FILE,
@@ -241,7 +204,12 @@ def show(text: str) -> None:
     help="Largest relative error that passes; by default what rounding explains.",
 )
 def verify(
-    original: Path, converted: Path, inputs: Path | None, seed: int, tolerance: float | None
+    original: Path,
+    converted: Path,
+    config: Path | None,
+    inputs: Path | None,
+    seed: int,
+    tolerance: float | None,
 ) -> None:
     """Say whether two models compute the same.
 
@@ -255,12 +223,12 @@ def verify(
     arrays = None if inputs is None else read_arrays(inputs)
     with progress() as step:
         graphs = []
-        for file in (original, converted):
-            step(f"reading {file.name}")
+        for file in (ModelFile(original, config), ModelFile(converted)):
+            step(f"reading {Path(file.path).name}")
             graphs.append(read(file))
         with keras_imported(step):
             step("building and running both models")
             first, second = map(build, graphs)
             result = allconv.verify(first, second, arrays, seed=seed, tolerance=tolerance)
-    click.echo(result)
+    show(result)
     sys.exit(EXIT_STATUS[result.passed])

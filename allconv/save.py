@@ -24,20 +24,21 @@ def check_writable(
     """
     try:
         _check_place(path, source, suffixes)
-    except OSError as error:  # a folder above it that may not be entered, a name too long
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # a name too long; a link to itself raises the latter
+        raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
 def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> None:
     if path.suffix not in suffixes:
         ends = " or ".join(suffixes)
         raise FileError(f"{path}: expected a name that ends in {ends}, such as fcn{suffixes[0]}")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder '{path.parent}'; make it first")
+    folder = path.resolve().parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        raise FileError(f"{path}: there is no folder '{folder}'; make it first")
     if path.is_dir():
         raise FileError(f"{path}: is a folder; give the name of a file")
-    if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{path}: the folder '{path.parent}' cannot be written to")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{path}: the folder '{folder}' cannot be written to")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise FileError(f"{path}: is the model that is read; give another name")
 
@@ -67,7 +68,10 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
         write(part)
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # HDF5 on a full disk raises the latter
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(f"{path}: cannot be written: {reason}") from error
+        raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error

@@ -33,6 +33,13 @@ def page() -> Page:
     return Page(width, wanted and not os.environ.get("NO_COLOR") and not _is_dumb())
 
 
+def open_closed_streams() -> None:
+    """Opens stdout and stderr to nowhere where the caller has closed them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Shows on stderr which step runs, if that takes more than a second; gone when done.

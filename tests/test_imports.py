@@ -38,7 +38,7 @@ reporting.slabs reporting.layering reporting.drawing reporting.network_drawings
 reporting.layer_table reporting.report_html report
 check
 allconv
-save quiet terminal cli_options cli_convert cli __main__
+save quiet terminal cli_messages cli_options cli_convert cli __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 

@@ -341,6 +341,14 @@ def test_a_bar_in_a_name_does_not_break_a_markdown_table() -> None:
     assert r"| 2 | `a\|b` | Conv2D |" in allconv.report(model).to_markdown()
 
 
+def test_a_name_is_no_markdown() -> None:
+    model = keras.Sequential([layers.Input((4, 4, 1)), layers.Conv2D(2, 3, name="`c`")])
+    model.name = "*a* <img src=x> [b](c)"
+    text = allconv.report(model).to_markdown()
+    assert text.startswith(r"## \*a\* &lt;img src=x> [b\](c): 0 of 2 layers change")
+    assert "| `'c'` | Conv2D |" in text
+
+
 def test_unequal_windows_and_strides_are_written_axis_by_axis() -> None:
     model = keras.Sequential(
         [keras.Input((9, 9, 2)), layers.Conv2D(2, (3, 1), strides=(2, 1), name="conv")]

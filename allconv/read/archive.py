@@ -86,6 +86,8 @@ def _first_bytes(path: Path) -> bytes:
             raise FileError(f"{path}: there is no such file")
         if path.is_dir():
             raise FileError(f"{path}: is a folder; expected a .keras or .h5 file")
+        if not path.is_file():
+            raise FileError(f"{path}: is no regular file; write what it gives to one first")
         with path.open("rb") as file:
             start = file.read(len(SIGNATURE))
     except OSError as error:
@@ -163,7 +165,9 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise FileError(f"{path}: the zip archive is damaged or cut short ({error})") from error
+            raise FileError(
+                f"{path}: the zip archive is damaged or cut short ({error}); get it again"
+            ) from error
         file.most = sys.maxsize
         with archive:
             yield archive

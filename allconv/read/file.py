@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allconv.errors import FileError
+from allconv.errors import FileError, ModelError, ShapeError
 from allconv.graph import Graph
 from allconv.read import layer_tree
 from allconv.read.archive import opened
@@ -50,9 +51,19 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
     """
     config = None if file.config is None else Path(file.config)
     with opened(Path(file.path), config) as saved:
-        model = in_keras_3_words(saved.description, saved.keras_version)
-        graph = parse_model(model["class_name"], model["config"], NoLayers())
+        with _errors_naming(config or saved.path):
+            model = in_keras_3_words(saved.description, saved.keras_version)
+            graph = parse_model(model["class_name"], model["config"], NoLayers())
         return with_weights(replace(graph, from_file=True), model["config"], saved)
+
+
+@contextmanager
+def _errors_naming(path: Path) -> Iterator[None]:
+    """Names the file in what is wrong with the model that it describes."""
+    try:
+        yield
+    except (ModelError, ShapeError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def refuse_misfits(file: ModelFile, problems: tuple[Problem, ...]) -> None:

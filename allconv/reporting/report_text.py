@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
@@ -163,7 +164,7 @@ def _growth(before: int | None, after: int | None) -> Style:
 def _markdown_cells(row: Row) -> list[str]:
     position, layer, *rest = _layer_cells(row)
     cells = [*rest, *map(count_words, _costs(row)), ", ".join(row.rules), row.keeps or ""]
-    return [position, f"`{_escaped(layer)}`", *map(_escaped, cells)]
+    return [position, _code(layer), *map(_escaped, cells)]
 
 
 def _section(name: str, lines: list[str], page: Page) -> str:
@@ -172,4 +173,11 @@ def _section(name: str, lines: list[str], page: Page) -> str:
 
 
 def _escaped(text: str) -> str:
-    return printable(text).replace("|", "\\|")
+    """A text of which nothing is taken for Markdown, or for the HTML that may stand in it."""
+    return re.sub(r"[|*`]|](?=\()", r"\\\g<0>", printable(text)).replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """A text as Markdown's code, in a cell of a table."""
+    words = printable(text).replace("`", "'").replace("|", r"\|")
+    return f"`{words}`"
