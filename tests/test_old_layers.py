@@ -510,6 +510,12 @@ def test_the_axis_of_a_batch_normalization_in_a_list_is_a_number():
     )
 
 
+def test_a_range_of_values_that_rotations_do_not_need_is_left_out():
+    assert translated("RandomRotation", "3.2.1", factor=0.1, value_range=[0, 255])[1] == {
+        "factor": 0.1
+    }
+
+
 def test_a_synchronized_batch_normalization_stays_synchronized():
     assert translated("SyncBatchNormalization", axis=-1)[1]["synchronized"] is True
 

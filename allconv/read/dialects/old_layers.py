@@ -61,6 +61,7 @@ LEFTOVERS_OF: dict[str, set[str]] = {
     "DepthwiseConv1D": {"filters"},
     "DepthwiseConv2D": {"filters"},
     "MultiHeadAttention": {"key_shape", "query_shape", "value_shape"},
+    "RandomRotation": {"value_range"},
     **{f"SpatialDropout{rank}D": {"noise_shape", "trainable"} for rank in (1, 2, 3)},
 }
 """Settings that Keras 3 does not take, and that changed nothing (`_lost` tells the others)."""
