@@ -11,7 +11,8 @@ import argparse
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -23,6 +24,7 @@ from allconv.errors import AllconvError, FileError
 from allconv.read import read
 from tests.agreement import runnable
 
+Images = list[np.ndarray] | np.ndarray
 MODEL_SUFFIXES = {".keras", ".h5", ".hdf5"}
 
 
@@ -46,9 +48,8 @@ def outcome_of(path: Path) -> tuple[str, str]:
 
 
 def compared(original: keras.Model, converted: keras.Model) -> allconv.Verification:
-    """How two models compare, on images as bright as the original needs to tell them apart."""
-    for brightness in (1, 100, 0.1, 0.01):
-        images = images_for(original, brightness)
+    """How two models compare, on the first images that the original can tell apart."""
+    for images in (drawing(original) for drawing in DRAWINGS):
         models = (original, converted)
         if keras.backend.backend() == "tensorflow":  # its channels-first needs XLA
             models = (runnable(original), runnable(converted))
@@ -69,12 +70,25 @@ def keras_load(path: Path) -> keras.Model | None:
             return None
 
 
-def images_for(model: keras.Model, brightness: float) -> list[np.ndarray] | np.ndarray:
+def noise(model: keras.Model, brightness: float) -> Images:
     """Four images of noise for each input of a model."""
     rng = np.random.default_rng(0)
+    return images_for(model, lambda shape: brightness * rng.normal(size=shape))
+
+
+def black_and_white(model: keras.Model) -> Images:
+    """Four images of zeros and ones for each input of a model."""
+    rng = np.random.default_rng(0)
+    return images_for(model, lambda shape: rng.integers(0, 2, shape))
+
+
+def images_for(model: keras.Model, draw: Callable[[tuple[int, ...]], np.ndarray]) -> Images:
     shapes = [(4, *(size or 48 for size in tensor.shape[1:])) for tensor in model.inputs]
-    images = [(brightness * rng.normal(size=shape)).astype("float32") for shape in shapes]
+    images = [draw(shape).astype("float32") for shape in shapes]
     return images if len(images) > 1 else images[0]
+
+
+DRAWINGS = (*(partial(noise, brightness=times) for times in (1, 100, 0.1, 0.01)), black_and_white)
 
 
 def outcomes(folder: Path) -> Iterator[tuple[Path, str, str]]:
