@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.described_files import call, functional, image, layer, refused, sequential, tensor
+from allconv.build import build
+from allconv.errors import AllconvError
+from allconv.read import read
+from tests.described_files import (
+    call,
+    functional,
+    image,
+    layer,
+    refused,
+    sequential,
+    tensor,
+    written,
+)
 
 
 @pytest.fixture
@@ -97,6 +109,13 @@ def test_a_constant_that_is_none_is_told(class_name, config, path):
     message = refused(path, functional(image(4), add, outputs=[["add", 0, 0]]))
     assert message.startswith(f"layer 'add': it is called with a {class_name} of ")
     assert message.endswith(", which is no constant; the description of the model is damaged")
+
+
+def test_a_tensor_in_the_place_of_keywords_is_none(path):
+    relu = layer("ReLU", "relu", [{"args": [tensor("image")], "kwargs": tensor("image")}])
+    model = functional(image(4), relu, outputs=[["relu", 0, 0]])
+    with pytest.raises(AllconvError):
+        build(read(written(path, model)))
 
 
 def test_the_shape_of_a_tensor_that_is_none_is_told(path):

@@ -89,8 +89,8 @@ def _call(name: str, index: int, node: Mapping[str, Any], where: str) -> Call:
             return type(data)(with_slots(item) for item in data)
         return data
 
-    args, kwargs = with_slots(tuple(node["args"])), with_slots(node["kwargs"])
-    given = {key: value for key, value in kwargs.items() if value is not None}
+    args = tuple(map(with_slots, node["args"]))
+    given = {key: with_slots(value) for key, value in node["kwargs"].items() if value is not None}
     return Call(name, index, tuple(keys), args, given)
 
 
