@@ -177,6 +177,12 @@ def test_the_largest_sizes_pass():
     assert "one may be -1" in problem("Reshape", target_shape=[LARGEST, LARGEST, 2])
 
 
+def test_a_dilation_is_checked_also_where_there_is_none():
+    message = "its dilation_rate is 'x'; expected a whole number >= 1, or 2 of them"
+    with pytest.raises(ModelError, match=message):
+        settings("MaxPooling2D", pool_size=2, dilation_rate="x")
+
+
 def test_a_long_value_is_cut():
     assert len(problem("Dense", units="x" * 10**6)) < 200
 

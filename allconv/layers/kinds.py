@@ -147,7 +147,7 @@ def is_elementwise(kind: str, config: Config) -> bool:
 
 def couples_channels(kind: str, config: Config) -> bool:
     """Whether a layer is, or ends in, an activation that looks at all channels of a cell."""
-    return kind == "Softmax" or config.get("activation") in CHANNEL_ACTIVATIONS
+    return kind == "Softmax" or str(config.get("activation")) in CHANNEL_ACTIVATIONS
 
 
 def unknown_activation(config: Config) -> str:

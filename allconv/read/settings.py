@@ -108,6 +108,7 @@ SMALL = Form("a number >= 0", forms.not_negative)
 OF_ALL = {
     "activation": FUNCTION,
     "data_format": FORMAT.or_null(),
+    "dilation_rate": EACH,
     "dtype": Form("the name of a dtype, or a policy", forms.of_type(str, Mapping)).or_null(),
     "groups": COUNT,
     "noise_shape": SHAPE.or_null(),

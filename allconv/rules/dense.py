@@ -7,7 +7,7 @@ from typing import Any
 
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
-from allconv.layers.kinds import CHANNEL_ACTIVATIONS, unknown_activation
+from allconv.layers.kinds import CHANNEL_ACTIVATIONS, couples_channels, unknown_activation
 from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
@@ -95,7 +95,7 @@ def vector_dense_to_conv(match: Match) -> Outcome:
 def no_plain_dense(dense: Node, form: Layout) -> str:
     """Why a Dense layer is not written as a convolution on such a map, "" where it is."""
     activation = dense.config.get("activation")
-    if form.channels_first and activation in ONLY_ALONG_LAST_AXIS:
+    if form.channels_first and str(activation) in ONLY_ALONG_LAST_AXIS:
         return f"its activation '{activation}' over channels that come first"
     if is_adapted(dense.config):
         return "its weights are quantized, or LoRA's are added to them"
@@ -134,7 +134,7 @@ def convolution(
     config = match.node.config
     whole = activation is None
     activation = activation or config.get("activation") or "linear"
-    apart = form.channels_first and activation in CHANNEL_ACTIVATIONS
+    apart = form.channels_first and couples_channels("", {"activation": activation})
     weights = {"kernel": kernel} | ({"bias": bias} if bias else {})
     conv = match.layer(
         f"Conv{form.rank}D",
