@@ -80,7 +80,19 @@ def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
         return f"the kernel of '{conv.name}' has 16 bits, in which the product would be rounded"
     if is_adapted(conv.config):
         return f"'{conv.name}' has LoRA or quantized weights"
+    if _is_biased_along_the_width(conv):
+        return (
+            f"'{conv.name}' has as many filters as its map is wide, and to such maps with channels "
+            "first Keras on TensorFlow adds a bias along the width"
+        )
     return ""
+
+
+def _is_biased_along_the_width(conv: Node) -> bool:
+    """Whether Keras 3.15's `ops.add` takes the bias for one of the last axis (`tf.nn.bias_add`)."""
+    shape = conv.shape or ()
+    first = conv.kind != "Dense" and conv.data_format == "channels_first"
+    return first and len(shape) > 2 and 1 != shape[1] == shape[-1]
 
 
 def _padding_behind(match: Match) -> str:
