@@ -292,7 +292,7 @@ def test_weights_that_lora_adds_to_are_a_reason():
 
 @pytest.mark.parametrize(("width", "folds"), [(6, True), (7, False)])
 def test_a_bias_that_keras_would_add_along_the_width_is_not_made(width, folds):
-    """Two cells less give as many columns as filters, where Keras 3.15 on TensorFlow mistakes it."""
+    """Of 7 columns 5 are left, as many as filters: there Keras 3.15 on TensorFlow mistakes it."""
     conv = layers.Conv2D(5, 3, use_bias=False, data_format="channels_first", name="conv")
     model = network((2, 9, width), conv, norm(axis=1))
     converts_alike(model, fold_batchnorm=True)
