@@ -149,6 +149,13 @@ def test_hdf5_of_another_form_than_keras_writes_is_refused(at, number, tmp_path)
         allconv.report(path)
 
 
+def test_groups_that_do_not_divide_the_channels_are_told(path):
+    conv = layer("Conv2D", "conv", filters=2, kernel_size=3, groups=3, use_bias=False)
+    assert refused(path, sequential(image(8, 8, 2), conv), ShapeError) == (
+        "layer 'conv' (Conv2D): 2 channels cannot be divided into 3 groups"
+    )
+
+
 # Layers that would take long, or much memory, to be planned.
 
 

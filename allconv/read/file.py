@@ -54,7 +54,7 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
         with _errors_naming(config or saved.path):
             model = in_keras_3_words(saved.description, saved.keras_version)
             graph = parse_model(model["class_name"], model["config"], NoLayers())
-        return with_weights(replace(graph, from_file=True), model["config"], saved)
+            return with_weights(replace(graph, from_file=True), model["config"], saved)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ def with_weights(
 
     Raises:
         FileError: The file is damaged.
+        ShapeError: A layer's settings do not fit the shape of its input.
     """
     calls = _first_calls(graph)
     wanted = {path: _wanted(node) for path, node in calls.items()}
@@ -118,11 +119,15 @@ def _first_calls(graph: Graph) -> dict[Path, Node]:
 
 
 def _wanted(node: Node) -> Shapes | None:
-    """The shapes of a layer's weights by name; None where they are not known."""
+    """The shapes of a layer's weights by name; None where they are not known.
+
+    Raises:
+        ShapeError: No layer of these settings has weights on such an input.
+    """
     try:
         return weight_shapes(node.kind, node.config, [source.shape for source in node.inputs])
-    except ShapeError:
-        return None
+    except ShapeError as error:
+        raise ShapeError(f"layer '{node.name}' ({node.kind}): {error}") from None
 
 
 def _misfit(arrays: Sequence[Array], wanted: Shapes | None) -> str:
