@@ -50,11 +50,10 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
         ShapeError: Its layers do not fit together.
     """
     config = None if file.config is None else Path(file.config)
-    with opened(Path(file.path), config) as saved:
-        with _errors_naming(config or saved.path):
-            model = in_keras_3_words(saved.description, saved.keras_version)
-            graph = parse_model(model["class_name"], model["config"], NoLayers())
-            return with_weights(replace(graph, from_file=True), model["config"], saved)
+    with opened(Path(file.path), config) as saved, _errors_naming(config or saved.path):
+        model = in_keras_3_words(saved.description, saved.keras_version)
+        graph = parse_model(model["class_name"], model["config"], NoLayers())
+        return with_weights(replace(graph, from_file=True), model["config"], saved)
 
 
 @contextmanager
