@@ -265,21 +265,21 @@ def test_values_outside_the_file_are_not_read(how, message, whole_h5, tmp_path):
 # Size
 
 
-def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(whole, tmp_path):
+def test_an_archive_that_unpacks_to_a_gigabyte_is_refused_unread(whole, tmp_path):
     path = tmp_path / "bomb.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("metadata.json", "{}")
         archive.writestr("config.json", zipfile.ZipFile(whole).read("config.json"))
         with archive.open("model.weights.h5", "w", force_zip64=True) as member:
-            for _ in range(3 * 1024):
+            for _ in range(1024):
                 member.write(bytes(2**20))
-    assert path.stat().st_size < 4 * 2**20
+    assert path.stat().st_size < 8 * 2**20
     assert all("FileError" in line and "claims" in line for line in outcome(path))
 
 
-def test_a_description_that_unpacks_to_gigabytes_is_refused_unread(whole, tmp_path):
+def test_a_description_that_unpacks_to_a_gigabyte_is_refused_unread(whole, tmp_path):
     path = tmp_path / "bomb.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("model.weights.h5", zipfile.ZipFile(whole).read("model.weights.h5"))
         with archive.open("config.json", "w", force_zip64=True) as member:
             for _ in range(1024):
@@ -295,10 +295,10 @@ def test_a_small_file_that_claims_a_terabyte_is_an_error_at_once(shape, whole_h5
         group = file["model_weights/conv1/mnist_cnn/conv1"]
         del group["kernel"]
         group.create_dataset("kernel", shape, "float32", chunks=(1,) * len(shape))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FileError, match="claims"):
         allconv.report(path)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_layers_that_claim_a_terabyte_are_an_error_or_a_report_at_once(whole, tmp_path):
