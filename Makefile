@@ -73,7 +73,7 @@ $(READY): pyproject.toml
 	    exit 1; } >&2
 	@echo "Setting up $(VENV); TensorFlow is large, so the first time takes some minutes."
 	@'$(PYTHON)' -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --editable '.[tensorflow,jax,examples,dev]'
+	@$(RUN) -m pip install --quiet --editable '.[tensorflow,jax,onnx,examples,dev]'
 	@touch $@
 
 $(READY_FOR_ALL): $(READY)

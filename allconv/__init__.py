@@ -2,6 +2,8 @@
 
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
+from allconv.export.onnx_report import OnnxReport
+from allconv.export_onnx import export_onnx
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
@@ -14,6 +16,7 @@ __all__ = [
     "ExactPool",
     "Geometry",
     "ModelFile",
+    "OnnxReport",
     "Report",
     "ShapeCheck",
     "StridePool",
@@ -21,6 +24,7 @@ __all__ = [
     "__version__",
     "check",
     "convert",
+    "export_onnx",
     "geometry",
     "is_all_convolutional",
     "report",

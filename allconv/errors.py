@@ -38,3 +38,7 @@ class RuleError(AllconvError):
 
 class VerificationError(AllconvError):
     """A conversion that should be lossless disagrees with the original."""
+
+
+class ExportError(AllconvError):
+    """A model cannot be written as ONNX, or the file does not hold what was promised."""

@@ -106,7 +106,10 @@ def at_hand() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_in_docstrings_give_what_they_show(name: str, at_hand: dict[str, Any]) -> None:
+def test_the_examples_in_docstrings_give_what_they_show(
+    name: str, at_hand: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(Measured(), optionflags=doctest.NORMALIZE_WHITESPACE)
     report = io.StringIO()

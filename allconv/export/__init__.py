@@ -1,0 +1,1 @@
+"""The parts of `export_onnx`: through TensorFlow and tf2onnx to ONNX, cleaned and verified."""

@@ -1,0 +1,73 @@
+"""Where Keras on TensorFlow gives other numbers than on other backends, and in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from allconv.graph import Graph, Node
+from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
+
+TABLE = 1024
+"""Places between two cells at which TensorFlow knows bicubic weights; others are moved there."""
+
+TABLE_ERROR = 2e-3
+"""What that costs at most, of a map's largest value, the slope of these weights being below one."""
+
+
+def table_error(graph: Graph) -> float:
+    """How far TensorFlow's numbers may be off the bicubic interpolation that they stand for."""
+    return TABLE_ERROR * any(map(_is_off_the_table, graph.nodes)) * _on_tensorflow()
+
+
+def known_difference(graph: Graph) -> str:
+    """Why the numbers of a network may differ though nothing is wrong with its file; "" if none."""
+    if not _on_tensorflow():
+        return ""
+    for node in graph.nodes:
+        if _takes_rows_for_channels(node):
+            return (
+                f"Keras on TensorFlow adds the bias of '{node.name}' along its rows, which are as "
+                "long as it has channels; verify=False writes what other backends compute"
+            )
+        if _leaves_cells_out(node):
+            return (
+                f"Keras on TensorFlow pads '{node.name}' by less than nothing, whose strides are "
+                "larger than its window; verify=False writes what other backends compute"
+            )
+    return ""
+
+
+def _on_tensorflow() -> bool:
+    import keras
+
+    return bool(keras.config.backend() == "tensorflow")
+
+
+def _is_off_the_table(node: Node) -> bool:
+    """A bicubic UpSampling2D by other factors than powers of two."""
+    if node.kind != "UpSampling2D" or node.config["interpolation"] != "bicubic":
+        return False
+    return any(TABLE % (2 * factor) for factor in _each(node.config["size"], 2))
+
+
+def _takes_rows_for_channels(node: Node) -> bool:
+    """A convolution whose channels come first, on maps with as many columns (Keras 3.15)."""
+    first = node.kind in CONVOLUTIONS and node.data_format == "channels_first"
+    return first and node.shape is not None and node.shape[1] == node.shape[-1]
+
+
+def _leaves_cells_out(node: Node) -> bool:
+    """A layer of three axes with padding `same` whose strides exceed its window by two or more."""
+    config = node.config
+    pools = node.kind in MAX_POOLS | AVERAGE_POOLS
+    if not (pools or node.kind in CONVOLUTIONS) or not node.kind.endswith("3D"):
+        return False
+    windows = _each(config["pool_size" if pools else "kernel_size"], 3)
+    strides = _each(config["strides"], 3)
+    exceeds = any(k + 1 < s for k, s in zip(windows, strides, strict=True))
+    return exceeds and config["padding"] == "same"
+
+
+def _each(setting: Any, rank: int) -> Sequence[int]:
+    return (setting,) * rank if isinstance(setting, int) else tuple(setting)

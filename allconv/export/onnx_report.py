@@ -1,0 +1,137 @@
+"""What was exported, made readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from allconv.export.audit import operator_counts
+from allconv.export.draft import Draft
+from allconv.export.form import Form
+from allconv.export.lowering import in_float32
+from allconv.export.parity import Parity
+from allconv.export.precision_loss import Loss
+from allconv.export.reduced_precision import Written
+from allconv.graph import Graph
+from allconv.layers.kinds import NORMALIZATIONS
+from allconv.obstacles import is_all_convolutional
+
+Dims = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class OnnxReport:
+    """An ONNX file that was written.
+
+    Attributes:
+        path: Where it is.
+        file_size: Bytes, with those of weights beside it.
+        opset: Version of ONNX' operators.
+        layout: How maps lie at its inputs and outputs, `"nchw"` or `"nhwc"`.
+        inputs: Sizes of the inputs by name; names stand for sizes that are free.
+        outputs: Sizes of the outputs by name, likewise.
+        operators: How many nodes of each operator it has, the most frequent first.
+        all_convolutional: Whether it holds convolutions and cell-wise operators only.
+        precision: What it computes in, `"float32"`, `"float16"` or `"int8"`.
+        weights_file: The file beside it that holds its weights; "" where it holds them itself.
+        parity: How ONNX Runtime's numbers compare with Keras', in float32; None where that was not
+            asked for.
+        loss: What fewer bits cost, where the precision is another.
+        notes: What else is to be known.
+    """
+
+    path: str
+    file_size: int
+    opset: int
+    layout: str
+    inputs: Mapping[str, Dims]
+    outputs: Mapping[str, Dims]
+    operators: Mapping[str, int]
+    all_convolutional: bool
+    precision: str = "float32"
+    weights_file: str = ""
+    parity: Parity | None = None
+    loss: Loss | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def free_dimensions(self) -> tuple[str, ...]:
+        """Names of the inputs' sizes that are free."""
+        names = [name for dims in self.inputs.values() for name in dims if isinstance(name, str)]
+        return tuple(dict.fromkeys(names))
+
+    def __str__(self) -> str:
+        kind = "all-convolutional" if self.all_convolutional else "not all-convolutional"
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
+        beside = f", weights in {self.weights_file}" * bool(self.weights_file)
+        form = f"{self.precision}, opset {self.opset}, {self.layout}"
+        lines = [
+            f"{self.path}: {self.file_size:,} bytes{beside}, {form}, {kind}",
+            *(f"  input '{name}' {_by_words(dims)}" for name, dims in self.inputs.items()),
+            *(f"  output '{name}' {_by_words(dims)}" for name, dims in self.outputs.items()),
+            f"  operators: {counts or 'none'}",
+            f"  {self._parity_in_words()}",
+            *([f"  {self.loss}"] if self.loss else []),
+            *(f"  {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def _parity_in_words(self) -> str:
+        verdict = str(self.parity or "not verified: not asked for")
+        return verdict if self.precision == "float32" else f"in float32 {verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, ready for `json.dumps`."""
+        sizes = {
+            side: {name: list(dims) for name, dims in getattr(self, side).items()}
+            for side in ("inputs", "outputs")
+        }
+        return {
+            **asdict(self),
+            **sizes,
+            "free_dimensions": list(self.free_dimensions),
+            "notes": list(self.notes),
+        }
+
+
+def report_of(
+    written: Written, graph: Graph, path: Path, draft: Draft, form: Form, parity: Parity | None
+) -> OnnxReport:
+    """What is to be said of the file that is drafted, made from `graph`."""
+    onnx_model = written.model
+    return OnnxReport(
+        path=str(path),
+        file_size=draft.size(),
+        opset=onnx_model.opset_import[0].version,
+        layout=form.layout,
+        inputs={value.name: _dims(value) for value in onnx_model.graph.input},
+        outputs={value.name: _dims(value) for value in onnx_model.graph.output},
+        operators=operator_counts(onnx_model),
+        all_convolutional=is_all_convolutional(graph),
+        precision=written.loss.precision if written.loss else "float32",
+        weights_file=draft.weights_file(),
+        parity=parity,
+        loss=written.loss,
+        notes=(*_notes(onnx_model, graph, form), *written.notes),
+    )
+
+
+def _notes(onnx_model: Any, graph: Graph, form: Form) -> Iterator[str]:
+    if form.is_float32 and in_float32(graph) is not graph:
+        yield "computes in float32, on the weights of a model of another precision"
+    for kind in sorted(NORMALIZATIONS):
+        names = {node.name for node in graph.nodes if node.kind == kind}
+        written = [node for node in onnx_model.graph.node if node.name.split("/")[0] in names]
+        if len(written) > 2 * len(names):
+            yield f"{kind}: {len(names)} written out in {len(written)} operators"
+
+
+def _dims(value: Any) -> Dims:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_param or int(dim.dim_value) for dim in dims)
+
+
+def _by_words(dims: Dims) -> str:
+    return f"({', '.join(map(str, dims))})"

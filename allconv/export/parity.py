@@ -1,0 +1,162 @@
+"""Whether ONNX Runtime gives the numbers that Keras gives, up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import ExportError
+from allconv.export.keras_differences import known_difference, table_error
+from allconv.export.running import both
+from allconv.export.sessions import Run
+from allconv.export.trial_sizes import Sizes, has_free_sizes, trial_sizes
+from allconv.graph import Graph
+from allconv.shape_walk import at_size, by_words
+from allconv.verification.inputs import batch_size, draw_inputs
+from allconv.verification.measure import Tally
+from allconv.verification.precision import default_tolerance, inference
+
+BATCHES = (1, 3)
+Arrays = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What running both found.
+
+    Attributes:
+        passed: True; None where the runs prove nothing. What fails is never written to a file.
+        max_error: The largest error of all outputs, relative to the spread of an output's values.
+        tolerance: What that was held against, the same as `allconv.verify`'s.
+        cases: The batches that were run, such as `"3 of 28x28"`.
+        reason: Why they prove nothing.
+    """
+
+    passed: bool | None
+    max_error: float | None = None
+    tolerance: float | None = None
+    cases: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.max_error is None:
+            return f"not verified: {self.reason}"
+        measured = f"largest relative error {self.max_error:.1e} (tolerance {self.tolerance:.1e})"
+        verdict = "verified" if self.passed else f"not verified: {self.reason}"
+        return f"{verdict}; {measured} against Keras, on batches of {', '.join(self.cases)}"
+
+
+def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> Parity:
+    """Run a Keras model and an ONNX file on the same inputs.
+
+    Args:
+        model: The Keras model.
+        file: The ONNX file.
+        onnx_model: What it holds.
+        graph: The network that both are made from.
+        layout: How maps lie at the file's inputs and outputs.
+
+    Raises:
+        ExportError: Their numbers differ, or ONNX Runtime cannot run the file.
+    """
+    run = both(model, file, onnx_model, graph, layout)
+    limit = default_tolerance(model) + table_error(graph)
+    tallies: dict[str, list[Tally]] = {}
+    with inference():
+        for case, inputs in _cases(model, graph):
+            try:
+                expected = run.in_keras(inputs)
+            except Exception as error:  # each backend raises kinds of its own
+                return Parity(None, reason=f"Keras fails on {case}: {_first_line(error)}")
+            if not all(np.isfinite(values).all() for values in expected):
+                return Parity(None, reason=f"Keras' own numbers are not finite, on {case}")
+            found = _run(run.in_onnx, inputs, case)
+            of_case = tallies.setdefault(case, [Tally() for _ in expected])
+            for tally, own, other in zip(of_case, expected, found, strict=True):
+                _add(tally, own, other, case)
+    if not tallies:
+        return Parity(None, reason="no size of image was found that the network takes")
+    errors = {case: _error(each, tallies) for case, each in tallies.items()}
+    worst = max(errors, key=lambda case: errors[case])
+    if errors[worst] > limit:
+        raise ExportError(
+            f"model '{graph.name}': on a batch of {worst} ONNX Runtime and Keras differ by "
+            f"{errors[worst]:.1e} of the output's spread, where rounding explains {limit:.1e}; "
+            + (known_difference(graph) or "please report it with the model's configuration")
+        )
+    reason = _still([[each[n] for n in run.telling] for each in tallies.values()], limit)
+    return Parity(None if reason else True, errors[worst], limit, tuple(tallies), reason)
+
+
+def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
+    """Batches of one and of three, at three sizes where sizes are free; each with its name.
+
+    Where the model has its own batch size, as many of these as were drawn, under one name.
+    """
+    sizes: list[Sizes | None] = list(trial_sizes(graph)) if has_free_sizes(graph) else [None]
+    for number, size in enumerate(sizes):
+        whole = next(draw_inputs(model, number, size and _at(graph, size)))
+        own = batch_size(model)
+        counts = [own] * (len(whole[0]) // own) if own else BATCHES[number % 2 if number else 0 :]
+        for place, count in enumerate(counts):
+            first = place * own if own else 0
+            inputs = [values[first : first + count] for values in whole]
+            shapes = [values.shape[1:] for values in inputs] if size is None else [size]
+            yield f"{count} of {' and '.join(dict.fromkeys(map(by_words, shapes)))}", inputs
+
+
+def _at(graph: Graph, size: Sizes) -> Any:
+    """Something whose inputs have known sizes, for `draw_inputs`."""
+    shapes = at_size(graph, size)
+    return SimpleNamespace(
+        inputs=[SimpleNamespace(shape=shapes.get(node, node.shape)) for node in graph.inputs]
+    )
+
+
+def _run(run: Run, inputs: Arrays, case: str) -> Arrays:
+    try:
+        return run(inputs)
+    except Exception as error:  # ONNX Runtime's own kinds have no common name
+        told = f"ONNX Runtime fails on a batch of {case}: {_first_line(error)}"
+        raise ExportError(told) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def _add(tally: Tally, expected: np.ndarray, found: np.ndarray, case: str) -> None:
+    """Take in what one output is of one batch."""
+    if found.ndim != expected.ndim and found.size == expected.size:
+        found = found.reshape(expected.shape)  # looked at before the layer that flattens it
+    if found.shape != expected.shape:
+        raise ExportError(
+            f"on a batch of {case} ONNX Runtime gives an output of the shape {found.shape}, Keras "
+            f"one of {expected.shape}; please report it with the model's configuration"
+        )
+    tally.add(expected, found)
+
+
+def _error(tallies: Sequence[Tally], all_tallies: Mapping[str, Sequence[Tally]]) -> float:
+    """The largest error of one batch, relative to what the values of all batches span."""
+    errors = [0.0]
+    for output, tally in enumerate(tallies):
+        spread = max(each[output].spread for each in all_tallies.values())
+        if tally.difference:
+            errors.append(tally.difference / spread if spread else np.inf)
+    return float(np.nan_to_num(max(errors), nan=np.inf))
+
+
+def _still(tallies: Sequence[Sequence[Tally]], limit: float) -> str:
+    """Why the runs prove nothing: an output does not depend on the input; "" where all do."""
+    moved = min(
+        max(tally.input_spread for tally in of_one) for of_one in zip(*tallies, strict=True)
+    )
+    if moved >= 100 * limit:
+        return ""
+    return f"an output is constant, inputs move it by {moved:.1e} of its spread"

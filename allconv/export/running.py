@@ -1,0 +1,138 @@
+"""Keras and an ONNX file, ready to be given the same arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allconv.export.sessions import Run, as_the_file_takes, file_runner, looked_into, move, moved
+from allconv.graph import Graph, Node
+from allconv.verification.logits import Ending, endings, runner
+
+ONE_OPERATOR = {"softmax": "Softmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+"""Final activations before which an ONNX graph can be looked into."""
+
+
+@dataclass(frozen=True)
+class Both:
+    """Functions from inputs as Keras takes them to arrays that differ by rounding only.
+
+    These are the outputs, and of each that ends in a softmax, sigmoid or tanh what is before that.
+
+    Attributes:
+        in_keras: Runs the Keras model.
+        in_onnx: Runs the file.
+        telling: For each output the number of the array that tells whether it depends on the
+            input; a softmax may be saturated.
+    """
+
+    in_keras: Run
+    in_onnx: Run
+    telling: Sequence[int]
+
+
+def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> Both:
+    """Make a Keras model and a file ready.
+
+    Args:
+        model: The Keras model.
+        file: The ONNX file.
+        onnx_model: What it holds.
+        graph: The network that both are made from.
+        layout: How maps lie at the file's inputs and outputs.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the file.
+    """
+    numbers = range(len(graph.outputs))
+    if _needs_xla(graph):
+        return Both(_compiled(model), _file_runner(file, None, graph, layout), numbers)
+    ends = endings(model)
+    before = {number: _before(onnx_model, number, end) for number, end in enumerate(ends)}
+    inner = {number: name for number, name in before.items() if name}
+    in_keras = _keras_runner(model, [ends[number] for number in inner])
+    taken = [value.name for value in onnx_model.graph.output] + list(inner.values())
+    copy = looked_into(file, onnx_model, taken)
+    place = {number: len(numbers) + behind for behind, number in enumerate(inner)}
+    return Both(
+        in_keras,
+        _file_runner(copy, taken, graph, layout, list(inner)),
+        [place.get(number, number) for number in numbers],
+    )
+
+
+def _keras_runner(model: Any, ends: Sequence[Ending]) -> Run:
+    whole, inside = runner(model), runner(model, ends) if ends else None
+    return lambda inputs: whole(inputs) + (inside(inputs) if inside else [])
+
+
+def _needs_xla(graph: Graph) -> bool:
+    """Whether TensorFlow runs a model on a CPU only if XLA compiles it.
+
+    It has no convolutions there whose channels come first, and no transposed ones with dilation.
+    """
+    import keras
+
+    return keras.config.backend() == "tensorflow" and any(
+        node.config.get("data_format") == "channels_first" or _is_spread_apart(node)
+        for node in graph.nodes
+        if node.kind != "Flatten"
+    )
+
+
+def _is_spread_apart(node: Node) -> bool:
+    rates = node.config.get("dilation_rate", 1)
+    each = [rates] if isinstance(rates, int) else rates
+    return node.kind.endswith("Transpose") and max(each) > 1
+
+
+def _compiled(model: Any) -> Run:
+    import keras
+    import tensorflow as tf
+
+    function = tf.function(model, jit_compile=True)
+
+    def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        results = function(list(inputs) if len(inputs) > 1 else inputs[0])
+        return [keras.ops.convert_to_numpy(result) for result in keras.tree.flatten(results)]
+
+    return run
+
+
+def _file_runner(
+    file: Path, taken: Sequence[str] | None, graph: Graph, layout: str, inner: Sequence[int] = ()
+) -> Run:
+    """Runs a file on arrays laid out as Keras has them.
+
+    Args:
+        file: The ONNX file.
+        taken: Names of what is wanted: all outputs, and for some what is before their activation.
+        graph: The network that it is made from.
+        layout: How maps lie at the file's inputs and outputs.
+        inner: Numbers of these outputs. What is before them lies with channels first wherever the
+            file has them.
+    """
+    run_file = file_runner(file, taken)
+    given = [move(node.data_format, layout) for node in graph.outputs]
+    given += [move(graph.outputs[number].data_format, "nchw") for number in inner]
+
+    def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found = run_file(as_the_file_takes(inputs, graph, layout))
+        return [moved(values, *way[::-1]) for values, way in zip(found, given, strict=True)]
+
+    return run
+
+
+def _before(onnx_model: Any, number: int, end: Ending) -> str:
+    """The tensor that an output's final activation takes, "" where that is not one operator."""
+    producers = {name: node for node in onnx_model.graph.node for name in node.output}
+    node = producers.get(onnx_model.graph.output[number].name)
+    while node is not None and node.op_type in ("Identity", "Reshape", "Transpose"):
+        node = producers.get(node.input[0])
+    if node is None or node.op_type != ONE_OPERATOR.get(end.activation or ""):
+        return ""
+    return str(node.input[0]) if node.input[0] in producers else ""

@@ -1,0 +1,148 @@
+"""tf2onnx's part: TensorFlow's operations become ONNX' operators.
+
+Its optimizer is not asked: what it leaves behind has to be cleaned anyway, and what it does to
+weights is done better when they are known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import ExportError
+from allconv.export.onnx_graph import Operation, Operations, Tensor
+from allconv.export.tensorflow_graph import Traced, call_of
+from allconv.export.tf2onnx_handlers import handlers
+from allconv.graph import Graph
+from allconv.shapes import Shape
+
+
+def translated(program: Traced, graph: Graph, opset: int) -> Operations:
+    """What tf2onnx makes of a program, the calls of layers in the order of `graph`.
+
+    Raises:
+        ExportError: A layer has an operation that tf2onnx does not know; all of them are named.
+    """
+    import tensorflow as tf
+
+    process_tf_graph = _tf2onnx()
+    with _quiet(), tf.Graph().as_default() as tensorflow_graph:
+        tf.import_graph_def(program.definition, name="")
+        try:
+            found = process_tf_graph(
+                tensorflow_graph,
+                opset=opset,
+                custom_op_handlers=dict(handlers(graph)),
+                input_names=[*program.inputs, *program.weights],
+                output_names=list(program.outputs),
+            )
+        except Exception as error:  # its handlers raise kinds of their own
+            first_line = next(iter(str(error).splitlines()), "")
+            raise ExportError(
+                f"model '{graph.name}': tf2onnx cannot write it as ONNX "
+                f"({type(error).__name__}: {first_line})"
+            ) from error
+    nodes = [node for node in found.get_nodes() if not node.is_graph_input()]
+    _refuse_unknown(nodes, graph, opset)
+    constants = dict(program.weights) | {
+        node.output[0]: node.get_tensor_value(as_list=False) for node in nodes if node.is_const()
+    }
+    between = [name for node in nodes for name in node.output]
+    shapes = {name: _shape(found, name) for name in between}
+    return Operations(
+        operations=tuple(_in_order(node for node in nodes if not node.is_const())),
+        constants=constants,
+        inputs=tuple(_tensor(found, name) for name in program.inputs),
+        outputs=tuple(_tensor(found, name) for name in program.outputs),
+        shapes={name: shape for name, shape in shapes.items() if shape is not None},
+        dtypes={name: _dtype(found, name) for name in between},
+    )
+
+
+def _tf2onnx() -> Any:
+    """What translates a graph of TensorFlow's."""
+    try:
+        from tf2onnx.tfonnx import process_tf_graph
+    except ImportError as error:
+        raise ExportError(
+            f"tf2onnx cannot be imported ({error}); pip install 'allconv[onnx]' brings it"
+        ) from error
+    return process_tf_graph
+
+
+def _refuse_unknown(nodes: list[Any], graph: Graph, opset: int) -> None:
+    """Raise an ExportError where an operation has stayed TensorFlow's, or is a loop.
+
+    tf2onnx only logs the former; the graph inside the latter is none of convolutions.
+    """
+    import onnx
+
+    known = {
+        schema.name for schema in onnx.defs.get_all_schemas_with_history() if not schema.domain
+    }
+    unknown: dict[str, None] = {}
+    for node in nodes:
+        if (node.type not in known or node.get_body_graphs()) and not node.is_const():
+            call = call_of(node.name)
+            layer = "" if call is None else f" of layer {graph.nodes[call].spec!r}"
+            unknown[f"{node.type}{layer}"] = None
+    if unknown:
+        raise ExportError(
+            f"model '{graph.name}' has operations that cannot be written in opset {opset}: "
+            f"{', '.join(unknown)}; give these layers another activation or form"
+        )
+
+
+def _in_order(nodes: Iterator[Any]) -> list[Operation]:
+    """The operations, those of a layer together and the layers in the network's own order.
+
+    What tf2onnx adds without a name of ours belongs to the latest layer that it takes from.
+    """
+    calls: dict[str, int] = {}
+    operations = []
+    for node in nodes:
+        behind = max((calls.get(name, -1) for name in node.input), default=-1)
+        call = call_of(node.name)
+        place = behind if call is None else max(call, behind)
+        calls |= dict.fromkeys(node.output, place)
+        inputs, outputs = tuple(node.input), tuple(node.output)
+        operations.append(Operation(node.type, inputs, outputs, _attributes(node), place))
+    return sorted(operations, key=lambda operation: operation.call)
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    import onnx
+
+    written = node.get_onnx_attrs()
+    return {name: onnx.helper.get_attribute_value(value) for name, value in written.items()}
+
+
+def _tensor(found: Any, name: str) -> Tensor:
+    return Tensor(name, _dtype(found, name), _shape(found, name) or ())
+
+
+def _dtype(found: Any, name: str) -> str:
+    import onnx
+
+    dtype = found.get_dtype(name)
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(dtype)).name if dtype else ""
+
+
+def _shape(found: Any, name: str) -> Shape | None:
+    shape = found.get_shape(name)
+    return None if shape is None else tuple(None if size < 0 else int(size) for size in shape)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back tf2onnx's log; what it finds wrong is told in an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,105 @@
+"""Layers that are traced otherwise than Keras calls them: as the one TensorFlow operation they are.
+
+Keras' own way to convolutions is made for running: grouped ones are compiled apart, dilated
+depthwise ones cut the map in pieces, and on a CPU channels go last first. All of this would be
+in the graph. Nothing of it is run here, so each layer is written as it reads. And Keras 3.15 asks
+of an UpSampling2D with interpolation whether the new size is positive, which in a graph of
+TensorFlow no size that is free can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from allconv.layers.kinds import CONVOLUTIONS
+
+DIRECT = frozenset(kind for kind in CONVOLUTIONS if not kind.endswith("Transpose"))
+"""Kinds of convolutions that are one operation of TensorFlow's, or two."""
+
+INTERPOLATED = ("bilinear", "bicubic")
+"""What ONNX' Resize does, too; Keras' lanczos it does not."""
+
+
+def traced_directly(layer: Any, kind: str, tensor: Any) -> Any | None:
+    """What such a layer makes of a symbolic tensor; None for a layer that Keras may call itself."""
+    import tensorflow as tf
+
+    if kind in DIRECT:
+        return _convolved(layer, kind, tf.cast(tensor, "float32"))
+    if kind == "UpSampling2D" and layer.interpolation in INTERPOLATED:
+        return _enlarged(layer, tf.cast(tensor, "float32"))
+    return None
+
+
+def _convolved(layer: Any, kind: str, tensor: Any) -> Any:
+    if layer.padding == "causal":
+        tensor = _with_past(layer, tensor)
+    if kind.startswith("Separable"):
+        tensor = _convolution(layer, tensor, layer.depthwise_kernel, "depthwise")
+        result = _convolution(layer, tensor, layer.pointwise_kernel, "pointwise")
+    else:
+        result = _convolution(layer, tensor, layer.kernel, kind[: kind.index("Conv")].lower())
+    if layer.use_bias:
+        result = result + _along_channels(layer, layer.bias)
+    return result if layer.activation is None else layer.activation(result)
+
+
+def _convolution(layer: Any, tensor: Any, kernel: Any, form: str) -> Any:
+    """One convolution; TensorFlow has them of two and three axes, so one axis becomes two."""
+    import tensorflow as tf
+
+    kernel, rank = tf.convert_to_tensor(kernel), layer.rank
+    if rank > 1:
+        return _operation(layer, tensor, kernel, form, range(rank))
+    axis = 2 if layer.data_format == "channels_first" else 1
+    wide = _operation(layer, tf.expand_dims(tensor, axis), kernel[None], form, (None, 0))
+    return tf.squeeze(wide, [axis])
+
+
+def _operation(layer: Any, tensor: Any, kernel: Any, form: str, axes: Sequence[int | None]) -> Any:
+    import tensorflow as tf
+
+    def each(settings: Sequence[int]) -> list[int]:
+        sizes = [1 if axis is None or form == "pointwise" else settings[axis] for axis in axes]
+        return [1, 1, *sizes] if layer.data_format == "channels_first" else [1, *sizes, 1]
+
+    operations = {(2, "depthwise"): tf.raw_ops.DepthwiseConv2dNative, (3, ""): tf.raw_ops.Conv3D}
+    letters = "DHW"[-len(axes) :]
+    return operations.get((len(axes), form), tf.raw_ops.Conv2D)(
+        input=tensor,
+        filter=kernel,
+        strides=each(layer.strides),
+        padding="SAME" if layer.padding == "same" else "VALID",
+        data_format=f"NC{letters}" if layer.data_format == "channels_first" else f"N{letters}C",
+        dilations=each(layer.dilation_rate),
+    )
+
+
+def _with_past(layer: Any, tensor: Any) -> Any:
+    """Padding `causal`: zeros before the beginning, so that no cell sees those after it."""
+    import tensorflow as tf
+
+    before = [layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0]
+    first = layer.data_format == "channels_first"
+    return tf.pad(tensor, [[0, 0], [0, 0], before] if first else [[0, 0], before, [0, 0]])
+
+
+def _along_channels(layer: Any, values: Any) -> Any:
+    import tensorflow as tf
+
+    ones = [1] * layer.rank
+    first = layer.data_format == "channels_first"
+    return tf.reshape(values, [1, -1, *ones] if first else [1, *ones, -1])
+
+
+def _enlarged(layer: Any, tensor: Any) -> Any:
+    import tensorflow as tf
+
+    first = layer.data_format == "channels_first"
+    image = tf.transpose(tensor, [0, 2, 3, 1]) if first else tensor
+    bilinear = layer.interpolation == "bilinear"
+    resize = tf.raw_ops.ResizeBilinear if bilinear else tf.raw_ops.ResizeBicubic
+    sizes = tf.shape(image)[1:3] * list(layer.size)
+    result = resize(images=image, size=sizes, half_pixel_centers=True)
+    return tf.transpose(result, [0, 3, 1, 2]) if first else result

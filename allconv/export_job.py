@@ -1,0 +1,32 @@
+"""The other side of `export.tensorflow_process`: does a folder's job and leaves its result there.
+
+python -m allconv.export_job FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from allconv.errors import AllconvError
+from allconv.export.form import Form
+from allconv.export.tensorflow_process import ANSWER, JOB
+from allconv.export_onnx import export_graph
+from allconv.read import read
+
+
+def main(folder: Path) -> None:
+    """Export `model.keras` to `model.onnx`; what stops it is written down for who asked."""
+    answer = {}
+    try:
+        job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        form = Form(job.pop("opset"), job.pop("layout"), verify=False)
+        export_graph(read(folder / "model.keras"), folder / "model.onnx", form, **job)
+    except AllconvError as error:
+        answer = {"kind": type(error).__name__, "message": str(error)}
+    (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,75 @@
+"""What the graph of an all-convolutional network may hold, and what is refused by its name."""
+
+from __future__ import annotations
+
+import keras
+import onnx
+import pytest
+from keras import layers
+
+from allconv.errors import ExportError
+from allconv.export.audit import operator_counts, refuse_others
+from allconv.graph import Graph, Spec, call
+from tests.onnx_drafts import onnx_model
+from tests.onnx_files import exported, on_tensorflow, operators
+from tests.randomized import randomize
+
+
+def graph(*relabels: str) -> Graph:
+    """A network whose layers of these names are Flattens."""
+    shape = (None, 4, 4, 2)
+    image = call(Spec("InputLayer", "image", {"batch_shape": shape}), [], shape=shape)
+    nodes = [image]
+    for name in relabels:
+        nodes.append(call(Spec("Flatten", name), [nodes[-1]], shape=(None, 32)))
+    return Graph("small", tuple(nodes), (image,), (nodes[-1],))
+
+
+def refusal_of(model: onnx.ModelProto, layout: str = "nchw", *relabels: str) -> str:
+    with pytest.raises(ExportError) as caught:
+        refuse_others(model, graph(*relabels), layout)
+    return str(caught.value)
+
+
+def test_the_operators_are_counted_with_the_most_frequent_first():
+    model = onnx_model({}, "Abs image", "Relu layer0/Abs", "Relu layer1/Relu")
+    assert list(operator_counts(model).items()) == [("Relu", 2), ("Abs", 1)]
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "GlobalAveragePool", "Flatten", "Gemm", "MatMul"])
+def test_pools_and_matrix_products_are_refused_by_name(kind):
+    model = onnx_model({}, "Relu image", "Relu layer0/Relu", "Abs layer1/Relu")
+    model.graph.node[1].op_type = kind
+    assert refusal_of(model) == (
+        "model 'small' is all-convolutional, but its ONNX graph would hold "
+        f"{kind} 'layer1/Relu'; please report this with the model's configuration"
+    )
+
+
+def test_a_transpose_is_refused_but_at_an_end_of_channels_last():
+    first = onnx_model({}, "Transpose image", "Relu layer0/Transpose")
+    last = onnx_model({}, "Relu image", "Transpose layer0/Relu")
+    between = onnx_model({}, "Relu image", "Transpose layer0/Relu", "Relu layer1/Transpose")
+    for model in (first, last):
+        refuse_others(model, graph(), "nhwc")
+        assert "Transpose 'layer" in refusal_of(model, "nchw")
+    assert "Transpose 'layer1/Transpose'" in refusal_of(between, "nhwc")
+
+
+def test_a_layer_that_gives_values_other_places_may_do_so():
+    model = onnx_model({}, "Relu image", "Transpose layer0/Relu", "Reshape layer1/Transpose shape")
+    assert "Transpose 'layer1/Transpose'" in refusal_of(model, "nchw", "layer2")
+    refuse_others(model, graph("layer1", "layer2"), "nchw")
+
+
+@on_tensorflow
+def test_a_permute_or_reshape_at_an_end_is_exported_with_its_transpose(tmp_path):
+    image = keras.Input((4, 6, 3), name="image")
+    for layer in (layers.Permute((2, 1, 3)), layers.Reshape((6, 12)), layers.Flatten()):
+        model = randomize(keras.Model(image, layer(layers.Conv2D(3, 3, padding="same")(image))))
+        report, model = exported(model, tmp_path)
+        assert report.parity.passed and report.all_convolutional
+        assert operators(model)[0] == "Conv" and set(operators(model)[1:]) <= {
+            "Transpose",
+            "Reshape",
+        }

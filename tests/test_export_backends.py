@@ -1,0 +1,89 @@
+"""Models that run on JAX or PyTorch are exported by a process whose Keras runs on TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+
+import allconv
+from allconv import export_job
+from allconv.errors import ExportError
+from allconv.export import tensorflow_process
+from allconv.export.tensorflow_process import ANSWER, JOB, exported_elsewhere
+from tests.networks import mnist_cnn
+from tests.onnx_files import on_tensorflow, operators, run
+from tests.randomized import randomize
+
+EXPORT = """
+import json, keras, numpy as np, allconv
+from allconv.export_onnx import export_onnx
+from tests.networks import mnist_cnn
+from tests.randomized import randomize
+model = allconv.convert(randomize(mnist_cnn(), seed=1), input_size="any")
+report = export_onnx(model, "model.onnx")
+image = np.load("image.npy")
+np.save("expected.npy", keras.ops.convert_to_numpy(model(image)))
+print(json.dumps([keras.config.backend(), report.to_dict()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_model_of_another_backend_is_exported_and_agrees_there(backend, tmp_path):
+    pytest.importorskip(backend)
+    pytest.importorskip("tf2onnx")
+    image = np.random.default_rng(0).normal(size=(1, 31, 45, 1)).astype("float32")
+    np.save(tmp_path / "image.npy", image)
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", EXPORT]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said, report = json.loads(done.stdout.splitlines()[-1])
+    assert said == backend and report["parity"]["passed"] and len(report["parity"]["cases"]) > 2
+    model = onnx.load(tmp_path / "model.onnx")
+    assert {"Conv", "Relu"} <= set(operators(model))
+    (found,) = run(model, np.moveaxis(image, -1, 1))
+    expected = np.load(tmp_path / "expected.npy")
+    np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@on_tensorflow
+def test_the_other_process_writes_what_this_one_would(tmp_path):
+    model = allconv.convert(randomize(mnist_cnn(), seed=1))
+    here = allconv.export_onnx(model, tmp_path / "here.onnx", opset=15, layout="nhwc")
+    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": ""}
+    with exported_elsewhere(model, options) as file:
+        assert onnx.load(file) == onnx.load(tmp_path / "here.onnx")
+    assert here.opset == 15 and not file.exists()
+
+
+@on_tensorflow
+def test_what_stops_the_other_process_is_raised_here(tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, layers.Dropout(0.5)(image, training=True), name="random")
+    model.save(tmp_path / "model.keras")
+    (tmp_path / JOB).write_text('{"opset": 18, "layout": "nchw", "source": "", "plan": ""}')
+    export_job.main(tmp_path)
+    with pytest.raises(ExportError, match=r"^model 'random' calls these layers with training=True"):
+        tensorflow_process._raise_error(tmp_path / ANSWER, "")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_process_that_dies_is_an_error_that_says_what_is_needed(tmp_path):
+    with pytest.raises(ExportError) as caught:
+        tensorflow_process._raise_error(tmp_path / ANSWER, "log\nNo module named 'tensorflow'\n")
+    assert str(caught.value) == (
+        "ONNX is written by way of TensorFlow, and the process started for it failed "
+        "(No module named 'tensorflow'); pip install 'allconv[onnx]' brings what it needs"
+    )

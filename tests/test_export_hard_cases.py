@@ -1,0 +1,270 @@
+"""Models and places that break exporters: odd names and shapes, huge weights, full disks."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+
+import allconv
+from allconv.errors import ExportError, FileError, ModelError, OptionError
+from tests.agreement import network
+from tests.networks import mnist_cnn, residual
+from tests.onnx_drafts import run_file
+from tests.onnx_files import TEMPORARY, dims, exported, node_names, on_tensorflow, operators, run
+from tests.randomized import randomize
+from tests.zoo import under
+
+pytestmark = on_tensorflow
+
+
+def named(image: str, conv: str, relu: str) -> keras.Model:
+    source = keras.Input((None, None, 3), name=image)
+    tensor = layers.ReLU(name=relu)(layers.Conv2D(4, 3, name=conv)(source))
+    return randomize(keras.Model(source, tensor))
+
+
+@pytest.mark.parametrize(
+    "names", [("bild_ä", "schicht ü", "日本"), ("Conv", "Relu", "batch"), ("a.b", "c-d", "e>f")]
+)
+def test_layers_may_have_any_names(names, tmp_path):
+    report, model = exported(named(*names), tmp_path)
+    assert report.parity.passed
+    assert (list(report.inputs), list(report.outputs)) == ([names[0]], [names[2]])
+    assert node_names(model) == [f"{names[1]}/Conv", f"{names[2]}/Relu"]
+
+
+def test_layers_called_as_the_free_sizes_are_told_apart_from_them(tmp_path):
+    report, model = exported(named("height", "kernel", "width"), tmp_path)
+    assert dims(model.graph.input) == {"height": ["batch", 3, "height", "width"]}
+    assert dims(model.graph.output) == {"width": ["batch", 4, "width_height", "width_width"]}
+    assert report.parity.passed
+
+
+def test_names_that_are_no_text_are_written_as_far_as_they_are(tmp_path):
+    image = keras.Input((4, 4, 2), name="image")
+    conv = layers.Conv2D(2, 1, name="conv")
+    model = keras.Model(image, conv(image))
+    conv.name, model.name = "conv\udc80", "model\udc80"
+    report, onnx_model = exported(model, tmp_path)
+    assert list(report.outputs) == ["conv?"] and onnx_model.graph.name == "model?"
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("window", "stride"), [(1, 1), (1, 3), (2, 3), (3, 2), (4, 3)])
+def test_pools_of_values_below_zero_agree_where_windows_overhang(window, stride, padding, tmp_path):
+    size = (7, 6) if padding == "valid" else (5, 4)
+    steps = (
+        layers.Conv2D(3, 2, activation="tanh", bias_initializer="ones"),
+        layers.MaxPooling2D(window, stride, padding=padding),
+        layers.AveragePooling2D(window, stride, padding="same"),
+    )
+    model = network((*size, 2), *steps)
+    for each in (model, allconv.convert(model)):
+        report, _ = exported(each, tmp_path)
+        assert report.parity.passed
+
+
+def test_maps_of_one_cell_agree(tmp_path):
+    pools = layers.MaxPooling2D(2, padding="same"), layers.GlobalAveragePooling2D()
+    model = network((1, 1, 3), layers.Conv2D(4, 3, padding="same"), *pools, layers.Dense(3))
+    for each in (model, allconv.convert(model)):
+        report, _ = exported(each, tmp_path)
+        assert report.parity.passed
+
+
+def test_a_model_without_layers_is_one_identity(tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    report, model = exported(keras.Model(image, image), tmp_path)
+    assert operators(model) == ["Identity"] and report.parity.passed
+
+
+def test_an_output_given_twice_has_two_names(tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    end = layers.Conv2D(2, 3, name="end")(image)
+    model = randomize(keras.Model(image, [end, end, layers.Softmax(name="classes")(end)]))
+    report, _ = exported(model, tmp_path)
+    assert list(report.outputs) == ["end", "end_1", "classes"] and report.parity.passed
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_fixed_batch_stays_fixed(count, tmp_path):
+    image = keras.Input(batch_shape=(count, 8, 8, 3), name="image")
+    model = randomize(keras.Model(image, layers.Conv2D(4, 3)(image)))
+    for float16 in (False, True):
+        report, _ = exported(model, tmp_path, float16=float16)
+        assert report.inputs == {"image": (count, 3, 8, 8)}
+        assert report.parity.passed and report.parity.cases == (f"{count} of 8x8x3",)
+
+
+def test_probabilities_that_are_certain_of_one_class_are_verified_before_the_softmax(tmp_path):
+    classes = layers.Conv2D(3, 1, activation="softmax")
+    model = network((4, 4, 2), classes)
+    classes.bias.assign([0.0, 500.0, 0.0])
+    report, _ = exported(model, tmp_path)
+    assert report.parity.passed
+
+
+def test_an_output_that_does_not_depend_on_the_input_proves_nothing(tmp_path):
+    conv = layers.Conv2D(3, 1)
+    model = network((4, 4, 2), conv)
+    conv.kernel.assign(np.zeros_like(conv.kernel))
+    conv.bias.assign([1.0, 2.0, 3.0])
+    report, _ = exported(model, tmp_path)
+    assert report.parity.passed is None
+    assert "not verified: an output is constant, inputs move it by 0.0e+00" in str(report)
+
+
+def test_images_of_odd_sizes_and_batches_of_one_and_three_are_run(tmp_path):
+    model = network((None, None, 2), layers.Conv2D(3, 3, strides=2, padding="same"))
+    report, _ = exported(model, tmp_path)
+    counts = {case.partition(" of ")[0] for case in report.parity.cases}
+    sizes = [tuple(map(int, case.split()[-1].split("x"))) for case in report.parity.cases]
+    assert counts == {"1", "3"} and len(set(sizes)) == 3
+    assert any(height % 2 and height != width for height, width in sizes)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16", "float64"])
+def test_a_model_of_any_precision_is_exported_in_float32(policy, tmp_path):
+    with under(policy):
+        model = network((8, 8, 2), layers.Conv2D(4, 3), layers.BatchNormalization())
+    report, onnx_model = exported(model, tmp_path)
+    assert report.parity.passed and report.precision == "float32"
+    assert {each.data_type for each in onnx_model.graph.initializer} == {onnx.TensorProto.FLOAT}
+
+
+def test_weights_that_are_no_numbers_are_written_and_nothing_is_claimed_of_them(tmp_path):
+    model = network((8, 8, 2), layers.Conv2D(4, 3))
+    model.layers[-1].bias.assign([np.nan] * 4)
+    report, _ = exported(model, tmp_path, float16=True)
+    assert "not verified: Keras' own numbers are not finite" in str(report)
+    assert report.loss.error == np.inf
+
+
+def test_a_pool_that_onnx_runtime_does_not_run_at_all_sizes_is_refused_by_name(tmp_path):
+    pool = layers.MaxPooling2D((3, 2), 4, padding="same", name="pool")
+    with pytest.raises(ExportError) as caught:
+        exported(network((None, None, 2), pool), tmp_path)
+    assert "ONNX Runtime does not run on maps of every size: MaxPooling2D 'pool'" in str(
+        caught.value
+    )
+    for fits in (network((9, 9, 2), pool), allconv.convert(network((None, None, 2), pool))):
+        report, _ = exported(fits, tmp_path)
+        assert report.parity.passed
+
+
+def test_what_keras_on_tensorflow_computes_alone_is_explained(tmp_path):
+    pool = layers.MaxPooling3D(1, 3, padding="same", name="pool")
+    with pytest.raises(ExportError, match="pads 'pool' by less than nothing"):
+        exported(network((9, 9, 9, 2), pool), tmp_path)
+    conv = layers.Conv2D(5, 1, data_format="channels_first", name="conv", bias_initializer="ones")
+    square = network((3, 5, 5), conv)
+    conv.bias.assign(np.arange(5.0))
+    with pytest.raises(ExportError, match="adds the bias of 'conv' along its rows"):
+        exported(square, tmp_path)
+    exported(square, tmp_path, verify=False)
+
+
+def test_a_loop_is_refused_by_the_layer_that_it_comes_from(tmp_path):
+    model = network((8, 3), layers.GRU(4, name="memory"))
+    with pytest.raises(ExportError, match="cannot be written in opset 18: Loop of layer GRU 'mem"):
+        exported(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_not_built_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="is not built"):
+        exported(keras.Sequential([layers.Conv2D(3, 3)]), tmp_path)
+
+
+def test_two_precisions_at_once_are_refused(tmp_path):
+    with pytest.raises(OptionError, match="ask for one of them"):
+        exported(residual(), tmp_path, float16=True, int8=np.zeros((8, 12, 12, 3)))
+
+
+@pytest.mark.parametrize("name", ["float32", "inside", "rounded", "old"])
+def test_a_file_may_be_called_as_those_on_the_way_to_it(name, tmp_path):
+    model = network((8, 8, 2), layers.Conv2D(4, 3), layers.Softmax())
+    for float16 in (False, True):
+        report = allconv.export_onnx(model, tmp_path / f"{name}.onnx", float16=float16)
+        assert report.parity.passed and len(onnx.load(report.path).graph.output) == 1
+        assert report.precision == "float32" or 0 < report.loss.error < 1e-2
+    assert os.listdir(tmp_path) == [f"{name}.onnx"]
+
+
+# Weights of more than a message holds
+
+
+@pytest.fixture
+def small_messages(monkeypatch):
+    """As if a message held ten thousand bytes of weights."""
+    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 10_000)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_weights_beyond_a_message_lie_beside_the_file(precision, tmp_path, small_messages):
+    model = allconv.convert(randomize(mnist_cnn(), seed=1))
+    images = np.random.default_rng(0).normal(size=(16, 28, 28, 1)).astype("float32")
+    options = {"float16": {"float16": True}, "int8": {"int8": images}}.get(precision, {})
+    report, _ = exported(model, tmp_path, **options)
+    assert sorted(os.listdir(tmp_path)) == [TEMPORARY, f"{TEMPORARY}.data"]
+    sizes = [(tmp_path / name).stat().st_size for name in os.listdir(tmp_path)]
+    assert report.file_size == sum(sizes) and report.weights_file == f"{TEMPORARY}.data"
+    assert report.parity.passed and f"weights in {TEMPORARY}.data" in str(report)
+    expected = np.asarray(model(images[:3]))
+    (found,) = run_file(tmp_path / TEMPORARY, np.moveaxis(images[:3], -1, 1))
+    tolerance = {"float32": 1e-5, "float16": 1e-2, "int8": 0.2}[precision]
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+def test_weights_beside_the_file_are_those_in_it(tmp_path, monkeypatch):
+    model = randomize(residual())
+    _, inside = exported(model, tmp_path)
+    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 1)
+    _, outside = exported(model, tmp_path)
+    image = np.random.default_rng(0).normal(size=(2, *dims(inside.graph.input)["image"][1:]))
+    found = [run(each, image.astype("float32"))[0] for each in (inside, outside)]
+    np.testing.assert_array_equal(*found)
+
+
+# Places that cannot be written to
+
+
+def test_a_place_that_cannot_be_is_told_before_the_work(tmp_path, monkeypatch):
+    model = mnist_cnn()
+    for path, message in {
+        tmp_path / "no" / "model.onnx": "there is no folder",
+        tmp_path / "model.pb": r"expected a name that ends in \.onnx, such as fcn\.onnx",
+    }.items():
+        with pytest.raises(FileError, match=message):
+            allconv.export_onnx(model, path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(FileError, match="cannot be written to"):
+        allconv.export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(FileError, match=r"model\.onnx: cannot be written: No space left on device"):
+        allconv.export_onnx(mnist_cnn(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_that_differ_leave_nothing_and_are_told(tmp_path, monkeypatch):
+    from allconv.export import fusing
+
+    times = fusing.scaled_results
+    monkeypatch.setattr(fusing, "scaled_results", lambda *args: 1.01 * times(*args))
+    steps = layers.Conv2D(3, 3, activation="relu"), layers.Conv2D(4, 3), layers.BatchNormalization()
+    with pytest.raises(ExportError) as caught:
+        exported(network((8, 8, 2), *steps, name="digits"), tmp_path)
+    assert "ONNX Runtime and Keras differ by " in str(caught.value)
+    assert "please report it with the model's configuration" in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,126 @@
+"""Every layer that allconv lists, in all its forms, exports and agrees with Keras."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from keras import layers
+
+import allconv
+from allconv.errors import ExportError
+from allconv.layers import kinds
+from tests.drawn_layers import drawn_layer
+from tests.drawn_networks import drawn_network, random_networks
+from tests.onnx_files import TEMPORARY, exported, on_tensorflow, operators
+from tests.randomized import randomize
+
+pytestmark = on_tensorflow
+
+HONEST = ("strides larger than their windows, which ONNX", "by less than nothing, whose strides")
+"""Reasons not to export a layer: no runtime agrees with Keras on TensorFlow, or with any."""
+
+ACTIVATIONS = sorted(
+    {
+        *("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu"),
+        *("hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu"),
+        *("relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign"),
+        *("sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh", "tanh_shrink"),
+    }
+)
+SPATIAL = sorted(
+    kinds.CONVOLUTIONS
+    | kinds.MAX_POOLS
+    | kinds.AVERAGE_POOLS
+    | kinds.GLOBAL_AVERAGE_POOLS
+    | kinds.GLOBAL_MAX_POOLS
+    | kinds.SPATIAL
+)
+
+
+@pytest.mark.parametrize("kind", SPATIAL)
+@random_networks(3)
+@given(data=st.data())
+def test_a_layer_exports_in_all_its_forms(kind, data, tmp_path):
+    layer, (shape,) = drawn_layer(data.draw, kind)
+    # On a CPU Keras cannot run every layer whose channels come first to compare with.
+    assume(getattr(layer, "data_format", "channels_last") == "channels_last")
+    image = keras.Input(shape[1:], name="image")
+    try:
+        tensor = layer(image)
+    except ValueError:
+        assume(False)
+    assume(0 not in tensor.shape)
+    model = randomize(keras.Model(image, tensor))
+    try:
+        report, onnx_model = exported(model, tmp_path)
+    except ExportError as error:
+        assert any(reason in str(error) for reason in HONEST), error
+        return
+    if report.parity.max_error is not None:
+        assert report.parity.max_error <= report.parity.tolerance
+    assert "Transpose" not in operators(onnx_model)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_needs_no_transpose(name, tmp_path):
+    image = keras.Input((4, 5, 4), name="image")
+    tensor = layers.Conv2D(6, 2, activation=name)(image)
+    report, onnx_model = exported(randomize(keras.Model(image, tensor)), tmp_path)
+    assert report.parity.passed
+    assert not {"Transpose", "Reshape", "Shape"} & set(operators(onnx_model))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.ReLU(max_value=4.0, negative_slope=0.1, threshold=0.2),
+        layers.PReLU(),
+        layers.PReLU(shared_axes=[1, 2]),
+        layers.Softmax(axis=1),
+        layers.LayerNormalization(),
+        layers.RMSNormalization(),
+        layers.UnitNormalization(),
+        layers.Normalization(axis=(1, 2), mean=np.ones((4, 5)), variance=np.full((4, 5), 2.0)),
+        layers.Rescaling([1.0, 2.0, 3.0], [0.5, 0.0, -0.5]),
+        layers.SpatialDropout2D(0.5),
+        layers.UpSampling2D((2, 3), interpolation="bilinear"),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_a_cellwise_layer_needs_no_transpose(layer, tmp_path):
+    image = keras.Input((4, 5, 3), name="image")
+    model = randomize(keras.Model(image, layer(layers.Conv2D(3, 1)(image))))
+    report, onnx_model = exported(model, tmp_path)
+    assert report.parity.passed
+    assert "Transpose" not in operators(onnx_model)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_maps_of_any_size_are_enlarged_by_the_factors_of_the_layer(interpolation, tmp_path):
+    image = keras.Input((None, None, 2), name="image")
+    tensor = layers.UpSampling2D((2, 3), interpolation=interpolation)(layers.Conv2D(3, 1)(image))
+    report, onnx_model = exported(randomize(keras.Model(image, tensor)), tmp_path)
+    assert report.parity.passed and operators(onnx_model) == ["Conv", "Resize"]
+
+
+def test_an_operation_that_tf2onnx_does_not_write_is_refused_by_name(tmp_path):
+    image = keras.Input((4, 5, 3), name="image")
+    tensor = keras.ops.erfinv(layers.Conv2D(3, 1, activation="tanh")(image))
+    with pytest.raises(ExportError, match=r"cannot be written in opset 18: Erfinv of layer"):
+        exported(keras.Model(image, tensor), tmp_path)
+    assert not (tmp_path / TEMPORARY).exists()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@random_networks(4)
+@given(data=st.data())
+def test_a_random_network_exports_and_agrees(rank, data, tmp_path_factory):
+    model = drawn_network(data.draw, "channels_last", rank)
+    if data.draw(st.booleans()):
+        model = allconv.convert(model)
+    layout = data.draw(st.sampled_from(["nchw", "nhwc"]))
+    report, _ = exported(model, tmp_path_factory.mktemp("onnx"), layout=layout)
+    assert report.parity.passed or "constant" in report.parity.reason

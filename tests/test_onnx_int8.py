@@ -1,0 +1,225 @@
+"""Files in int8 hold whole numbers wherever a network computes, and say what that costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import allconv
+from allconv.errors import ExportError
+from allconv.export.int8 import (
+    final_operators,
+    quantized_operators,
+    refuse_more,
+    wide_operators,
+)
+from allconv.export.precision_loss import loss
+from allconv.export.reduced_precision import FLOAT32, Written
+from allconv.export.sessions import AS_WRITTEN, file_runner
+from tests.networks import mnist_cnn
+from tests.onnx_drafts import Exported, exported, onnx_model, run_file, weights_of
+from tests.onnx_files import on_tensorflow
+from tests.randomized import randomize
+
+pytestmark = on_tensorflow
+
+PAIRS = {"QuantizeLinear", "DequantizeLinear"}
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(24, 28, 28, 1)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    """The float32 draft of an all-convolutional network."""
+    model = allconv.convert(randomize(mnist_cnn(), seed=1))
+    with exported(model, tmp_path_factory.mktemp("drafts")) as draft:
+        yield draft
+
+
+@pytest.fixture(scope="module")
+def in_int8(digits: Exported, images: np.ndarray) -> Written:
+    """What its file is written as."""
+    return digits.in_int8(images)
+
+
+def only_conv() -> keras.Model:
+    image = keras.Input((6, 6, 3), name="image")
+    conv = layers.Conv2D(4, 3, use_bias=False, name="conv")
+    return randomize(keras.Model(image, conv(image), name="only_conv"), seed=1)
+
+
+def test_all_but_the_probabilities_of_an_all_convolutional_network_is_int8(digits, in_int8):
+    graph = in_int8.model.graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    takers = {name: node.op_type for node in graph.node for name in node.input}
+    others = [node for node in graph.node if node.op_type not in PAIRS]
+    sides = {
+        node.op_type: (makers.get(node.input[0]), takers.get(node.output[0])) for node in others
+    }
+    between = ("DequantizeLinear", "QuantizeLinear")
+    ends = {"Softmax": ("DequantizeLinear", "Reshape"), "Reshape": ("Softmax", None)}
+    assert sides == {"Conv": between, "Add": between, "Sub": between, **ends}
+    assert quantized_operators(in_int8.model) == (len(others) - 2, len(others))
+    assert in_int8.notes[0] == "29 of 31 operators take and give int8"
+    assert digits.draft.size() < 0.35 * (digits.draft.folder / FLOAT32).stat().st_size
+
+
+def test_the_operators_are_those_of_float32_and_relus_become_ranges(digits, in_int8):
+    before, after = (
+        Counter(node.op_type for node in model.graph.node)
+        for model in (digits.model, in_int8.model)
+    )
+    assert {kind: count for kind, count in after.items() if kind not in PAIRS} == {
+        kind: count for kind, count in before.items() if kind != "Relu"
+    }
+
+
+def test_the_file_keeps_its_words(digits, in_int8):
+    before, after = digits.model, in_int8.model
+    assert after.producer_name == before.producer_name == "allconv"
+    assert after.metadata_props == before.metadata_props
+    assert (after.graph.input, after.graph.output) == (before.graph.input, before.graph.output)
+    starts = tuple({node.name.split("/")[0] for node in before.graph.node} | {"image"})
+    assert all(node.name.startswith(starts) for node in after.graph.node)
+
+
+def test_weights_are_symmetric_with_a_scale_for_each_channel(tmp_path):
+    model = only_conv()
+    with exported(model, tmp_path) as draft:
+        found = weights_of(draft.in_int8(_images(6)).model)
+    kernel = model.get_weights()[0].transpose(3, 2, 0, 1)
+    scales = np.abs(kernel).max(axis=(1, 2, 3)) / 127
+    assert found["conv/kernel_quantized"].dtype == np.int8
+    assert not found["conv/kernel_zero_point"].any()
+    np.testing.assert_allclose(found["conv/kernel_scale"], scales, rtol=1e-5)
+    whole = np.rint(kernel / scales[:, None, None, None])
+    assert np.abs(found["conv/kernel_quantized"] - whole).max() <= 1
+
+
+def test_a_convolution_errs_by_half_a_step_of_its_input_kernel_and_output(tmp_path):
+    """`|x w - x' w'| <= |x - x'| sum|w| + sum|x'| |w - w'|`, on the images it was calibrated on."""
+    model, images = only_conv(), _images(7)
+    with exported(model, tmp_path) as draft:
+        found = draft.in_int8(images)
+    assert found.loss.inputs == "images that it was calibrated on"
+    weights, kernel = weights_of(found.model), model.get_weights()[0]
+    in_input, in_output = (float(weights[f"{name}_scale"]) / 2 for name in ("image", "conv"))
+    in_kernel = float(weights["conv/kernel_scale"].max()) / 2
+    largest, products = np.abs(images).max() + in_input, np.prod(kernel.shape[:3])
+    bound = in_input * np.abs(kernel).sum(axis=(0, 1, 2)).max()
+    bound += in_kernel * largest * products + in_output
+    outputs = np.asarray(model(images))
+    assert 0 < found.loss.error * (outputs.max() - outputs.min()) < bound
+
+
+def _images(count: int) -> np.ndarray:
+    return np.random.default_rng(3).uniform(-1, 1, (count, 6, 6, 3)).astype("float32")
+
+
+def test_the_loss_is_what_running_both_files_shows(digits, in_int8, images):
+    held_out = np.moveaxis(images[3::4], -1, 1)
+    files = digits.draft.folder / FLOAT32, digits.draft.file
+    expected, found = (run_file(file, held_out, AS_WRITTEN)[0] for file in files)
+    error = np.abs(expected - found).max() / expected.max()
+    assert in_int8.loss.error == pytest.approx(error, rel=0.01)
+    assert in_int8.loss.equal == (expected.argmax(-1) == found.argmax(-1)).sum()
+    assert (in_int8.loss.decisions, in_int8.loss.samples) == (6, 6)
+    assert str(in_int8.loss).endswith("; on 6 images held out, calibrated on 18 others")
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+def test_a_processor_whose_sums_overflow_gets_a_note(tmp_path, monkeypatch, overflows):
+    """The processor that runs the tests may or may not be one: both are acted here."""
+
+    def acted(file, taken=None, settings=None):
+        run = file_runner(file, taken, AS_WRITTEN)
+        noise = 1.0 if overflows and file.name == "model.onnx" and not settings else 0.0
+        return lambda inputs: [output + noise for output in run(inputs)]
+
+    monkeypatch.setattr("allconv.export.reduced_precision.file_runner", acted)
+    with exported(only_conv(), tmp_path) as draft:
+        found = draft.in_int8(_images(7))
+    assert found.loss.error < 0.01
+    notes = [note for note in found.notes if "on this processor ONNX Runtime errs by " in note]
+    assert len(notes) == overflows
+    if overflows:
+        assert notes[0].endswith(
+            " instead, as sums of products in 16 bits overflow; its session option "
+            "'session.x64quantprecision' set to '1' avoids that"
+        )
+
+
+def test_a_loss_counts_cells_and_takes_zero_into_the_spread():
+    expected = [[np.float32([[1, 2], [3, 4]])], [np.float32([[2, 1]])]]
+    found = [[np.float32([[1, 2], [3.5, 3]])], [np.float32([[2, 1]])]]
+    cost = loss(expected, found, "int8", "images")
+    assert (cost.error, cost.mean_error) == (1 / 4, 1.5 / 6 / 4)
+    assert (cost.equal, cost.decisions, cost.samples) == (2, 3, 3)
+    assert str(cost) == (
+        "int8 against float32: largest relative error 2.5e-01, mean 6.2e-02; argmax equal on 2 of "
+        "3; on 3 images"
+    )
+
+
+def test_a_loss_without_classes_says_nothing_of_them():
+    cost = loss([[np.zeros((2, 1))]], [[np.zeros((2, 1))]], "float16", "inputs")
+    assert str(cost) == (
+        "float16 against float32: largest relative error 0.0e+00, mean 0.0e+00; on 2 inputs"
+    )
+
+
+def test_a_loss_of_something_against_nothing_is_infinite():
+    assert loss([[np.zeros((2, 3))]], [[np.ones((2, 3))]], "int8", "images").error == np.inf
+
+
+def test_a_layer_that_divides_by_a_sum_of_squares_stays_float32(tmp_path):
+    image = keras.Input((6, 6, 3), name="image")
+    x = layers.UnitNormalization(name="unit")(layers.Conv2D(4, 3, name="conv")(image))
+    model = randomize(keras.Model(image, layers.Conv2D(3, 3, name="last")(x)), seed=1)
+    with exported(model, tmp_path) as draft:
+        found = draft.in_int8(_images(16))
+        named = [node for node in draft.model.graph.node if node.name.startswith("unit/")]
+    assert wide_operators(draft.model) == [node.name for node in named]
+    whole, operators = quantized_operators(found.model)
+    assert operators - whole == len(named) > 2
+    assert found.loss.error < 0.05
+
+
+def test_only_a_last_softmax_or_sigmoid_is_spared():
+    last = onnx_model({}, "Relu image", "Softmax layer0/Relu", "Identity layer1/Softmax")
+    assert final_operators(last) == ["layer2/Identity", "layer1/Softmax"]
+    assert final_operators(onnx_model({}, "Softmax image", "Relu layer0/Softmax")) == []
+    assert final_operators(onnx_model({}, "Relu image", "Identity layer0/Relu")) == []
+
+
+def test_a_quantizer_that_does_more_is_refused():
+    before = onnx_model({}, "Relu image", "Abs layer0/Relu")
+    after = onnx_model({}, "QuantizeLinear image", "Neg image", "Abs image", "Abs image")
+    with pytest.raises(ExportError) as caught:
+        refuse_more(before, after)
+    assert str(caught.value) == (
+        "model 'small': ONNX Runtime's quantizer has made 2 Abs of 1, 1 Neg of 0; please report "
+        "this with the model's configuration"
+    )
+
+
+def test_what_onnx_runtime_cannot_quantize_is_one_error(digits, images, monkeypatch):
+    import onnxruntime.quantization
+
+    def fails(*arguments, **options):
+        raise ValueError("no such thing\nand more")
+
+    monkeypatch.setattr(onnxruntime.quantization, "quantize_static", fails)
+    with pytest.raises(ExportError) as caught:
+        digits.in_int8(images)
+    assert str(caught.value) == (
+        "model 'mnist_cnn': ONNX Runtime cannot quantize it (ValueError: no such thing)"
+    )
