@@ -1,4 +1,4 @@
-"""The command line: `allconv report`, `check`, `convert` and `verify`.
+"""The command line: `allconv report`, `check`, `convert`, `export` and `verify`.
 
 Importing it is light: Keras, and the backend behind it, is imported when a command needs it.
 """
@@ -17,14 +17,23 @@ import click
 import allconv
 from allconv.build import build
 from allconv.cli_convert import convert_and_save, keras_imported
+from allconv.cli_export import SUFFIX, onnx_form, onnx_keywords, onnx_options, told
 from allconv.cli_messages import Commands, laid_out, show
-from allconv.cli_options import conversion_keywords, conversion_options, parse_size, read_arrays
+from allconv.cli_options import (
+    conversion_keywords,
+    conversion_options,
+    parse_input_size,
+    parse_size,
+    read_arrays,
+)
 from allconv.convert import refuse_obstacles
 from allconv.errors import OptionError
+from allconv.export.form import Form
+from allconv.export_onnx import export_graph, sized
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import printable
-from allconv.save import check_writable, save_text
+from allconv.save import SUFFIXES, check_writable, save_text
 from allconv.terminal import progress
 from allconv.untrusted import refuse_untrusted
 
@@ -49,6 +58,7 @@ def main(traceback: bool) -> None:
     \b
     What would change?    allconv report model.keras
     Change it.            allconv convert model.keras -o fcn.keras
+    Deploy it.            allconv export fcn.keras -o fcn.onnx
     Are they the same?    allconv verify model.keras fcn.keras
     Do the shapes fit?    allconv check model.keras --input-size 200x300
 
@@ -132,8 +142,9 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
 
 @main.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, help="Where to write: .keras or .h5.")
+@click.option("-o", "--output", type=FILE, help="Where to write: .keras, .h5 or .onnx.")
 @conversion_options
+@onnx_options
 @CONFIG
 @click.option(
     "--verify/--no-verify",
@@ -155,7 +166,8 @@ def convert(
     FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
     plain model of today's Keras. Where the conversion should be lossless, the model that allconv
     read from FILE and the result are run on the same inputs first, and nothing is written if they
-    disagree. OUTPUT is complete or not there, and never FILE itself.
+    disagree. OUTPUT is complete or not there, and never FILE itself. Of an ONNX file, ONNX
+    Runtime's numbers are compared with Keras' as well.
 
     \b
     Examples:
@@ -164,10 +176,12 @@ def convert(
     allconv convert weights.h5 --config model.json -o fcn.keras
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
+    allconv convert model.keras -o fcn.onnx --input-size any
     """
     keywords = conversion_keywords(options)
+    form = onnx_form(options, output, verify)
     if output is not None:
-        check_writable(output, source=file)
+        check_writable(output, source=file, suffixes=(*SUFFIXES, SUFFIX))
     elif not dry_run:
         raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
     with progress() as step:
@@ -180,11 +194,60 @@ def convert(
         refuse_untrusted(planned.plan.after)
     verdict = "nothing written: --dry-run"
     if output is not None and not dry_run:
-        verdict = convert_and_save(graph, planned, output, verify, keywords)
+        verdict = convert_and_save(graph, planned, output, verify, keywords, form, file.name)
     show(planned.totals)
     for obstacle in planned.obstacles:
         show(f"stands in the way and stays: {printable(str(obstacle))}")
     show(verdict)
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Where to write: .onnx.")
+@click.option(
+    "--input-size",
+    metavar="any|HxW",
+    help="Images of any size, or of one other than the model's own; outputs are maps then.",
+)
+@onnx_options
+@CONFIG
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare ONNX Runtime's outputs with Keras' before writing.",
+)
+def export(
+    file: Path,
+    output: Path,
+    input_size: str | None,
+    config: Path | None,
+    verify: bool,
+    **options: Any,
+) -> None:
+    """Write FILE as an ONNX file, as it is.
+
+    To convert it first, give 'allconv convert' an output that ends in .onnx. The file is there only
+    if ONNX' checker accepts it and ONNX Runtime gives the numbers that Keras gives; its operators
+    are counted.
+
+    \b
+    Examples:
+    allconv export model.keras -o model.onnx
+    allconv export fcn.keras -o fcn.onnx --float16
+    allconv export fcn.keras -o fcn.onnx --int8 pictures/
+    """
+    size = parse_input_size(input_size)
+    form = Form(**onnx_keywords(options), verify=verify)
+    check_writable(output, source=file, suffixes=(SUFFIX,))
+    with progress() as step:
+        step(f"reading {file.name}")
+        graph = sized(read(ModelFile(file, config)), size)
+        refuse_untrusted(graph)
+        with keras_imported(step):
+            step(f"exporting {file.name}")
+            result = export_graph(graph, output, form, source=file.name)
+    show(told(result))
 
 
 @main.command()

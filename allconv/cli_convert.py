@@ -9,7 +9,9 @@ from typing import Any
 
 import allconv
 from allconv.build import build
+from allconv.cli_export import export_converted, told
 from allconv.errors import VerificationError
+from allconv.export.form import Form
 from allconv.graph import Graph
 from allconv.quiet import keras_quiet
 from allconv.report import Report
@@ -28,11 +30,27 @@ def keras_imported(step: Callable[[str], None]) -> Iterator[None]:
 
 
 def convert_and_save(
-    graph: Graph, planned: Report, output: Path, verify: bool, keywords: dict[str, Any]
+    graph: Graph,
+    planned: Report,
+    output: Path,
+    verify: bool,
+    keywords: dict[str, Any],
+    form: Form | None,
+    source: str,
 ) -> str:
-    """Make the converted model and write it; how it compares with the original, in one line.
+    """Make the converted model and write it; how it compares with the original, in words.
+
+    Args:
+        graph: The model.
+        planned: Its conversion.
+        output: Where to write.
+        verify: Whether to compare the two before.
+        keywords: How to convert, as of `allconv.convert`.
+        form: How to write an ONNX file; None for one of Keras.
+        source: The name of the file that the model comes from.
 
     Raises:
+        ExportError: The converted model cannot be written as ONNX.
         VerificationError: The conversion should be lossless, and the models disagree.
     """
     with progress() as step, keras_imported(step):
@@ -41,8 +59,11 @@ def convert_and_save(
         step("verifying it" if verify else "")
         verdict = verdict_on(graph, planned, converted, keywords) if verify else NOT_VERIFIED
         step(f"writing {output.name}")
-        save_model(converted, output)
-    return f"{verdict}\nwritten: {output}"
+        if form is None:
+            save_model(converted, output)
+            return f"{verdict}\nwritten: {output}"
+        report = export_converted(converted, planned, output, form, source)
+        return f"{verdict}\n{told(report)}"
 
 
 def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str, Any]) -> str:

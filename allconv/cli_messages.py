@@ -34,6 +34,7 @@ class Commands(click.Group):
                 raise
             # what an error tells a caller of Python to do, in the words of the command line
             message = str(error).replace("strict=False", "--no-strict")
+            message = message.replace("verify=False", "--no-verify")
             raise Failure("\n".join(map(printable, message.splitlines()))) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise

@@ -73,7 +73,7 @@ def predictions(path: Path, images: np.ndarray) -> np.ndarray:
 # Help
 
 
-@pytest.mark.parametrize("command", ["report", "check", "convert", "verify"])
+@pytest.mark.parametrize("command", ["report", "check", "convert", "export", "verify"])
 def test_help_teaches_by_example(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -281,8 +281,8 @@ def test_an_output_that_cannot_be_is_told_before_the_work(
 ) -> None:
     (tmp_path / "folder.h5").mkdir()
     messages = {
-        tmp_path / "out.onnx": "expected a name that ends in .keras or .h5, such as fcn.keras",
-        tmp_path / "out": "expected a name that ends in .keras or .h5, such as fcn.keras",
+        tmp_path / "out.pb": "expected a name that ends in .keras, .h5 or .onnx, such as fcn.keras",
+        tmp_path / "out": "expected a name that ends in .keras, .h5 or .onnx, such as fcn.keras",
         tmp_path / "no" / "out.h5": f"there is no folder '{tmp_path / 'no'}'; make it first",
         tmp_path / f"{'long' * 99}.h5": "cannot be written: File name too long",
         tmp_path / "folder.h5": "is a folder; give the name of a file",

@@ -50,7 +50,7 @@ export.float16 export.float16_errors export.int8 export.precision_loss export.re
 export.onnx_report export.tensorflow_process
 export_onnx export_job
 allconv
-quiet terminal cli_messages cli_options cli_convert cli __main__
+quiet terminal cli_messages cli_options cli_export cli_convert cli __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 

@@ -1,0 +1,87 @@
+"""What `allconv export` and `allconv convert -o OUT.onnx` share: options of an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from allconv.errors import OptionError
+from allconv.export.form import Form
+from allconv.export.metadata import plan_in_a_line
+from allconv.export.onnx_report import OnnxReport
+from allconv.export_onnx import export_graph
+from allconv.read import read
+from allconv.report import Report
+from allconv.reporting.text_table import printable
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SUFFIX = ".onnx"
+
+_OPTIONS = (
+    click.option("--opset", type=int, metavar="N", help="ONNX: the operators' version; 18."),
+    click.option(
+        "--layout",
+        metavar="nchw|nhwc",
+        help="ONNX: whether channels come first (nchw, the default) or last at inputs and outputs.",
+    ),
+    click.option(
+        "--float16", is_flag=True, help="ONNX: compute in float16, and say what that costs."
+    ),
+    click.option(
+        "--int8",
+        type=click.Path(path_type=Path, readable=False),
+        metavar="IMAGES",
+        help="ONNX: compute in 8 bits, with ranges learnt from a folder of pictures, or from "
+        "arrays in a .npy or .npz file; and say what that costs.",
+    ),
+)
+
+
+def onnx_options(command: Command) -> Command:
+    """Adds the options that say how to write an ONNX file; `onnx_form` makes sense of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `allconv.export_onnx` that these options stand for."""
+    names = ("opset", "layout", "float16", "int8")
+    return {name: options[name] for name in names if options[name] not in (None, False)}
+
+
+def onnx_form(options: dict[str, Any], output: Path | None, verify: bool) -> Form | None:
+    """How to write an output; None where it is no ONNX file.
+
+    Raises:
+        OptionError: An option is unknown, or is for an ONNX file and the output is none.
+    """
+    given = onnx_keywords(options)
+    if output is not None and output.suffix == SUFFIX:
+        return Form(**given, verify=verify)
+    if given:
+        raise OptionError(f"--{next(iter(given))} is for ONNX; give an output such as -o fcn.onnx")
+    return None
+
+
+def export_converted(
+    converted: Any, planned: Report, output: Path, form: Form, source: str
+) -> OnnxReport:
+    """Write a converted model as an ONNX file, which says what was done to the source."""
+    return export_graph(
+        read(converted),
+        output,
+        form,
+        source=source,
+        plan=plan_in_a_line(planned.plan),
+        reference=converted,
+    )
+
+
+def told(report: OnnxReport) -> str:
+    """What was written, in words that a terminal may be sent."""
+    return "\n".join(map(printable, f"written: {report}".splitlines()))
