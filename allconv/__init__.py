@@ -1,14 +1,19 @@
 """A small compiler that turns Keras CNNs into all-convolutional networks with the same outputs."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
-from allconv.export.onnx_report import OnnxReport
-from allconv.export_onnx import export_onnx
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
 from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
+
+if TYPE_CHECKING:
+    from allconv.export.onnx_report import OnnxReport
+    from allconv.export.pipeline import export_onnx
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,3 +35,13 @@ __all__ = [
     "report",
     "verify",
 ]
+
+_LATER = {"OnnxReport": "allconv.export.onnx_report", "export_onnx": "allconv.export.pipeline"}
+"""Where names come from that are imported when they are asked for: a report does not need them."""
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported late."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'allconv' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -17,7 +17,15 @@ import click
 import allconv
 from allconv.build import build
 from allconv.cli_convert import convert_and_save, keras_imported
-from allconv.cli_export import SUFFIX, onnx_form, onnx_keywords, onnx_options, told
+from allconv.cli_export import (
+    SUFFIX,
+    export_file,
+    network_to_export,
+    onnx_form,
+    onnx_form_for,
+    onnx_options,
+    told,
+)
 from allconv.cli_messages import Commands, laid_out, show
 from allconv.cli_options import (
     conversion_keywords,
@@ -28,8 +36,6 @@ from allconv.cli_options import (
 )
 from allconv.convert import refuse_obstacles
 from allconv.errors import OptionError
-from allconv.export.form import Form
-from allconv.export_onnx import export_graph, sized
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import printable
@@ -179,7 +185,7 @@ def convert(
     allconv convert model.keras -o fcn.onnx --input-size any
     """
     keywords = conversion_keywords(options)
-    form = onnx_form(options, output, verify)
+    form = onnx_form_for(output, options, verify)
     if output is not None:
         check_writable(output, source=file, suffixes=(*SUFFIXES, SUFFIX))
     elif not dry_run:
@@ -238,15 +244,14 @@ def export(
     allconv export fcn.keras -o fcn.onnx --int8 pictures/
     """
     size = parse_input_size(input_size)
-    form = Form(**onnx_keywords(options), verify=verify)
     check_writable(output, source=file, suffixes=(SUFFIX,))
+    form = onnx_form(options, verify)
     with progress() as step:
         step(f"reading {file.name}")
-        graph = sized(read(ModelFile(file, config)), size)
-        refuse_untrusted(graph)
+        network = network_to_export(read(ModelFile(file, config)), size)
         with keras_imported(step):
             step(f"exporting {file.name}")
-            result = export_graph(graph, output, form, source=file.name)
+            result = export_file(network, output, form, file.name)
     show(told(result))
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import allconv
 from allconv.build import build
 from allconv.cli_export import export_converted, told
 from allconv.errors import VerificationError
-from allconv.export.form import Form
 from allconv.graph import Graph
 from allconv.quiet import keras_quiet
 from allconv.report import Report
 from allconv.save import save_model
 from allconv.terminal import importing_keras, progress
+
+if TYPE_CHECKING:
+    from allconv.export.form import Form
 
 NOT_VERIFIED = "not verified: --no-verify"
 

@@ -1,21 +1,27 @@
-"""What `allconv export` and `allconv convert -o OUT.onnx` share: options of an ONNX file."""
+"""What `allconv export` and `allconv convert -o OUT.onnx` share: options of an ONNX file.
+
+What writes one is imported inside functions: the other commands start sooner without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from allconv.errors import OptionError
-from allconv.export.form import Form
-from allconv.export.metadata import plan_in_a_line
-from allconv.export.onnx_report import OnnxReport
-from allconv.export_onnx import export_graph
+from allconv.graph import Graph
+from allconv.input_size import InputSize
 from allconv.read import read
 from allconv.report import Report
 from allconv.reporting.text_table import printable
+from allconv.untrusted import refuse_untrusted
+
+if TYPE_CHECKING:
+    from allconv.export.form import Form
+    from allconv.export.onnx_report import OnnxReport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,24 +60,58 @@ def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] not in (None, False)}
 
 
-def onnx_form(options: dict[str, Any], output: Path | None, verify: bool) -> Form | None:
+def onnx_form(options: dict[str, Any], verify: bool) -> Form:
+    """How to write an ONNX file.
+
+    Raises:
+        OptionError: An option is unknown, or two exclude each other.
+    """
+    from allconv.export.form import Form
+
+    return Form(**onnx_keywords(options), verify=verify)
+
+
+def onnx_form_for(output: Path | None, options: dict[str, Any], verify: bool) -> Form | None:
     """How to write an output; None where it is no ONNX file.
 
     Raises:
-        OptionError: An option is unknown, or is for an ONNX file and the output is none.
+        OptionError: As of `onnx_form`, or there are options for ONNX and the output is none.
     """
     given = onnx_keywords(options)
     if output is not None and output.suffix == SUFFIX:
-        return Form(**given, verify=verify)
+        return onnx_form(options, verify)
     if given:
         raise OptionError(f"--{next(iter(given))} is for ONNX; give an output such as -o fcn.onnx")
     return None
+
+
+def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
+    """A network from a file, on images of another size if one is given.
+
+    Raises:
+        ConversionError: Layers fit one size only, or are not made from a file.
+    """
+    from allconv.export.pipeline import sized
+
+    network = sized(graph, size)
+    refuse_untrusted(network)
+    return network
+
+
+def export_file(network: Graph, output: Path, form: Form, source: str) -> OnnxReport:
+    """Write a network as an ONNX file."""
+    from allconv.export.pipeline import export_graph
+
+    return export_graph(network, output, form, source=source)
 
 
 def export_converted(
     converted: Any, planned: Report, output: Path, form: Form, source: str
 ) -> OnnxReport:
     """Write a converted model as an ONNX file, which says what was done to the source."""
+    from allconv.export.metadata import plan_in_a_line
+    from allconv.export.pipeline import export_graph
+
     return export_graph(
         read(converted),
         output,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from allconv.errors import AllconvError
 from allconv.export.form import Form
+from allconv.export.pipeline import export_graph
 from allconv.export.tensorflow_process import ANSWER, JOB
-from allconv.export_onnx import export_graph
 from allconv.read import read
 
 

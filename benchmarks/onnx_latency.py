@@ -27,7 +27,7 @@ from onnx_forms import FORMS, with_pools_as
 
 import allconv
 from allconv.export.form import Form
-from allconv.export_onnx import export_graph, export_onnx
+from allconv.export.pipeline import export_graph, export_onnx
 from allconv.read import read
 from allconv.rewrite import rewrite
 from allconv.rules import rules_for

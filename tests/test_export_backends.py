@@ -24,7 +24,7 @@ from tests.randomized import randomize
 
 EXPORT = """
 import json, keras, numpy as np, allconv
-from allconv.export_onnx import export_onnx
+from allconv.export.pipeline import export_onnx
 from tests.networks import mnist_cnn
 from tests.randomized import randomize
 model = allconv.convert(randomize(mnist_cnn(), seed=1), input_size="any")

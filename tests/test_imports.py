@@ -48,7 +48,7 @@ export.metadata export.external_data export.model_proto export.draft export.audi
 export.sessions export.running export.keras_differences export.parity
 export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
 export.onnx_report export.tensorflow_process
-export_onnx export_job
+export.pipeline export_job
 allconv
 quiet terminal cli_messages cli_options cli_export cli_convert cli __main__
 """
@@ -130,6 +130,12 @@ def test_rules_and_the_engine_never_import_a_framework(layer):
     imports = Imports(MODULES[layer])
     firsts = {name.partition(".")[0] for name in imports.at_once | imports.later}
     assert not firsts & FRAMEWORKS
+
+
+def test_what_exports_is_imported_when_it_is_asked_for():
+    code = "import sys, allconv.cli; print(*sys.modules); allconv.export_onnx, allconv.OnnxReport"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in done.stdout.split() if name.startswith("allconv.export")]
 
 
 def test_importing_allconv_loads_no_framework():
