@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from allconv.export.kernel_algebra import by_channel, scaled_inputs, scaled_results, summed
+from allconv.export.maxima import maxima_without_sub
 from allconv.export.onnx_graph import Operation, Operations
 from allconv.export.simplifying import pruned, with_constants_once
 
@@ -26,7 +27,7 @@ def fused(graph: Operations) -> Operations:
     fuser = _Fuser(pruned(graph))
     while fuser.pass_over():
         fuser = _Fuser(pruned(fuser.result()))
-    return with_constants_once(fuser.graph)
+    return with_constants_once(maxima_without_sub(fuser.graph))
 
 
 class _Fuser:

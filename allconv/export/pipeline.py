@@ -84,7 +84,7 @@ def export_onnx(
     Example:
         >>> report = allconv.export_onnx(allconv.convert(model), "model.onnx")
         >>> report.operators
-        {'Conv': 6, 'Relu': 4, 'Add': 3, 'Sub': 1, 'Reshape': 1}
+        {'Conv': 7, 'Relu': 4, 'Add': 4, 'Reshape': 1}
     """
     target, source = Path(path), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
