@@ -137,12 +137,74 @@ def test_a_model_of_any_precision_is_exported_in_float32(policy, tmp_path):
     assert {each.data_type for each in onnx_model.graph.initializer} == {onnx.TensorProto.FLOAT}
 
 
-def test_weights_that_are_no_numbers_are_written_and_nothing_is_claimed_of_them(tmp_path):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_unless_nothing_is_to_be_claimed(value, tmp_path):
+    conv = layers.Conv2D(4, 3, name="conv")
+    model = network((8, 8, 2), conv, name="digits")
+    conv.bias.assign([0.0, value, 0.0, 0.0])
+    with pytest.raises(ExportError) as caught:
+        exported(model, tmp_path)
+    assert str(caught.value) == (
+        "model 'digits', on a batch of 1 of 8x8x2: Keras' own numbers are not finite ('conv'), so "
+        "nothing can be compared; look for weights that are NaN or infinite; verify=False "
+        "(--no-verify) writes the file as it is"
+    )
+    assert not list(tmp_path.iterdir())
+    report, _ = exported(model, tmp_path, verify=False)
+    assert report.parity is None and "not verified: not asked for" in str(report)
+
+
+def test_nothing_is_claimed_of_numbers_that_are_none_in_float16(tmp_path):
     model = network((8, 8, 2), layers.Conv2D(4, 3))
     model.layers[-1].bias.assign([np.nan] * 4)
-    report, _ = exported(model, tmp_path, float16=True)
-    assert "not verified: Keras' own numbers are not finite" in str(report)
+    report, _ = exported(model, tmp_path, verify=False, float16=True)
     assert report.loss.error == np.inf
+
+
+def test_numbers_that_overflow_before_a_final_softmax_are_refused(tmp_path):
+    conv = layers.Conv2D(3, 1, activation="sigmoid")
+    model = network((4, 4, 2), conv)
+    conv.kernel.assign(np.full(conv.kernel.shape, 3e38))
+    with pytest.raises(ExportError, match=r"not finite \(a final activation's input\).*verify=F"):
+        exported(model, tmp_path)
+
+
+def test_a_model_that_keras_cannot_run_is_refused(tmp_path):
+    image = keras.Input((8, 8, 3), dtype="uint8", name="image")
+    model = keras.Model(image, layers.Conv2D(4, 3)(image), name="digits")
+    with pytest.raises(ExportError) as caught:
+        exported(model, tmp_path)
+    told = str(caught.value)
+    assert told.startswith("model 'digits', on a batch of 1 of 8x8x3: Keras fails: ")
+    assert "Exception encountered" not in told and told.endswith(" writes the file as it is")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_cannot_be_traced_is_named(tmp_path):
+    enlarge = layers.UpSampling2D(2, interpolation="lanczos3", name="enlarge")
+    with pytest.raises(ExportError) as caught:
+        exported(network((None, None, 2), enlarge, name="digits"), tmp_path)
+    told = "model 'digits': TensorFlow cannot trace UpSampling2D 'enlarge' ("
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith("); export it for one size of image")
+
+
+def test_an_activation_that_keras_gives_other_channels_than_it_says_is_refused(tmp_path):
+    halves = layers.Conv2D(4, 1, activation="glu")
+    model = network((8, 8, 2), halves, layers.Conv2D(3, 1, name="after"))
+    with pytest.raises(ExportError, match=r"cannot trace Conv2D 'after' .*see whether Keras can"):
+        exported(model, tmp_path)
+
+
+def test_sizes_at_which_keras_adds_biases_along_rows_are_not_tried(tmp_path):
+    conv = layers.Conv2D(4, 1, data_format="channels_first", name="conv")
+    wide = layers.Conv2D(3, 3, data_format="channels_first", padding="same")
+    model = network((3, None, None), conv, wide)
+    conv.bias.assign(np.arange(4.0))
+    report, _ = exported(model, tmp_path)
+    sizes = {case.partition(" of ")[2] for case in report.parity.cases}
+    assert report.parity.passed and len(sizes) == 3
+    assert not any(size.endswith(("x3", "x4")) for size in sizes)
 
 
 def test_a_pool_that_onnx_runtime_does_not_run_at_all_sizes_is_refused_by_name(tmp_path):

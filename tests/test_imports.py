@@ -38,14 +38,14 @@ reporting.slabs reporting.layering reporting.drawing reporting.network_drawings
 reporting.layer_table reporting.report_html report
 check
 save
-export export.lowering export.traced_layers export.tensorflow_graph export.tf2onnx_handlers
-export.onnx_graph export.through_tf2onnx
-export.trial_sizes export.image_folder export.sample_inputs export.form
+export export.others_words export.lowering export.traced_layers export.tensorflow_graph
+export.tf2onnx_handlers export.onnx_graph export.through_tf2onnx
+export.keras_differences export.trial_sizes export.image_folder export.sample_inputs export.form
 export.tensor_view export.graph_writer export.broadcasting export.window_operators
 export.shape_operators export.axis_operators export.operators export.resize_operators
 export.simplifying export.channels_first export.kernel_algebra export.maxima export.fusing
 export.metadata export.external_data export.model_proto export.draft export.audit
-export.sessions export.running export.keras_differences export.parity
+export.sessions export.running export.parity
 export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
 export.onnx_report export.tensorflow_process
 export.pipeline export_job

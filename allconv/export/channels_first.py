@@ -137,11 +137,18 @@ class _Rewriter:
             view = merged(self.writer, value, shapes[0])
             return None if view is None else [view]
         if operation.kind == "Resize":
-            factors = self.graph.nodes[operation.call].config.get("size")
-            kind = self.graph.nodes[operation.call].kind
-            enlarges = factors if kind.startswith("UpSampling") else None
-            return resized(self.writer, operation, inputs, shapes, enlarges)
+            return self.resized(operation, inputs, shapes)
         return None
+
+    def resized(
+        self, operation: Operation, inputs: Sequence[Value | None], shapes: Sequence[Shape]
+    ) -> Sequence[Value] | None:
+        """A Resize to the size that its layer says; tf2onnx may be one cell short of that."""
+        layer = self.graph.nodes[operation.call]
+        if layer.kind == "Resizing":
+            shapes = [(*shapes[0][:2], layer.config["height"], layer.config["width"])]
+        factors = layer.config["size"] if layer.kind.startswith("UpSampling") else None
+        return resized(self.writer, operation, inputs, shapes, factors)
 
     def of_measured(
         self, operation: Operation, inputs: Sequence[Value | None]

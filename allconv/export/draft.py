@@ -14,6 +14,7 @@ from typing import Any
 
 from allconv.errors import ExportError, FileError
 from allconv.export.external_data import TensorsOf, data_file, initializers, relocated
+from allconv.export.others_words import reason
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class Draft:
         try:
             onnx.checker.check_model(str(self._at(name)), full_check=True)
         except Exception as error:  # the checker's kinds and those of shape inference
-            first_line = next(iter(str(error).splitlines()), "")
-            raise ExportError(f"{self.target}: ONNX' checker refuses it: {first_line}") from error
+            raise ExportError(
+                f"{self.target}: ONNX' checker refuses it: {reason(error)}"
+            ) from error
 
     def put_in_place(self) -> None:
         """Move what was written to where it is to be; either all of it stands there or nothing.

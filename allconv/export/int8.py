@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 
 from allconv.errors import ExportError
 from allconv.export.external_data import data_file
+from allconv.export.others_words import logs_kept_back, reason
 
 PAIRS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 LAST = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
@@ -50,7 +50,7 @@ def quantize(file: Path, target: Path, model: Any, feeds: Iterator[Sequence[np.n
     spared = final_operators(model) + wide_operators(model)
     kinds = sorted({node.op_type for node in model.graph.node})
     try:
-        with _quiet():
+        with logs_kept_back(logging.WARNING):  # it advises a preparation that is done here
             quantize_static(
                 file,
                 target,
@@ -64,10 +64,9 @@ def quantize(file: Path, target: Path, model: Any, feeds: Iterator[Sequence[np.n
                 use_external_data_format=data_file(file).exists(),
             )
     except Exception as error:  # its kinds have no common name
-        first_line = next(iter(str(error).splitlines()), "")
         raise ExportError(
             f"model '{model.graph.name}': ONNX Runtime cannot quantize it "
-            f"({type(error).__name__}: {first_line})"
+            f"({type(error).__name__}: {reason(error)}); export it in float32 or float16"
         ) from error
     return _in_our_words(target, model)
 
@@ -161,14 +160,3 @@ def _in_our_words(target: Path, model: Any) -> Any:
     del quantized.graph.value_info[:]
     target.write_bytes(quantized.SerializeToString())
     return quantized
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps back the quantizer's advice to run a preparation that an export from here is past."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
+from allconv.shapes import Shape
 
 TABLE = 1024
 """Places between two cells at which TensorFlow knows bicubic weights; others are moved there."""
@@ -25,7 +26,7 @@ def known_difference(graph: Graph) -> str:
     if not _on_tensorflow():
         return ""
     for node in graph.nodes:
-        if _takes_rows_for_channels(node):
+        if _takes_rows_for_channels(node, node.shape):
             return (
                 f"Keras on TensorFlow adds the bias of '{node.name}' along its rows, which are as "
                 "long as it has channels; verify=False writes what other backends compute"
@@ -36,6 +37,13 @@ def known_difference(graph: Graph) -> str:
                 "larger than its window; verify=False writes what other backends compute"
             )
     return ""
+
+
+def differs_at(shapes: Mapping[Node, Shape | None]) -> bool:
+    """Whether Keras adds a bias along rows where maps have these shapes, and not at other sizes."""
+    return _on_tensorflow() and any(
+        _takes_rows_for_channels(node, shape) for node, shape in shapes.items()
+    )
 
 
 def _on_tensorflow() -> bool:
@@ -51,10 +59,10 @@ def _is_off_the_table(node: Node) -> bool:
     return any(TABLE % (2 * factor) for factor in _each(node.config["size"], 2))
 
 
-def _takes_rows_for_channels(node: Node) -> bool:
-    """A convolution whose channels come first, on maps with as many columns (Keras 3.15)."""
+def _takes_rows_for_channels(node: Node, shape: Shape | None) -> bool:
+    """A convolution whose channels come first, to maps with as many columns (Keras 3.15)."""
     first = node.kind in CONVOLUTIONS and node.data_format == "channels_first"
-    return first and node.shape is not None and node.shape[1] == node.shape[-1]
+    return first and shape is not None and shape[1] == shape[-1]
 
 
 def _leaves_cells_out(node: Node) -> bool:

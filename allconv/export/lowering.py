@@ -7,6 +7,7 @@ a Dense on a map becomes the 1x1 convolution that it is.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -47,12 +48,21 @@ def lowered(graph: Graph) -> Graph:
 
 
 def _refuse_training(graph: Graph) -> None:
-    trained = [repr(node.spec) for node in graph.nodes if node.kwargs.get("training")]
+    trained = [repr(node.spec) for node in graph.nodes if _is_in_training(node)]
     if trained:
         raise ExportError(
             f"model '{graph.name}' calls these layers with training=True, which a file for "
             f"inference cannot: {', '.join(trained)}; call them without it"
         )
+
+
+def _is_in_training(node: Node) -> bool:
+    """Whether a call says `training=True`; layers for images have that noted without a word."""
+    import keras
+
+    layer = getattr(keras.layers, node.kind, None)
+    said = inspect.signature(layer.call).parameters.get("training") if layer else None
+    return bool(node.kwargs.get("training")) and not (said and said.default is True)
 
 
 def _refuse_strides(graph: Graph) -> None:

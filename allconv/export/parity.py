@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,8 @@ import numpy as np
 
 from allconv.errors import ExportError
 from allconv.export.keras_differences import known_difference, table_error
-from allconv.export.running import both
+from allconv.export.others_words import reason
+from allconv.export.running import Both, both
 from allconv.export.sessions import Run
 from allconv.export.trial_sizes import Sizes, has_free_sizes, trial_sizes
 from allconv.graph import Graph
@@ -22,6 +23,8 @@ from allconv.verification.measure import Tally
 from allconv.verification.precision import default_tolerance, inference
 
 BATCHES = (1, 3)
+UNVERIFIED = "verify=False (--no-verify) writes the file as it is"
+REPORT_IT = "please report it with the model's configuration"
 Arrays = list[np.ndarray]
 
 
@@ -30,22 +33,21 @@ class Parity:
     """What running both found.
 
     Attributes:
-        passed: True; None where the runs prove nothing. What fails is never written to a file.
+        passed: True; None where they agree and that proves nothing. What differs, or cannot be
+            run, is an error and no file.
         max_error: The largest error of all outputs, relative to the spread of an output's values.
         tolerance: What that was held against, the same as `allconv.verify`'s.
         cases: The batches that were run, such as `"3 of 28x28"`.
-        reason: Why they prove nothing.
+        reason: Why agreeing proves nothing: an output does not depend on the input.
     """
 
     passed: bool | None
-    max_error: float | None = None
-    tolerance: float | None = None
-    cases: tuple[str, ...] = ()
+    max_error: float
+    tolerance: float
+    cases: tuple[str, ...]
     reason: str = ""
 
     def __str__(self) -> str:
-        if self.max_error is None:
-            return f"not verified: {self.reason}"
         measured = f"largest relative error {self.max_error:.1e} (tolerance {self.tolerance:.1e})"
         verdict = "verified" if self.passed else f"not verified: {self.reason}"
         return f"{verdict}; {measured} against Keras, on batches of {', '.join(self.cases)}"
@@ -62,35 +64,42 @@ def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -
         layout: How maps lie at the file's inputs and outputs.
 
     Raises:
-        ExportError: Their numbers differ, or ONNX Runtime cannot run the file.
+        ExportError: Their numbers differ, one of them cannot be run, or Keras' are not finite.
     """
     run = both(model, file, onnx_model, graph, layout)
     limit = default_tolerance(model) + table_error(graph)
-    tallies: dict[str, list[Tally]] = {}
     with inference():
-        for case, inputs in _cases(model, graph):
-            try:
-                expected = run.in_keras(inputs)
-            except Exception as error:  # each backend raises kinds of its own
-                return Parity(None, reason=f"Keras fails on {case}: {_first_line(error)}")
-            if not all(np.isfinite(values).all() for values in expected):
-                return Parity(None, reason=f"Keras' own numbers are not finite, on {case}")
-            found = _run(run.in_onnx, inputs, case)
-            of_case = tallies.setdefault(case, [Tally() for _ in expected])
-            for tally, own, other in zip(of_case, expected, found, strict=True):
-                _add(tally, own, other, case)
-    if not tallies:
-        return Parity(None, reason="no size of image was found that the network takes")
+        tallies = _tallies(run, _cases(model, graph), graph)
     errors = {case: _error(each, tallies) for case, each in tallies.items()}
     worst = max(errors, key=lambda case: errors[case])
     if errors[worst] > limit:
         raise ExportError(
             f"model '{graph.name}': on a batch of {worst} ONNX Runtime and Keras differ by "
             f"{errors[worst]:.1e} of the output's spread, where rounding explains {limit:.1e}; "
-            + (known_difference(graph) or "please report it with the model's configuration")
+            + (known_difference(graph) or REPORT_IT)
         )
-    reason = _still([[each[n] for n in run.telling] for each in tallies.values()], limit)
-    return Parity(None if reason else True, errors[worst], limit, tuple(tallies), reason)
+    still = _still([[each[n] for n in run.telling] for each in tallies.values()], limit)
+    return Parity(None if still else True, errors[worst], limit, tuple(tallies), still)
+
+
+def _tallies(
+    run: Both, cases: Iterable[tuple[str, Arrays]], graph: Graph
+) -> dict[str, list[Tally]]:
+    """What both give, by the names of the batches; for each output one tally."""
+    tallies: dict[str, list[Tally]] = {}
+    for case, inputs in cases:
+        at = f"model '{graph.name}', on a batch of {case}"
+        expected = _run(run.in_keras, inputs, f"{at}: Keras fails", UNVERIFIED)
+        _refuse_infinite(expected, graph, at)
+        found = _run(run.in_onnx, inputs, f"{at}: ONNX Runtime fails", REPORT_IT)
+        of_case = tallies.setdefault(case, [Tally() for _ in expected])
+        for tally, own, other in zip(of_case, expected, found, strict=True):
+            _add(tally, own, other, at)
+    if not tallies:
+        raise ExportError(
+            f"model '{graph.name}': no size of image was found that it takes; {UNVERIFIED}"
+        )
+    return tallies
 
 
 def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
@@ -118,26 +127,35 @@ def _at(graph: Graph, size: Sizes) -> Any:
     )
 
 
-def _run(run: Run, inputs: Arrays, case: str) -> Arrays:
+def _run(run: Run, inputs: Arrays, failing: str, way_out: str) -> Arrays:
     try:
         return run(inputs)
-    except Exception as error:  # ONNX Runtime's own kinds have no common name
-        told = f"ONNX Runtime fails on a batch of {case}: {_first_line(error)}"
-        raise ExportError(told) from error
+    except Exception as error:  # the kinds of backends and of ONNX Runtime have no common name
+        raise ExportError(f"{failing}: {reason(error)}; {way_out}") from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+def _refuse_infinite(expected: Arrays, graph: Graph, at: str) -> None:
+    """Raise an ExportError where Keras' outputs, or what is before their activations, are none."""
+    finite = [bool(np.isfinite(values).all()) for values in expected]
+    if not all(finite):
+        names = [
+            node.name for node, is_good in zip(graph.outputs, finite, strict=False) if not is_good
+        ]
+        where = ", ".join(map(repr, names)) or "a final activation's input"
+        raise ExportError(
+            f"{at}: Keras' own numbers are not finite ({where}), so nothing can be compared; look "
+            f"for weights that are NaN or infinite; {UNVERIFIED}"
+        )
 
 
-def _add(tally: Tally, expected: np.ndarray, found: np.ndarray, case: str) -> None:
+def _add(tally: Tally, expected: np.ndarray, found: np.ndarray, at: str) -> None:
     """Take in what one output is of one batch."""
     if found.ndim != expected.ndim and found.size == expected.size:
         found = found.reshape(expected.shape)  # looked at before the layer that flattens it
     if found.shape != expected.shape:
         raise ExportError(
-            f"on a batch of {case} ONNX Runtime gives an output of the shape {found.shape}, Keras "
-            f"one of {expected.shape}; please report it with the model's configuration"
+            f"{at}: ONNX Runtime gives an output of the shape {found.shape}, Keras one of "
+            f"{expected.shape}; {REPORT_IT}"
         )
     tally.add(expected, found)
 

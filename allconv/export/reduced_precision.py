@@ -14,6 +14,7 @@ from allconv.export.float16 import LARGEST, in_half
 from allconv.export.float16_errors import float_tensors, rounding
 from allconv.export.form import Form
 from allconv.export.int8 import quantize, quantized_operators, refuse_more
+from allconv.export.others_words import reason
 from allconv.export.precision_loss import Loss, loss
 from allconv.export.sample_inputs import Sample, Samples
 from allconv.export.sessions import (
@@ -148,10 +149,9 @@ class _Runs:
             try:
                 yield run(inputs)
             except Exception as error:  # ONNX Runtime's own kinds have no common name
-                first_line = next(iter(str(error).splitlines()), "")
                 raise ExportError(
                     f"model '{self.graph.name}': ONNX Runtime fails on the inputs to measure on: "
-                    f"{first_line[:200]}"
+                    f"{reason(error)}"
                 ) from error
 
 

@@ -85,33 +85,33 @@ def resized(
     shapes: Sequence[Shape],
     factors: Sequence[int] | None,
 ) -> list[Value] | None:
-    """A Resize by factors that a layer names, or to a size that is known.
+    """A Resize by factors that a layer names, or to a size that is known; None for others.
 
     Args:
         writer: Where to write it.
         operation: As tf2onnx has written it, with a size worked out from the map's.
         inputs: What it takes.
-        shapes: Of its result.
+        shapes: Of its result, as far as tf2onnx knows it.
         factors: By how much it enlarges each spatial axis; None where it makes one size.
     """
-    view = inputs[0]
-    if not isinstance(view, View) or any(axis is None for axis in view.axes):
+    view, shape = inputs[0], shapes[0]
+    if not isinstance(view, View) or None in view.axes:
         return None
-    settings: list[str | np.ndarray]
     if factors is not None:
-        scales = np.ones(view.rank, "float32")
-        for axis, factor in zip(view.axes[2:], factors, strict=True):
-            scales[axis] = factor
-        settings = [scales]
+        ratios = np.array([1, 1, *factors], "float32")
+        further = [n and n * factor for n, factor in zip(view.shape[2:], factors, strict=True)]
+        shape = (*view.shape[:2], *further)
+    elif view.shape[0] is None and shape[1:] and None not in (*shape[1:], *view.shape[1:]):
+        ratios = np.array([1, *map(_ratio, view.shape[1:], shape[1:])], "float32")
     else:
-        sizes = [1 if size is None else size for size in shapes[0]]
-        known = None not in shapes[0][1:] and view.shape[0] is None
-        if not known:
-            return None
-        own = [1 if size is None else size for size in view.shape]
-        scales = np.ones(view.rank, "float32")
-        for axis, new, old in zip(view.axes, sizes, own, strict=True):
-            scales[axis] = new / old
-        settings = [scales]
-    (name,) = writer.write("Resize", [view.base, "", *settings], operation.attributes)
-    return [View(name, view.rank, view.axes, shapes[0])]
+        return None
+    scales = ratios[np.argsort(view.order())]
+    (name,) = writer.write("Resize", [view.base, "", scales], operation.attributes)
+    return [View(name, view.rank, view.axes, shape)]
+
+
+def _ratio(old: int | None, new: int | None) -> np.float32:
+    """The scale that makes `new` cells of `old`; not less, as their product is rounded down."""
+    old, new = old or 1, new or 1
+    ratio = np.float32(new / old)
+    return ratio if float(ratio) * old >= new else np.nextafter(ratio, np.float32(np.inf))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _compiled(model: Any) -> Run:
     import keras
     import tensorflow as tf
 
-    function = tf.function(model, jit_compile=True)
+    function = tf.function(partial(model, training=False), jit_compile=True)
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         results = function(list(inputs) if len(inputs) > 1 else inputs[0])

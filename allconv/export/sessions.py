@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import ExportError
+from allconv.export.others_words import reason
 from allconv.graph import Graph
 from allconv.shape_walk import images
 
@@ -60,8 +61,7 @@ def _session(file: Path, settings: Mapping[str, str]) -> Any:
         providers = ["CPUExecutionProvider"]
         return onnxruntime.InferenceSession(str(file), options, providers=providers)
     except Exception as error:  # its own kinds have no common name
-        first_line = next(iter(str(error).splitlines()), "")
-        raise ExportError(f"{file.name}: ONNX Runtime refuses it: {first_line}") from error
+        raise ExportError(f"{file.name}: ONNX Runtime refuses it: {reason(error)}") from error
 
 
 def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:

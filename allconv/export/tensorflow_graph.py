@@ -8,12 +8,15 @@ frozen, TensorFlow and tf2onnx handle no large arrays, and one copy of them is a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from allconv.errors import ExportError
+from allconv.export.others_words import reason
 from allconv.export.traced_layers import traced_directly
 from allconv.graph import ITEM, Graph, Node, map_slots
 
@@ -44,7 +47,11 @@ def call_of(name: str) -> int | None:
 
 
 def traced(graph: Graph, model: Any) -> Traced:
-    """Call the layers of a model built from `graph` on symbolic tensors, one after the other."""
+    """Call the layers of a model built from `graph` on symbolic tensors, one after the other.
+
+    Raises:
+        ExportError: A layer cannot be called on these.
+    """
     import tensorflow as tf
 
     variables = model.variables
@@ -86,9 +93,23 @@ def _called(graph: Graph, model: Any, images: Any, values: list[tuple[Any, Any]]
     with keras.StatelessScope(state_mapping=values):
         for number, node in enumerate(graph.nodes):
             if node not in tensors:
-                with tf.name_scope(f"call{number}"):
+                with tf.name_scope(f"call{number}"), _refusals_named(graph, node):
                     tensors[node] = _tensors(node, layers, tensors)
     return [tf.identity(tensors[node][0]) for node in graph.outputs]
+
+
+@contextmanager
+def _refusals_named(graph: Graph, node: Node) -> Iterator[None]:
+    """What goes wrong in a layer, whatever its kind, as an ExportError that names the layer."""
+    try:
+        yield
+    except Exception as error:
+        free = None in (node.inputs[0].shape or ())[1:] if node.inputs else False
+        way_out = "export it for one size of image" if free else "see whether Keras can run it"
+        raise ExportError(
+            f"model '{graph.name}': TensorFlow cannot trace {node.spec!r} "
+            f"({type(error).__name__}: {reason(error)}); {way_out}"
+        ) from error
 
 
 def _tensors(node: Node, layers: Mapping[str, Any], tensors: Mapping[Node, list[Any]]) -> list[Any]:
@@ -102,4 +123,6 @@ def _tensors(node: Node, layers: Mapping[str, Any], tensors: Mapping[Node, list[
         if direct is not None:
             return [direct]
     args, kwargs = (map_slots(part, sources.__getitem__) for part in (node.args, node.kwargs))
+    if "training" in kwargs:
+        kwargs = {**kwargs, "training": False}  # True by default for images; `predict` says False
     return list(keras.tree.flatten(layers[node.name](*args, **kwargs)))

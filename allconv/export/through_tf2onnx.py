@@ -7,14 +7,14 @@ weights is done better when they are known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from allconv.errors import ExportError
 from allconv.export.onnx_graph import Operation, Operations, Tensor
+from allconv.export.others_words import logs_kept_back, reason
 from allconv.export.tensorflow_graph import Traced, call_of
 from allconv.export.tf2onnx_handlers import handlers
 from allconv.graph import Graph
@@ -30,9 +30,9 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
     import tensorflow as tf
 
     process_tf_graph = _tf2onnx()
-    with _quiet(), tf.Graph().as_default() as tensorflow_graph:
+    with logs_kept_back(logging.CRITICAL), tf.Graph().as_default() as tensorflow_graph:
         tf.import_graph_def(program.definition, name="")
-        try:
+        try:  # what it finds wrong is told in an error, so its log may go
             found = process_tf_graph(
                 tensorflow_graph,
                 opset=opset,
@@ -41,10 +41,9 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
                 output_names=list(program.outputs),
             )
         except Exception as error:  # its handlers raise kinds of their own
-            first_line = next(iter(str(error).splitlines()), "")
             raise ExportError(
                 f"model '{graph.name}': tf2onnx cannot write it as ONNX "
-                f"({type(error).__name__}: {first_line})"
+                f"({type(error).__name__}: {reason(error)})"
             ) from error
     nodes = [node for node in found.get_nodes() if not node.is_graph_input()]
     _refuse_unknown(nodes, graph, opset)
@@ -54,7 +53,7 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
     between = [name for node in nodes for name in node.output]
     shapes = {name: _shape(found, name) for name in between}
     return Operations(
-        operations=tuple(_in_order(node for node in nodes if not node.is_const())),
+        operations=tuple(_in_order([node for node in nodes if not node.is_const()])),
         constants=constants,
         inputs=tuple(_tensor(found, name) for name in program.inputs),
         outputs=tuple(_tensor(found, name) for name in program.outputs),
@@ -97,21 +96,40 @@ def _refuse_unknown(nodes: list[Any], graph: Graph, opset: int) -> None:
         )
 
 
-def _in_order(nodes: Iterator[Any]) -> list[Operation]:
+def _in_order(nodes: Sequence[Any]) -> list[Operation]:
     """The operations, those of a layer together and the layers in the network's own order.
 
-    What tf2onnx adds without a name of ours belongs to the latest layer that it takes from.
+    What tf2onnx adds without a name of ours belongs to the first layer that takes it, as it adds
+    most before an operation; to the latest that it takes from where none does.
     """
+    taking = _first_calls(nodes)
     calls: dict[str, int] = {}
     operations = []
     for node in nodes:
         behind = max((calls.get(name, -1) for name in node.input), default=-1)
-        call = call_of(node.name)
-        place = behind if call is None else max(call, behind)
+        place = max(_call_among(node, taking, default=-1), behind)
         calls |= dict.fromkeys(node.output, place)
         inputs, outputs = tuple(node.input), tuple(node.output)
         operations.append(Operation(node.type, inputs, outputs, _attributes(node), place))
     return sorted(operations, key=lambda operation: operation.call)
+
+
+def _first_calls(nodes: Sequence[Any]) -> dict[str, int]:
+    """For each tensor the first call of a layer that takes it, by way of others or at once."""
+    taking: dict[str, int] = {}
+    for node in reversed(nodes):
+        call = _call_among(node, taking, default=-1)
+        if call >= 0:
+            taking |= {name: min(taking.get(name, call), call) for name in node.input}
+    return taking
+
+
+def _call_among(node: Any, taking: Mapping[str, int], default: int) -> int:
+    """The call that an operation says, or else the first of those that take what it gives."""
+    said = call_of(node.name)
+    if said is not None:
+        return said
+    return min((taking[name] for name in node.output if name in taking), default=default)
 
 
 def _attributes(node: Any) -> dict[str, Any]:
@@ -135,14 +153,3 @@ def _dtype(found: Any, name: str) -> str:
 def _shape(found: Any, name: str) -> Shape | None:
     shape = found.get_shape(name)
     return None if shape is None else tuple(None if size < 0 else int(size) for size in shape)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps back tf2onnx's log; what it finds wrong is told in an error."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

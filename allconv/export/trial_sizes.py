@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from allconv.errors import AllconvError
+from allconv.export.keras_differences import differs_at
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
 from allconv.obstacles import is_all_convolutional
@@ -20,7 +21,8 @@ LADDER = (8, 15, 16, 23, 32, 33, 47, 64, 65, 96, 128, 192, 224, 225, 299, 384)
 def trial_sizes(graph: Graph) -> list[Sizes]:
     """Up to three sizes that a network takes: the smallest, and odd ones where these fit.
 
-    There are none where it has a size of its own, or where none was found.
+    None of them is one at which Keras itself is known to be wrong. There are none where the network
+    has a size of its own, or where none was found.
     """
     free = [image.sizes for image in images(graph) if None in image.sizes]
     if not free:
@@ -67,6 +69,7 @@ def _smallest_and_step(graph: Graph) -> tuple[Sizes, Sizes] | None:
 
 def _fits(graph: Graph, size: Sizes) -> bool:
     try:
-        return not shapes_at(graph, at_size(graph, size))[1]
+        shapes, problems = shapes_at(graph, at_size(graph, size))
     except AllconvError:
         return False
+    return not problems and not differs_at(shapes)

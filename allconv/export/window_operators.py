@@ -26,9 +26,9 @@ def windowed(
     assert isinstance(image, View)
     attributes = with_pads(operation.attributes, image.shape)
     kept, idle = _as_it_lies(image, attributes)
-    if operation.kind == "Conv" and isinstance(inputs[1], np.ndarray):
+    if operation.kind == "Conv" and isinstance(inputs[1], np.ndarray) and image.shape[1]:
         # tf2onnx sees groups along two axes only
-        attributes["group"] = int(image.shape[1] or 0) // inputs[1].shape[1]
+        attributes["group"] = image.shape[1] // inputs[1].shape[1]
     spatial = [axis - 2 for axis in range(2, len(image.axes)) if axis not in idle]
     further = [_kernel(writer, value, idle) for value in inputs[1:]]
     outputs = writer.write(
