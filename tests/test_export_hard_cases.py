@@ -243,6 +243,15 @@ def test_a_model_that_is_not_built_is_refused(tmp_path):
         exported(keras.Sequential([layers.Conv2D(3, 3)]), tmp_path)
 
 
+@pytest.mark.parametrize("opset", [12, 19, 18.0, "18", True, None])
+def test_an_opset_that_is_none_is_refused(opset, tmp_path):
+    with pytest.raises(OptionError) as caught:
+        exported(residual(), tmp_path, opset=opset)
+    assert str(caught.value) == (
+        f"opset is {opset!r}; expected one of 13 to 18, which tf2onnx writes"
+    )
+
+
 def test_two_precisions_at_once_are_refused(tmp_path):
     with pytest.raises(OptionError, match="ask for one of them"):
         exported(residual(), tmp_path, float16=True, int8=np.zeros((8, 12, 12, 3)))

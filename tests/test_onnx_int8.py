@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.errors import ExportError
+from allconv.errors import ExportError, FileError
 from allconv.export.int8 import (
     final_operators,
     quantized_operators,
@@ -209,6 +209,14 @@ def test_a_quantizer_that_does_more_is_refused():
         "model 'small': ONNX Runtime's quantizer has made 2 Abs of 1, 1 Neg of 0; please report "
         "this with the model's configuration"
     )
+
+
+def test_a_picture_that_cannot_be_read_is_told_as_such(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(FileError, match=r"a\.png: is no picture that Pillow can read"):
+        allconv.export_onnx(only_conv(), tmp_path / "model.onnx", int8=tmp_path / "pictures")
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
 def test_what_onnx_runtime_cannot_quantize_is_one_error(digits, images, monkeypatch):

@@ -15,6 +15,7 @@ from allconv.errors import AllconvError, FileError, OptionError
 from allconv.export.sample_inputs import drawn_samples, read_samples
 from allconv.graph import Graph
 from allconv.read import read
+from tests.agreement import network
 from tests.networks import of_any_size, on_signals, twins
 
 SIZE = (4, 6)
@@ -213,7 +214,20 @@ def test_images_of_another_shape_are_refused():
 
 def test_something_else_than_arrays_is_refused(tmp_path):
     (tmp_path / "images.npz").write_bytes(b"something else")
-    for path in (tmp_path / "images.npz", tmp_path / "missing"):
-        assert message_of(path, on_pictures()).startswith(
-            f"{path}: expected a folder of pictures, or arrays in a .npy or .npz file: "
+    damaged = "it is damaged, or holds other things than numbers"
+    told = {tmp_path / "images.npz": damaged, tmp_path / "missing": "No such file or directory"}
+    for path, reason in told.items():
+        assert message_of(path, on_pictures()) == (
+            f"{path}: expected a folder of pictures, or arrays in a .npy or .npz file: {reason}"
         )
+
+
+def test_images_that_vanish_in_a_network_of_any_size_are_refused():
+    model = network((None, None, 3), layers.Conv2D(2, 3), layers.Conv2D(2, 5, name="wide"))
+    samples = read_samples(np.zeros((8, 6, 9, 3)), read(model))
+    with pytest.raises(OptionError) as caught:
+        samples.calibration[0]()
+    assert str(caught.value) == (
+        f"int8: images of shape (1, 6, 9, 3) do not fit model '{model.name}', at wide (Conv2D): "
+        "a window of 5 does not fit a map of 4; give larger ones"
+    )

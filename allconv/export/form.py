@@ -29,7 +29,7 @@ class Form:
     int8: Images | None = None
 
     def __post_init__(self) -> None:
-        if self.opset not in IR_VERSIONS:
+        if not isinstance(self.opset, int) or self.opset not in IR_VERSIONS:
             raise OptionError(
                 f"opset is {self.opset!r}; expected one of {min(IR_VERSIONS)} to "
                 f"{max(IR_VERSIONS)}, which tf2onnx writes"

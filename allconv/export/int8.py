@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from allconv.errors import ExportError
+from allconv.errors import AllconvError, ExportError
 from allconv.export.external_data import data_file
 from allconv.export.others_words import logs_kept_back, reason
 
@@ -43,7 +43,8 @@ def quantize(file: Path, target: Path, model: Any, feeds: Iterator[Sequence[np.n
         feeds: Batches of the inputs as the file takes them, to learn ranges from.
 
     Raises:
-        ExportError: ONNX Runtime cannot quantize the model, or does more than that.
+        AllconvError: What `feeds` raises.
+        ExportError: ONNX Runtime cannot quantize the model.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -63,6 +64,8 @@ def quantize(file: Path, target: Path, model: Any, feeds: Iterator[Sequence[np.n
                 weight_type=QuantType.QInt8,
                 use_external_data_format=data_file(file).exists(),
             )
+    except AllconvError:  # an image that cannot be read
+        raise
     except Exception as error:  # its kinds have no common name
         raise ExportError(
             f"model '{model.graph.name}': ONNX Runtime cannot quantize it "

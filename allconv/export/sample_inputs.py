@@ -17,7 +17,8 @@ from allconv.errors import ExportError, FileError, OptionError
 from allconv.export.image_folder import pictures
 from allconv.export.trial_sizes import Sizes, has_free_sizes, trial_sizes
 from allconv.graph import Graph
-from allconv.shape_walk import at_size
+from allconv.shape_walk import at_size, shapes_at
+from allconv.shapes import Shape
 from allconv.verification.inputs import DRAWN, arrange, batch_size, draw_inputs
 
 Sample = Callable[[], list[np.ndarray]]
@@ -67,11 +68,34 @@ def read_samples(images: Images, graph: Graph) -> Samples:
     else:
         given = _arrays(Path(images)) if isinstance(images, (str, os.PathLike)) else images
         found = _batches(_arranged(given, graph), (graph.inputs[0].shape or (None,))[0] or 1)
+    seen: set[tuple[Shape, ...]] = set()
+    found = [partial(_held_to_sizes, sample, graph, seen) for sample in found]
     measured = found[HELD_OUT - 1 :: HELD_OUT]
     if len(measured) < 2:
         return Samples(found, found, "images that it was calibrated on", note)
     rest = [sample for number, sample in enumerate(found) if (number + 1) % HELD_OUT]
     return Samples(rest, measured, f"images held out, calibrated on {len(rest):,} others", note)
+
+
+def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -> list[np.ndarray]:
+    """A sample that the network takes; its free sizes may be too small or not go together.
+
+    Args:
+        sample: Gives it.
+        graph: The network.
+        seen: Shapes that the network takes; these are added.
+    """
+    arrays = sample()
+    shapes = tuple(array.shape for array in arrays)
+    if shapes not in seen:
+        problems = shapes_at(graph, dict(zip(graph.inputs, shapes, strict=True)))[1]
+        if problems:
+            raise OptionError(
+                f"int8: images of shape {' and '.join(map(str, shapes))} do not fit model "
+                f"'{graph.name}', at {problems[0]}; give larger ones"
+            )
+        seen.add(shapes)
+    return arrays
 
 
 def _arrays(path: Path) -> Any:
@@ -81,8 +105,11 @@ def _arrays(path: Path) -> Any:
             arrays = np.load(file, allow_pickle=False)
             return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
+        told = (
+            getattr(error, "strerror", None) or "it is damaged, or holds other things than numbers"
+        )
         raise FileError(
-            f"{path}: expected a folder of pictures, or arrays in a .npy or .npz file: {error}"
+            f"{path}: expected a folder of pictures, or arrays in a .npy or .npz file: {told}"
         ) from error
 
 
