@@ -126,12 +126,8 @@ def test_a_draft_that_is_left_leaves_nothing_and_an_older_file_as_it_was(tmp_pat
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_where_the_last_step_fails_the_older_weights_come_back(
-    tmp_path, small_messages, monkeypatch
-):
-    path = tmp_path / "model.onnx"
-    place(path, weights(40))
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+def let_fail_to_replace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the disk was full once a file is to be put at a path."""
     replace = os.replace
 
     def fails_for_the_file(source, target):
@@ -140,6 +136,15 @@ def test_where_the_last_step_fails_the_older_weights_come_back(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fails_for_the_file)
+
+
+def test_where_the_last_step_fails_the_older_weights_come_back(
+    tmp_path, small_messages, monkeypatch
+):
+    path = tmp_path / "model.onnx"
+    place(path, weights(40))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    let_fail_to_replace(path, monkeypatch)
     with pytest.raises(FileError, match=r"model\.onnx: cannot be written: No space left"):
         place(path, weights(50))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -147,14 +152,7 @@ def test_where_the_last_step_fails_the_older_weights_come_back(
 
 def test_where_the_last_step_fails_new_weights_do_not_stay(tmp_path, small_messages, monkeypatch):
     path = tmp_path / "model.onnx"
-    replace = os.replace
-
-    def fails_for_the_file(source, target):
-        if Path(target) == path:
-            raise OSError(28, "No space left on device")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", fails_for_the_file)
+    let_fail_to_replace(path, monkeypatch)
     with pytest.raises(FileError):
         place(path, weights())
     assert not list(tmp_path.iterdir())

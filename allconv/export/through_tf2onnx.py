@@ -27,24 +27,7 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
     Raises:
         ExportError: A layer has an operation that tf2onnx does not know; all of them are named.
     """
-    import tensorflow as tf
-
-    process_tf_graph = _tf2onnx()
-    with logs_kept_back(logging.CRITICAL), tf.Graph().as_default() as tensorflow_graph:
-        tf.import_graph_def(program.definition, name="")
-        try:  # what it finds wrong is told in an error, so its log may go
-            found = process_tf_graph(
-                tensorflow_graph,
-                opset=opset,
-                custom_op_handlers=dict(handlers(graph)),
-                input_names=[*program.inputs, *program.weights],
-                output_names=list(program.outputs),
-            )
-        except Exception as error:  # its handlers raise kinds of their own
-            raise ExportError(
-                f"model '{graph.name}': tf2onnx cannot write it as ONNX "
-                f"({type(error).__name__}: {reason(error)})"
-            ) from error
+    found = _processed(program, graph, opset)
     nodes = [node for node in found.get_nodes() if not node.is_graph_input()]
     _refuse_unknown(nodes, graph, opset)
     constants = dict(program.weights) | {
@@ -60,6 +43,29 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
         shapes={name: shape for name, shape in shapes.items() if shape is not None},
         dtypes={name: _dtype(found, name) for name in between},
     )
+
+
+def _processed(program: Traced, graph: Graph, opset: int) -> Any:
+    """tf2onnx' own graph of a program."""
+    import tensorflow as tf
+
+    process_tf_graph = _tf2onnx()
+    with logs_kept_back(logging.CRITICAL), tf.Graph().as_default() as tensorflow_graph:
+        tf.import_graph_def(program.definition, name="")
+        try:  # what it finds wrong is told in an error, so its log may go
+            return process_tf_graph(
+                tensorflow_graph,
+                opset=opset,
+                custom_op_handlers=dict(handlers(graph)),
+                input_names=[*program.inputs, *program.weights],
+                output_names=list(program.outputs),
+            )
+        except Exception as error:  # its handlers raise kinds of their own
+            raise ExportError(
+                f"model '{graph.name}': tf2onnx cannot write it as ONNX "
+                f"({type(error).__name__}: {reason(error)}); see whether another opset can, and "
+                "please report it with the model's configuration"
+            ) from error
 
 
 def _tf2onnx() -> Any:
