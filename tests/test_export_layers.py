@@ -138,6 +138,15 @@ def test_layers_that_change_images_in_training_only_are_left_out(tmp_path):
     assert report.parity.passed
 
 
+@pytest.mark.parametrize("size", [7, None])
+@pytest.mark.parametrize("kind", ["DepthwiseConv2D", "SeparableConv2D"])
+def test_depthwise_convolutions_whose_strides_differ_agree(kind, size, tmp_path):
+    filters = {"filters": 3} if kind == "SeparableConv2D" else {}
+    conv = getattr(layers, kind)(kernel_size=2, strides=(1, 2), depth_multiplier=2, **filters)
+    report, onnx_model = exported(network((size, size, 2), conv), tmp_path)
+    assert report.parity.passed and set(operators(onnx_model)) == {"Conv"}
+
+
 def test_an_operation_that_tf2onnx_does_not_write_is_refused_by_name(tmp_path):
     image = keras.Input((4, 5, 3), name="image")
     tensor = keras.ops.erfinv(layers.Conv2D(3, 1, activation="tanh")(image))

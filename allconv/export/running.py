@@ -74,12 +74,15 @@ def _keras_runner(model: Any, ends: Sequence[Ending]) -> Run:
 def _needs_xla(graph: Graph) -> bool:
     """Whether TensorFlow runs a model on a CPU only if XLA compiles it.
 
-    It has no convolutions there whose channels come first, and no transposed ones with dilation.
+    It has no convolutions there whose channels come first, no transposed ones with dilation, and
+    not in all cases depthwise ones whose strides differ.
     """
     import keras
 
     return keras.config.backend() == "tensorflow" and any(
-        node.config.get("data_format") == "channels_first" or _is_spread_apart(node)
+        node.config.get("data_format") == "channels_first"
+        or _is_spread_apart(node)
+        or _has_two_strides(node)
         for node in graph.nodes
         if node.kind != "Flatten"
     )
@@ -89,6 +92,12 @@ def _is_spread_apart(node: Node) -> bool:
     rates = node.config.get("dilation_rate", 1)
     each = [rates] if isinstance(rates, int) else rates
     return node.kind.endswith("Transpose") and max(each) > 1
+
+
+def _has_two_strides(node: Node) -> bool:
+    strides = node.config.get("strides", 1)
+    depthwise = node.kind in ("DepthwiseConv2D", "SeparableConv2D")
+    return depthwise and not isinstance(strides, int) and len(set(strides)) > 1
 
 
 def _compiled(model: Any) -> Run:
