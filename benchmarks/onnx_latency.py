@@ -133,26 +133,31 @@ def measure(
     name: str, files: Mapping[str, Path], options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """One row of numbers for each number of threads and each batch size."""
-    first = next(iter(files))
     for threads in options.threads:
-        sessions = {variant: session(file, threads) for variant, file in files.items()}
-        for batch_size in options.batches:
-            runs = {variant: run_of(one, batch_size) for variant, one in sessions.items()}
-            differences = {
-                variant: difference(runs[first](), run()) for variant, run in runs.items()
-            }
-            require_agreement(name, differences)
-            times = compared(runs, options)
-            yield {
-                "model": name,
-                "threads": threads,
-                "batch_size": batch_size,
-                "rounds": len(times[first]),
-                "load_average": os.getloadavg()[0],
-                "milliseconds": {key: quartiles(1e3 * of) for key, of in times.items()},
-                "ratios": {key: quartiles(of / times[first]) for key, of in times.items()},
-                "differences": differences,
-            }
+        yield from on_threads(threads, name, files, options)
+
+
+def on_threads(
+    threads: int, name: str, files: Mapping[str, Path], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Its rows with so many threads; the sessions, which hold all weights twice, go at its end."""
+    sessions = {variant: session(file, threads) for variant, file in files.items()}
+    first = next(iter(files))
+    for batch_size in options.batches:
+        runs = {variant: run_of(one, batch_size) for variant, one in sessions.items()}
+        differences = {variant: difference(runs[first](), run()) for variant, run in runs.items()}
+        require_agreement(name, differences)
+        times = compared(runs, options)
+        yield {
+            "model": name,
+            "threads": threads,
+            "batch_size": batch_size,
+            "rounds": len(times[first]),
+            "load_average": os.getloadavg()[0],
+            "milliseconds": {key: quartiles(1e3 * of) for key, of in times.items()},
+            "ratios": {key: quartiles(of / times[first]) for key, of in times.items()},
+            "differences": differences,
+        }
 
 
 def session(file: Path, threads: int) -> onnxruntime.InferenceSession:
