@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            make = forms_of if options.forms else variants_of
-            files = make(damp_branches(randomize(MODELS[name]())), Path(folder))
-            keras.utils.clear_session()
+            files = written_elsewhere(name, Path(folder), options.forms)
             for row in measure(name, files, options):
                 rows.append(row)
                 print(describe([row]), flush=True)
@@ -92,6 +92,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10, help="at least; default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="OUT")
     return parser.parse_args()
+
+
+def written_elsewhere(name: str, folder: Path, forms: bool) -> dict[str, Path]:
+    """The files of a network, written by a process that takes Keras' memory with it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(files_of, name, folder, forms).result()
+
+
+def files_of(name: str, folder: Path, forms: bool) -> dict[str, Path]:
+    """The files of a network with drawn weights."""
+    make = forms_of if forms else variants_of
+    return make(damp_branches(randomize(MODELS[name]())), folder)
 
 
 def variants_of(original: keras.Model, folder: Path) -> dict[str, Path]:
