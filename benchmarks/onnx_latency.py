@@ -47,7 +47,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
     "ResNet50": partial(keras.applications.ResNet50, weights=None),
     "InceptionV3": partial(keras.applications.InceptionV3, weights=None),
 }
-STRATEGIES = ("exact", "conv", "stride")
+VARIANTS = ("original", "tf2onnx", "exact", "conv", "stride")
 TARGETS = {"VGG16": 1.05, "ResNet50": 1.08, "MNIST CNN": 1.3, "CIFAR-10 CNN": 1.3}
 """Of the exact conversion at batch 1, times the original's latency."""
 MEAN_TARGET = 1.12
@@ -95,37 +95,42 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def written_elsewhere(name: str, folder: Path, forms: bool) -> dict[str, Path]:
-    """The files of a network, written by a process that takes Keras' memory with it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(files_of, name, folder, forms).result()
+    """The files of a network, each written by a process that takes Keras' memory with it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        if forms:
+            return pool.submit(forms_of, name, folder).result()
+        files = {variant: folder / f"{variant}.onnx" for variant in VARIANTS}
+        for variant, file in files.items():
+            pool.submit(write, variant, name, file).result()
+        return files
 
 
-def files_of(name: str, folder: Path, forms: bool) -> dict[str, Path]:
-    """The files of a network with drawn weights."""
-    make = forms_of if forms else variants_of
-    return make(damp_branches(randomize(MODELS[name]())), folder)
+def network(name: str) -> keras.Model:
+    """A network with drawn weights, the same at every call."""
+    return damp_branches(randomize(MODELS[name]()))
 
 
-def variants_of(original: keras.Model, folder: Path) -> dict[str, Path]:
-    """Files of the original and its conversions, by name, the first to be divided by.
+def write(variant: str, name: str, file: Path) -> None:
+    """Write the original or a conversion.
 
     A max pool that cannot give its stride to a convolution stays in the conversion by stride.
     """
-    files = {name: folder / f"{name}.onnx" for name in ("original", "tf2onnx", *STRATEGIES)}
-    export_onnx(original, files["original"], verify=False)
-    by_tf2onnx(original, files["tf2onnx"])
-    for strategy in STRATEGIES:
-        converted = allconv.convert(original, pooling=strategy, strict=False)
-        export_onnx(converted, files[strategy], verify=False)
-    return files
+    original = network(name)
+    if variant == "tf2onnx":
+        by_tf2onnx(original, file)
+    elif variant == "original":
+        export_onnx(original, file, verify=False)
+    else:
+        export_onnx(allconv.convert(original, pooling=variant, strict=False), file, verify=False)
 
 
-def forms_of(original: keras.Model, folder: Path) -> dict[str, Path]:
+def forms_of(name: str, folder: Path) -> dict[str, Path]:
     """Files of the exact conversion in all forms, by name, that with MaxPool first.
 
     In that one everything is converted but max pools; the others differ in these alone.
     """
     files = {name: folder / f"{name}.onnx" for name in ("MaxPool", "allconv", *FORMS)}
+    original = network(name)
     graph = read(original)
     rules = [
         rule
