@@ -64,7 +64,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            files = written_elsewhere(name, Path(folder), options.forms)
+            files = written_elsewhere(name, Path(folder), options)
             for row in measure(name, files, options):
                 rows.append(row)
                 print(describe([row]), flush=True)
@@ -83,6 +83,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--forms", action="store_true", help="forms of the exact max pool")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
@@ -94,12 +95,12 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def written_elsewhere(name: str, folder: Path, forms: bool) -> dict[str, Path]:
+def written_elsewhere(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Path]:
     """The files of a network, each written by a process that takes Keras' memory with it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        if forms:
+        if options.forms:
             return pool.submit(forms_of, name, folder).result()
-        files = {variant: folder / f"{variant}.onnx" for variant in VARIANTS}
+        files = {variant: folder / f"{variant}.onnx" for variant in options.variants}
         for variant, file in files.items():
             pool.submit(write, variant, name, file).result()
         return files
