@@ -42,3 +42,8 @@ class VerificationError(AllconvError):
 
 class ExportError(AllconvError):
     """A model cannot be written as ONNX, or the file does not hold what was promised."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another package says, in a line; "" where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), "")

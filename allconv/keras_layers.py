@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from allconv.errors import AllconvError, ConversionError
+from allconv.errors import AllconvError, ConversionError, first_line
 from allconv.graph import Spec
 from allconv.untrusted import trusted_config
 
@@ -75,10 +75,8 @@ def by_keras(what: str) -> Iterator[None]:
     except AllconvError:
         raise
     except Exception as error:
-        lines = (line for line in str(error).splitlines() if line.strip())
-        first_line = next(lines, "")
         raise ConversionError(
-            f"{what}: Keras does not take it ({type(error).__name__}: {first_line})"
+            f"{what}: Keras does not take it ({type(error).__name__}: {first_line(error)})"
         ) from error
 
 
@@ -87,11 +85,10 @@ def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
         raise ConversionError(
             f"layer '{spec.name}' ({spec.kind}) cannot be made again from its get_config() "
-            f"({type(error).__name__}: {first_line}); give it a get_config() that its constructor "
-            "takes"
+            f"({type(error).__name__}: {first_line(error)}); give it a get_config() that "
+            "its constructor takes"
         ) from error
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from allconv.graph import Node
+from allconv.layers.kinds import CONVOLUTIONS
+from allconv.shapes import Shape
 
 Sizes = tuple[int | None, ...]
 
@@ -124,3 +126,13 @@ def is_along(axes: int | Sequence[int], axis: int, rank: int) -> bool:
     """Whether a setting names this axis of a tensor and no other; negative: from its end."""
     listed = [axes] if isinstance(axes, int) else axes
     return [i % rank for i in listed] == [axis % rank]
+
+
+def is_biased_along_width(conv: Node, shape: Shape | None) -> bool:
+    """Whether Keras on TensorFlow adds a convolution's bias along the width of a map of this shape.
+
+    Keras 3.15's `ops.add` takes it for one of the last axis (`tf.nn.bias_add`) where channels come
+    first and the map is as wide as there are filters.
+    """
+    first = conv.kind in CONVOLUTIONS and conv.data_format == "channels_first"
+    return first and shape is not None and 1 != shape[1] == shape[-1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from allconv.errors import ConversionError
+from allconv.errors import ConversionError, first_line
 from allconv.graph import ITEM, Graph, Spec
 from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
 from allconv.read.dialects.setting_objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
@@ -114,7 +114,7 @@ def _setting(spec: Spec, key: str, value: Any) -> Any:
         own_class = getattr(getattr(keras, _list_for(key)[0]), value["class_name"])
         return own_class.from_config(dict(value.get("config") or {}))
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
         raise ConversionError(
-            f"layer '{spec.name}' ({spec.kind}): its {key} cannot be made of {value}: {first_line}"
+            f"layer '{spec.name}' ({spec.kind}): its {key} cannot be made of {value}: "
+            f"{first_line(error)}"
         ) from error

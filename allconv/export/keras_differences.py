@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
+from allconv.layers.map_shapes import by_axis
+from allconv.layout import is_biased_along_width
 from allconv.shapes import Shape
 
 TABLE = 1024
@@ -26,7 +27,7 @@ def known_difference(graph: Graph) -> str:
     if not _on_tensorflow():
         return ""
     for node in graph.nodes:
-        if _takes_rows_for_channels(node, node.shape):
+        if is_biased_along_width(node, node.shape):
             return (
                 f"Keras on TensorFlow adds the bias of '{node.name}' along its rows, which are as "
                 "long as it has channels; verify=False writes what other backends compute"
@@ -42,7 +43,7 @@ def known_difference(graph: Graph) -> str:
 def differs_at(shapes: Mapping[Node, Shape | None]) -> bool:
     """Whether Keras adds a bias along rows where maps have these shapes, and not at other sizes."""
     return _on_tensorflow() and any(
-        _takes_rows_for_channels(node, shape) for node, shape in shapes.items()
+        is_biased_along_width(node, shape) for node, shape in shapes.items()
     )
 
 
@@ -56,13 +57,7 @@ def _is_off_the_table(node: Node) -> bool:
     """A bicubic UpSampling2D by other factors than powers of two."""
     if node.kind != "UpSampling2D" or node.config["interpolation"] != "bicubic":
         return False
-    return any(TABLE % (2 * factor) for factor in _each(node.config["size"], 2))
-
-
-def _takes_rows_for_channels(node: Node, shape: Shape | None) -> bool:
-    """A convolution whose channels come first, to maps with as many columns (Keras 3.15)."""
-    first = node.kind in CONVOLUTIONS and node.data_format == "channels_first"
-    return first and shape is not None and shape[1] == shape[-1]
+    return any(TABLE % (2 * factor) for _, factor in by_axis(range(2), node.config["size"]))
 
 
 def _leaves_cells_out(node: Node) -> bool:
@@ -71,11 +66,6 @@ def _leaves_cells_out(node: Node) -> bool:
     pools = node.kind in MAX_POOLS | AVERAGE_POOLS
     if not (pools or node.kind in CONVOLUTIONS) or not node.kind.endswith("3D"):
         return False
-    windows = _each(config["pool_size" if pools else "kernel_size"], 3)
-    strides = _each(config["strides"], 3)
-    exceeds = any(k + 1 < s for k, s in zip(windows, strides, strict=True))
+    window = config["pool_size" if pools else "kernel_size"]
+    exceeds = any(k + 1 < s for _, k, s in by_axis(range(3), window, config["strides"]))
     return exceeds and config["padding"] == "same"
-
-
-def _each(setting: Any, rank: int) -> Sequence[int]:
-    return (setting,) * rank if isinstance(setting, int) else tuple(setting)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from allconv.errors import ExportError
 from allconv.graph import Graph, Node, Spec
 from allconv.layers.kinds import AVERAGE_POOLS, IDENTITY_AT_INFERENCE, MAX_POOLS
+from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
 from allconv.rewrite import rewrite
 from allconv.rule import Match, Outcome, rule
@@ -84,14 +85,9 @@ def _may_pad_by_less_than_nothing(node: Node) -> bool:
     if node.kind not in MAX_POOLS | AVERAGE_POOLS or node.config["padding"] != "same":
         return False
     sizes = layout(node.inputs[0]).sizes
-    windows, strides = (_each(node.config[key], sizes) for key in ("pool_size", "strides"))
-    axes = list(zip(sizes, windows, strides, strict=True))
+    axes = list(by_axis(sizes, node.config["pool_size"], node.config["strides"]))
     is_left_to_the_runtime = any(size is None and k > 2 and s > 1 for size, k, s in axes)
     return is_left_to_the_runtime and any(s > k for _, k, s in axes)
-
-
-def _each(setting: Any, sizes: Sequence[int | None]) -> tuple[int, ...]:
-    return (setting,) * len(sizes) if isinstance(setting, int) else tuple(setting)
 
 
 def in_tensorflow_words(graph: Graph) -> Graph:

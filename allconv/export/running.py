@@ -37,14 +37,7 @@ class Both:
 
 
 def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> Both:
-    """Make a Keras model and a file ready.
-
-    Args:
-        model: The Keras model.
-        file: The ONNX file.
-        onnx_model: What it holds.
-        graph: The network that both are made from.
-        layout: How maps lie at the file's inputs and outputs.
+    """Make a Keras model and a file ready; the arguments are those of `parity`.
 
     Raises:
         ExportError: ONNX Runtime refuses the file.

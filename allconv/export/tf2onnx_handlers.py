@@ -13,6 +13,7 @@ import numpy as np
 from allconv.export.tensorflow_graph import call_of
 from allconv.graph import Graph, Node
 from allconv.layers.layer_shapes import output_shape
+from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
 from allconv.shapes import span
 
@@ -112,14 +113,10 @@ def _borders(layer: Node, rank: int) -> tuple[list[int], list[int]]:
     sizes = form.shape((SOME_SIZE,) * form.rank, form.channels)
     after = output_shape(layer.kind, config, [(1, *sizes)]) or ()
     excess = [0] * (rank - form.rank)  # TensorFlow has one axis more for a signal
-    for axis, place in enumerate(form.spatial_axes):
-        window = span(_of(config["kernel_size"], axis), _of(config["dilation_rate"], axis))
-        full = (SOME_SIZE - 1) * _of(config["strides"], axis) + window
+    settings = (config[key] for key in ("kernel_size", "dilation_rate", "strides"))
+    for place, window, rate, stride in by_axis(form.spatial_axes, *settings):
+        full = (SOME_SIZE - 1) * stride + span(window, rate)
         excess.append(full - int(after[place] or 0))
     before = [max(cells, 0) // 2 for cells in excess]
     behind = [max(cells, 0) - half for cells, half in zip(excess, before, strict=True)]
     return before + behind, [max(-cells, 0) for cells in excess]
-
-
-def _of(setting: Any, axis: int) -> int:
-    return int(setting if isinstance(setting, int) else setting[axis])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from allconv.errors import FileError
+from allconv.errors import FileError, first_line
 from allconv.read.guarded import Region
 from allconv.weights import Array
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 def damaged(path: Path, error: Exception) -> FileError:
     """What h5py raises about a damaged file, in many classes, as a FileError."""
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    reason = first_line(error) or type(error).__name__
     return FileError(f"{path}: the file is damaged or cut short ({reason}); get it again")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allconv.errors import ModelError
+from allconv.errors import ModelError, first_line
 from allconv.graph import Graph
 from allconv.read.keras_config import parse_model
 from allconv.read.layer_tree import Path
@@ -76,10 +76,9 @@ def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             return dict(model.get_config())
     except Exception as error:
-        first_line = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ModelError(
             f"model '{user_model.name}' cannot describe itself, get_config() failed with "
-            f"{type(error).__name__}: {first_line}; every layer must be able to give its "
+            f"{type(error).__name__}: {first_line(error)}; every layer must be able to give its "
             "configuration"
         ) from error
 

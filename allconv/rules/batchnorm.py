@@ -9,7 +9,7 @@ from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, moved_bias, scaled_columns
 from allconv.layers.kinds import CONVOLUTIONS, IDENTITY_AT_INFERENCE
 from allconv.layers.layer_shapes import is_adapted
-from allconv.layout import is_along
+from allconv.layout import is_along, is_biased_along_width
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import is_in_training, passed_up
 from allconv.weights import Array
@@ -80,19 +80,12 @@ def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
         return f"the kernel of '{conv.name}' has 16 bits, in which the product would be rounded"
     if is_adapted(conv.config):
         return f"'{conv.name}' has LoRA or quantized weights"
-    if _is_biased_along_the_width(conv):
+    if is_biased_along_width(conv, conv.shape):
         return (
             f"'{conv.name}' has as many filters as its map is wide, and to such maps with channels "
             "first Keras on TensorFlow adds a bias along the width"
         )
     return ""
-
-
-def _is_biased_along_the_width(conv: Node) -> bool:
-    """Whether Keras 3.15's `ops.add` takes the bias for one of the last axis (`tf.nn.bias_add`)."""
-    shape = conv.shape or ()
-    first = conv.kind != "Dense" and conv.data_format == "channels_first"
-    return first and len(shape) > 2 and 1 != shape[1] == shape[-1]
 
 
 def _padding_behind(match: Match) -> str:
