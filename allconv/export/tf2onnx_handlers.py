@@ -32,8 +32,12 @@ def handlers(graph: Graph) -> Mapping[str, tuple[Handler, list[Any]]]:
     def transposed_convolution(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
         _with_own_pads(ctx, node, graph.nodes[call_of(name) or 0])
 
+    def convolution(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
+        _with_own_dilations(ctx, node, graph.nodes[call_of(name) or 0])
+
     found: dict[str, Handler] = {
         "Conv2DBackpropInput": transposed_convolution,
+        "Conv3D": convolution,
         "Conv3DBackpropInputV2": transposed_convolution,
         "Erfc": _complementary_error_function,
         "Expm1": _exponential_less_one,
@@ -84,6 +88,17 @@ def _one(ctx: Any, name: str) -> str:
 def _make(ctx: Any, node: Any, kind: str, inputs: Sequence[str]) -> None:
     """An operation in a removed node's place."""
     ctx.make_node(kind, list(inputs), outputs=node.output, name=node.name)
+
+
+def _with_own_dilations(ctx: Any, node: Any, layer: Node) -> None:
+    """A Conv whose dilations are the layer's: TensorFlow may have them in another order."""
+    from tf2onnx.onnx_opset import nn
+
+    rates = layer.config.get("dilation_rate")
+    if rates is not None:  # a convolution in the place of a Dense layer says none
+        each = [rate for _, rate in by_axis(range(3), rates)]
+        node.set_attr("dilations", [1, *each, 1] if nn.is_channels_last(node) else [1, 1, *each])
+    nn.ConvOp.any_version(11, ctx, node)
 
 
 def _with_own_pads(ctx: Any, node: Any, layer: Node) -> None:

@@ -10,6 +10,7 @@ TensorFlow no size that is free can answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from allconv.layers.kinds import CONVOLUTIONS
@@ -66,14 +67,28 @@ def _operation(layer: Any, tensor: Any, kernel: Any, form: str, axes: Sequence[i
 
     operations = {(2, "depthwise"): tf.raw_ops.DepthwiseConv2dNative, (3, ""): tf.raw_ops.Conv3D}
     letters = "DHW"[-len(axes) :]
-    return operations.get((len(axes), form), tf.raw_ops.Conv2D)(
+    write = partial(
+        operations.get((len(axes), form), tf.raw_ops.Conv2D),
         input=tensor,
         filter=kernel,
         strides=each(layer.strides),
         padding="SAME" if layer.padding == "same" else "VALID",
         data_format=f"NC{letters}" if layer.data_format == "channels_first" else f"N{letters}C",
-        dilations=each(layer.dilation_rate),
     )
+    result = write(dilations=each(layer.dilation_rate))
+    if len(axes) == 3 and not _is_of_shape(result, layer, tensor):
+        planes, rows, columns = layer.dilation_rate
+        return write(dilations=each((planes, columns, rows)))
+    return result
+
+
+def _is_of_shape(result: Any, layer: Any, tensor: Any) -> bool:
+    """Whether TensorFlow works out the shape that Keras does.
+
+    TensorFlow 2.21 takes the last two dilations of a Conv3D in each other's place for that. So they
+    are given to it in the other order, and what is written has them from the layer itself.
+    """
+    return bool(result.shape.is_compatible_with(layer.compute_output_shape(tuple(tensor.shape))))
 
 
 def _with_past(layer: Any, tensor: Any) -> Any:
