@@ -14,6 +14,7 @@ import click
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.input_size import InputSize
+from allconv.provenance import plan_in_a_line
 from allconv.read import read
 from allconv.report import Report
 from allconv.reporting.text_table import printable
@@ -109,7 +110,6 @@ def export_converted(
     converted: Any, planned: Report, output: Path, form: Form, source: str
 ) -> OnnxReport:
     """Write a converted model as an ONNX file, which says what was done to the source."""
-    from allconv.export.metadata import plan_in_a_line
     from allconv.export.pipeline import export_graph
 
     return export_graph(

@@ -12,6 +12,7 @@ from allconv.compiling import carry_compile_settings
 from allconv.errors import ConversionError, VerificationError
 from allconv.graph import Graph
 from allconv.input_size import InputSize, resized, with_own_size
+from allconv.provenance import note
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
 from allconv.rewrite import Plan, rewrite
@@ -99,6 +100,7 @@ def convert(
         refuse_obstacles(plan)
     result = plan if input_size is None else resized(plan, input_size)
     converted = build(result.after)
+    note(converted, plan)
     if input_size is None and is_live(model):
         carry_compile_settings(model, converted)
     if verify and plan.lossless:

@@ -252,6 +252,15 @@ def test_an_opset_that_is_none_is_refused(opset, tmp_path):
     )
 
 
+@pytest.mark.parametrize("path", [None, 3, ["model.onnx"]])
+def test_a_path_that_is_none_is_refused(path):
+    with pytest.raises(OptionError) as caught:
+        allconv.export_onnx(residual(), path)
+    assert str(caught.value) == (
+        f"path is {path!r}; expected the name of a file that ends in .onnx"
+    )
+
+
 def test_two_precisions_at_once_are_refused(tmp_path):
     with pytest.raises(OptionError, match="ask for one of them"):
         exported(residual(), tmp_path, float16=True, int8=np.zeros((8, 12, 12, 3)))

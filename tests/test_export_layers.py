@@ -153,6 +153,16 @@ def test_depthwise_convolutions_whose_strides_differ_agree(kind, size, tmp_path)
     assert report.parity.passed and set(operators(onnx_model)) == {"Conv"}
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
+@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("behind", [layers.Conv1D(3, 2), layers.GlobalAveragePooling1D()])
+def test_masked_steps_count_as_in_keras(behind, opset, tmp_path):
+    # behind a relu, two channels are both zero in about every fourth step
+    model = network((8, 2), layers.ReLU(), layers.Masking(), behind)
+    report, _ = exported(model, tmp_path, opset=opset)
+    assert report.parity.passed
+
+
 @pytest.mark.parametrize("size", [9, None])
 @pytest.mark.parametrize("dilations", [(1, 1, 3), (1, 2, 3), (3, 2, 1)])
 @pytest.mark.parametrize("padding", ["same", "valid"])

@@ -144,10 +144,14 @@ def test_input_size_makes_a_class_map_of_a_converted_model(tmp_path):
     assert report.outputs == {"classes": ("batch", 10, 2, 3)}
 
 
+def metadata_of(model):
+    return {each.key: each.value for each in model.metadata_props}
+
+
 def test_a_file_says_what_it_is(tmp_path):
     report, model = exported(allconv.convert(mnist_cnn()), tmp_path, verify=False)
     assert report.file_size == (tmp_path / TEMPORARY).stat().st_size
-    said = {each.key: each.value for each in model.metadata_props}
+    said = metadata_of(model)
     assert said["allconv.version"] == allconv.__version__
     assert said["source"] == "mnist_cnn" and said["layout"] == "nchw"
     geometry = json.loads(said["geometry"])
@@ -155,10 +159,23 @@ def test_a_file_says_what_it_is(tmp_path):
     assert model.producer_name == "allconv"
 
 
+@pytest.mark.parametrize(("pooling", "end"), [("exact", "same outputs"), ("conv", "to be trained")])
+def test_a_converted_model_says_what_was_done_to_it(pooling, end, tmp_path):
+    original = mnist_cnn()
+    converted = allconv.convert(original, pooling=pooling)
+    _, model = exported(converted, tmp_path, verify=False)
+    plan = metadata_of(model)["plan"]
+    changes = allconv.report(original, pooling=pooling).to_dict()["changes"]
+    assert plan.endswith(f"; {end}")
+    assert sum(map(int, re.findall(r"\d+(?= \w)", plan))) == len(changes)
+    _, model = exported(original, tmp_path, verify=False)
+    assert "plan" not in metadata_of(model)
+
+
 def test_a_file_of_a_model_is_named_in_the_metadata(tmp_path):
     mnist_cnn().save(tmp_path / "digits.keras")
     report, model = exported(tmp_path / "digits.keras", tmp_path)
-    assert {each.key: each.value for each in model.metadata_props}["source"] == "digits.keras"
+    assert metadata_of(model)["source"] == "digits.keras"
     assert report.parity.max_error <= report.parity.tolerance
 
 

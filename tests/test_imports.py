@@ -31,7 +31,7 @@ read.file_weights read.file read.live read
 untrusted recursion keras_layers build compiling
 verification verification.inputs verification.logits verification.precision
 verification.measure verify
-convert fitting_sizes geometry
+provenance convert fitting_sizes geometry
 reporting reporting.text_table reporting.report_rows reporting.report_words
 reporting.report_text
 reporting.slabs reporting.layering reporting.drawing reporting.network_drawings

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import version
 
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
 from allconv.obstacles import is_all_convolutional
-from allconv.rewrite import Plan
 
 VERSION = "allconv.version"
 
@@ -36,10 +34,3 @@ def metadata(graph: Graph, *, source: str, plan: str, layout: str) -> dict[str, 
 def encodable(text: str) -> str:
     """A text as UTF-8 has it, which JSON and file systems do not insist on and ONNX does."""
     return text.encode("utf-8", "replace").decode()
-
-
-def plan_in_a_line(plan: Plan) -> str:
-    """Which rules a conversion applied, how often, and whether it keeps the function."""
-    counts = Counter(change.rule for change in plan.changes)
-    rules = ", ".join(f"{count} {rule}" for rule, count in counts.items()) or "no change"
-    return f"{rules}; {'same outputs' if plan.lossless else 'to be trained'}"

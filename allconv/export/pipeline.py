@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allconv.build import build
-from allconv.errors import ExportError
+from allconv.errors import ExportError, OptionError
 from allconv.export.audit import refuse_others
 from allconv.export.channels_first import channels_first
 from allconv.export.draft import Draft, drafted
@@ -27,6 +27,7 @@ from allconv.export.through_tf2onnx import translated
 from allconv.graph import Graph
 from allconv.input_size import InputSize, resized, with_own_size
 from allconv.obstacles import is_all_convolutional
+from allconv.provenance import done_to
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
 from allconv.rewrite import rewrite
@@ -86,7 +87,7 @@ def export_onnx(
         >>> report.operators
         {'Conv': 7, 'Relu': 4, 'Add': 4, 'Reshape': 1}
     """
-    target, source = Path(path), _source(model)
+    target, source = _target(path), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
     form = Form(opset, layout, verify, float16, int8)
     graph = sized(read(model), input_size)
@@ -95,6 +96,7 @@ def export_onnx(
         target,
         form,
         source=graph.name if source is None else source.name,
+        plan=done_to(model),
         reference=model if is_live(model) and input_size is None else None,
     )
 
@@ -166,6 +168,15 @@ def _written(draft: Draft, name: str, graph: Graph, form: Form, source: str, pla
 def _reference(plain: Graph, graph: Graph, reference: Any) -> Any:
     """The Keras model to compare with, which is to compute in float32 as the file does."""
     return reference if reference is not None and plain is graph else build(plain)
+
+
+def _target(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise OptionError(
+            f"path is {path!r}; expected the name of a file that ends in .onnx"
+        ) from None
 
 
 def _source(model: Any) -> Path | None:

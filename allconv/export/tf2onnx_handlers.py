@@ -22,6 +22,9 @@ Handler = Callable[[Any, Any, str, Sequence[Any]], None]
 SOME_SIZE = 64
 """Cells of a map whose size is free: what a transposed convolution adds is the same at any size."""
 
+FLOAT, BOOL = 1, 9
+"""ONNX' numbers for these types of values."""
+
 BROADCASTING = frozenset({"SelectV2", "Where"})
 """Operations, before and after translation, that repeat one number as often as they need it."""
 
@@ -36,6 +39,7 @@ def handlers(graph: Graph) -> Mapping[str, tuple[Handler, list[Any]]]:
         _with_own_dilations(ctx, node, graph.nodes[call_of(name) or 0])
 
     found: dict[str, Handler] = {
+        "Any": _any,
         "Conv2DBackpropInput": transposed_convolution,
         "Conv3D": convolution,
         "Conv3DBackpropInputV2": transposed_convolution,
@@ -45,6 +49,20 @@ def handlers(graph: Graph) -> Mapping[str, tuple[Handler, list[Any]]]:
         "ZerosLike": _zeros,
     }
     return {operation: (handler, []) for operation, handler in found.items()}
+
+
+def _any(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
+    """Whether one of several is true: the largest of ones and zeros. Of masks."""
+    axes = np.atleast_1d(node.inputs[1].get_tensor_value(as_list=False)).astype("int64")
+    keeps = {"keepdims": int(node.get_attr_value("keep_dims"))}
+    ctx.remove_node(name)
+    inputs = ctx.make_node("Cast", node.input[:1], attr={"to": FLOAT}).output
+    if ctx.opset < 18:
+        keeps["axes"] = axes.tolist()
+    else:
+        inputs = [*inputs, ctx.make_const(f"{name}/axes", axes).output[0]]
+    largest = ctx.make_node("ReduceMax", inputs, attr=keeps, name=f"{name}/largest").output
+    ctx.make_node("Cast", largest, attr={"to": BOOL}, outputs=node.output, name=name)
 
 
 def _complementary_error_function(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:

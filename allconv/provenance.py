@@ -1,0 +1,31 @@
+"""What was done to make a model, known for as long as the model is in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from allconv.rewrite import Plan
+
+_DONE: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def note(model: Any, plan: Plan) -> None:
+    """Remember which plan a Keras model was made by."""
+    _DONE[model] = plan_in_a_line(plan)
+
+
+def done_to(model: Any) -> str:
+    """What was done to make a model, in a line; "" for one that `convert` did not make here."""
+    try:
+        return _DONE.get(model, "")
+    except TypeError:  # a path given as text, which has no weak references
+        return ""
+
+
+def plan_in_a_line(plan: Plan) -> str:
+    """Which rules a conversion applied, how often, and whether it keeps the function."""
+    counts = Counter(change.rule for change in plan.changes)
+    rules = ", ".join(f"{count} {rule}" for rule, count in counts.items()) or "no change"
+    return f"{rules}; {'same outputs' if plan.lossless else 'to be trained'}"
