@@ -1,65 +1,109 @@
-"""One network of each family of keras.applications as ONNX: its operators, and how well it agrees.
+"""Networks of keras.applications as ONNX: their operators, and how well they agree with Keras.
 
-The networks have full depth, ten classes and drawn weights, and take images of 75x75.
+The networks have full depth, ten classes and drawn weights, and take images of 75x75. Each is
+exported as it is and converted, in a process of its own; an export that fails is a row, too.
 
-    python benchmarks/onnx_networks.py            # a table, in six minutes
+    python benchmarks/onnx_networks.py                  one network of each family
+    python benchmarks/onnx_networks.py --names all      all 40
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
-from measure import table
+from applications import BUILDERS
+from measure import RESULTS, machine, table, write_json
 
 import allconv
-from allconv.export.onnx_report import OnnxReport
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests
-from tests.randomized import damp_branches, randomize
+from allconv.errors import ExportError
+from tests.randomized import damp_branches, randomize  # found by `applications`
 from tests.test_full_size import ONE_OF_EACH_FAMILY, SIZE
 
 COLUMNS = ("network", "form", "operators", "error", "tolerance")
 
 
-def main() -> None:
-    """Print the table."""
-    rows = [row for name in ONE_OF_EACH_FAMILY for row in rows_of(name)]
-    print(table(COLUMNS, rows))
+def main() -> int:
+    """Exports network by network, prints a table, writes the numbers; returns the exit status."""
+    options = parse_arguments()
+    if options.child:
+        print(json.dumps(rows_of(options.child)))
+        return 0
+    rows = []
+    for name in list(BUILDERS) if options.names == ["all"] else options.names:
+        rows += run_child(name)
+        print(table(COLUMNS, map(cells, rows[-2:])), flush=True)
+    print(f"\n{table(COLUMNS, map(cells, rows))}")
+    write_json(options.json, {"machine": machine(), "image_size": SIZE, "rows": rows})
+    return int(any("failed" in row for row in rows))
 
 
-def rows_of(name: str) -> list[tuple[str, ...]]:
+def parse_arguments() -> argparse.Namespace:
+    """The command line's options; `--child` is how the benchmark calls itself."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        choices=[*BUILDERS, "all"],
+        default=list(ONE_OF_EACH_FAMILY),
+        metavar="NAME",
+    )
+    parser.add_argument("--json", type=Path, default=RESULTS / "onnx_networks.json", metavar="OUT")
+    parser.add_argument("--child", choices=BUILDERS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def run_child(name: str) -> list[dict[str, Any]]:
+    """What `rows_of` finds in a process of its own, or how that process ended."""
+    command = [sys.executable, __file__, "--child", name]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if found.returncode == 0:
+        rows: list[dict[str, Any]] = json.loads(found.stdout.splitlines()[-1])
+        return rows
+    said = found.stderr.strip().splitlines() or ["nothing said"]
+    return [{"network": name, "form": "both", "failed": f"status {found.returncode}: {said[-1]}"}]
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
     """A network's two rows: as it is, and converted."""
-    build = getattr(keras.applications, name)
-    model = build(weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
+    model = BUILDERS[name](weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
     damp_branches(randomize(model))
     forms = {"original": model, "converted": allconv.convert(model)}
-    return [(name, form, *measured(exported(each))) for form, each in forms.items()]
+    return [{"network": name, "form": form, **exported(each)} for form, each in forms.items()]
 
 
-def exported(model: keras.Model) -> OnnxReport:
-    """The report of an export to a folder that is gone afterwards."""
+def exported(model: keras.Model) -> dict[str, Any]:
+    """What the report of an export says, to a folder that is gone afterwards; or the error."""
     with tempfile.TemporaryDirectory() as folder:
-        return allconv.export_onnx(model, Path(folder) / "model.onnx")
-
-
-def measured(report: OnnxReport) -> tuple[str, str, str]:
-    """What a report says, for a row."""
+        try:
+            report = allconv.export_onnx(model, Path(folder) / "model.onnx")
+        except ExportError as error:
+            return {"failed": str(error)}
     assert report.parity is not None
+    return {
+        "operators": report.operators,
+        "error": report.parity.max_error,
+        "tolerance": report.parity.tolerance,
+    }
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row as text."""
+    if "failed" in row:
+        return row["network"], row["form"], row["failed"], "", ""
+    operators = ", ".join(f"{count} {kind}" for kind, count in row["operators"].items())
     return (
-        in_words(report.operators),
-        f"{report.parity.max_error:.1e}",
-        f"{report.parity.tolerance:.1e}",
+        *(row["network"], row["form"], operators),
+        *(f"{row[key]:.1e}" for key in ("error", "tolerance")),
     )
 
 
-def in_words(counts: Mapping[str, int]) -> str:
-    """Operators and their counts, such as `2 Conv, 1 Relu`."""
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
