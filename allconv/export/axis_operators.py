@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -94,27 +94,28 @@ def cut(
     view = seen(inputs[0])
     if any(isinstance(value, View) for value in inputs[1:]):
         return None
+    cuts = [(view.axes[place], rest) for place, *rest in _cuts(view.shape, shapes[0], inputs[1:])]
+    if any(axis is None for axis, _ in cuts):
+        return None
+    kept = [(axis, *rest) for axis, rest in cuts if not _takes_all(*rest)]
+    if not kept:
+        return [view]
+    axes, starts, ends, steps = np.array(kept, "int64").T
+    (name,) = writer.write("Slice", [view.base, starts, ends, axes, steps])
+    return [View(name, view.rank, view.axes, shapes[0])]
+
+
+def _cuts(old: Shape, new: Shape, settings: Inputs) -> Iterator[tuple[int, ...]]:
+    """Axis, start, end and step of each axis along which a Slice leaves something out."""
     starts, ends, axes, steps = [
-        None if value is None else constant(value) for value in (*inputs[1:], None, None)[:4]
+        None if value is None else constant(value) for value in (*settings, None, None)[:4]
     ]
     assert starts is not None and ends is not None
+    steps = np.ones_like(starts) if steps is None else steps
     places = range(len(starts)) if axes is None else axes.tolist()
-    cuts = [
-        (view.axes[place], *each)
-        for place, *each in zip(
-            places, starts, ends, np.ones_like(starts) if steps is None else steps, strict=True
-        )
-        if view.shape[place] != shapes[0][place] or shapes[0][place] is None
-    ]
-    if any(axis is None for axis, *_ in cuts):
-        return None
-    cuts = [each for each in cuts if not _takes_all(*each[1:])]
-    if not cuts:
-        return [view]
-    columns = np.array(cuts, "int64").T
-    inputs_written = [view.base, columns[1], columns[2], columns[0], columns[3]]
-    (name,) = writer.write("Slice", inputs_written)
-    return [View(name, view.rank, view.axes, shapes[0])]
+    for place, *each in zip(places, starts, ends, steps, strict=True):
+        if old[place] != new[place] or new[place] is None:
+            yield place, *each
 
 
 def _takes_all(start: int, end: int, step: int) -> bool:
