@@ -18,6 +18,7 @@ from allconv import export_job
 from allconv.errors import ExportError
 from allconv.export import tensorflow_process
 from allconv.export.tensorflow_process import ANSWER, JOB, exported_elsewhere
+from allconv.provenance import done_to
 from tests.networks import mnist_cnn
 from tests.onnx_files import on_tensorflow, operators, run
 from tests.randomized import randomize
@@ -62,7 +63,7 @@ def test_a_model_of_another_backend_is_exported_and_agrees_there(backend, tmp_pa
 def test_the_other_process_writes_what_this_one_would(tmp_path):
     model = allconv.convert(randomize(mnist_cnn(), seed=1))
     here = allconv.export_onnx(model, tmp_path / "here.onnx", opset=15, layout="nhwc")
-    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": ""}
+    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": done_to(model)}
     with exported_elsewhere(model, options) as file:
         assert onnx.load(file) == onnx.load(tmp_path / "here.onnx")
     assert here.opset == 15 and not file.exists()
