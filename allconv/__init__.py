@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from allconv.calibrate import Calibration, calibrate
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.geometry import Geometry, geometry
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Calibration",
     "ConvPool",
     "ExactPool",
     "Geometry",
@@ -27,6 +29,7 @@ __all__ = [
     "StridePool",
     "Verification",
     "__version__",
+    "calibrate",
     "check",
     "convert",
     "export_onnx",

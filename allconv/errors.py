@@ -44,6 +44,10 @@ class ExportError(AllconvError):
     """A model cannot be written as ONNX, or the file does not hold what was promised."""
 
 
+class CalibrationError(AllconvError):
+    """There is nothing to fit a converted model to: no new layer, or images that say nothing."""
+
+
 def first_line(error: Exception) -> str:
     """What an error of another package says, in a line; "" where it says nothing."""
     return next((line for line in str(error).splitlines() if line.strip()), "")

@@ -49,6 +49,9 @@ export.sessions export.running export.parity
 export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
 export.onnx_report export.tensorflow_process
 export.pipeline export_job
+fitting fitting.agreement fitting.batches fitting.windows fitting.tensors
+fitting.normal_equations fitting.pairing fitting.solve fitting.norms
+calibrate
 allconv
 quiet terminal cli_messages cli_options cli_export cli_convert cli __main__
 """

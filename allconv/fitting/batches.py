@@ -1,0 +1,101 @@
+"""Images as batches, however they are given: an array, several, or something that gives batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import OptionError
+from allconv.verification.inputs import arrange, batch_size, samples_of, slices
+
+
+class Batches:
+    """Images in batches, as often as they are asked for.
+
+    Args:
+        images: One array, a dictionary of arrays by the inputs' names, or for a model of several
+            inputs a list of arrays, samples along the first axis; or what gives batches of these
+            each time it is gone through: a list of arrays, a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`. A batch that is a tuple is (images, labels): labels are not used.
+        model: The model that takes them.
+        length: Images in a batch.
+    """
+
+    def __init__(self, images: Any, model: Any, length: int) -> None:
+        self.images = images
+        self.model = model
+        self.length = batch_size(model) or length
+        if length < 1:
+            raise OptionError(f"batch_size is a number >= 1, got {length}")
+        if isinstance(images, Iterator):
+            raise OptionError(
+                f"images: got a {type(images).__name__}, which can be gone through once only, and "
+                "they are needed once for each layer; give an array, a list of batches, a "
+                "PyDataset or a tf.data.Dataset"
+            )
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        for arrays in self.given():
+            yield from slices(arrays, self.length)
+
+    def given(self) -> Iterator[list[np.ndarray]]:
+        """The images as they were given, batch by batch or all at once, checked.
+
+        Raises:
+            OptionError: They do not fit the model, or are not finite.
+        """
+        for part in self._parts():
+            arrays = arrange(part, self.model, "original")
+            for array in arrays:
+                _check_finite(array)
+            yield arrays
+
+    def _parts(self) -> Iterator[Any]:
+        """What the model takes at once, batch by batch or all of it."""
+        if self.is_whole():
+            yield self.images
+            return
+        if not isinstance(self.images, Iterable) and not hasattr(self.images, "__getitem__"):
+            raise OptionError(f"images: expected arrays, got {type(self.images).__name__}")
+        for batch in _in_order(self.images):
+            yield _arrays(batch[0] if isinstance(batch, tuple) else batch)
+
+    def is_whole(self) -> bool:
+        """Whether all images are there as arrays."""
+        if isinstance(self.images, Mapping) or hasattr(self.images, "__array__"):
+            return True
+        several = len(self.model.inputs) > 1
+        return several and isinstance(self.images, (list, tuple)) and _are_arrays(self.images)
+
+
+def _in_order(images: Any) -> Iterator[Any]:
+    """A `PyDataset` ends at its length, not at an IndexError; others are gone through."""
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        return (images[i] for i in range(len(images)))
+    return iter(images)
+
+
+def _are_arrays(images: Any) -> bool:
+    return all(hasattr(image, "__array__") for image in images)
+
+
+def _arrays(batch: Any) -> Any:
+    """A batch of arrays of NumPy, of the same structure."""
+    import keras
+
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+
+
+def _check_finite(array: np.ndarray) -> None:
+    if array.dtype.kind != "f":
+        return
+    lost = array.size - int(np.isfinite(array).sum())
+    if lost:
+        raise OptionError(f"images: {lost:,} of {array.size:,} values are NaN or infinite")
+
+
+def count(batches: Iterable[list[np.ndarray]]) -> int:
+    """The number of images."""
+    return sum(samples_of(batch) for batch in batches)

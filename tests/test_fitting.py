@@ -1,0 +1,356 @@
+"""The rooms of `calibrate`, against NumPy and Keras: least squares, windows, pairs, statistics."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+import allconv
+from allconv.errors import CalibrationError, OptionError
+from allconv.fitting.agreement import Score
+from allconv.fitting.batches import Batches, count
+from allconv.fitting.normal_equations import FEW, NormalEquations, best_ridge
+from allconv.fitting.norms import Moments
+from allconv.fitting.pairing import Fit, pair
+from allconv.fitting.solve import FARTHER, relaxed
+from allconv.fitting.windows import conv_windows, winners
+from allconv.read import read
+from tests.agreement import network, outputs, random_images
+from tests.networks import mnist_cnn, twins
+
+RNG = np.random.default_rng(0)
+NO_RIDGE = 1e-14
+
+
+def drawn(*shape):
+    return RNG.standard_normal(shape)
+
+
+def equations_of(rows, targets, bias=True):
+    equations = NormalEquations(rows.shape[1], targets.shape[1], bias)
+    equations.add(rows, targets)
+    return equations
+
+
+# Normal equations
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_without_a_ridge_they_are_the_least_squares_of_lstsq(bias):
+    rows, targets = drawn(60, 5), drawn(60, 3)
+    design = np.hstack([rows, np.ones((60, 1))]) if bias else rows
+    expected = np.linalg.lstsq(design, targets, rcond=None)[0]
+    start = np.zeros((5 + bias, 3))
+    found = equations_of(rows, targets, bias).solve(start, NO_RIDGE)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_the_ridge_is_lstsq_with_a_row_more_for_each_weight_and_none_for_the_bias():
+    rows, targets, start = drawn(40, 4), drawn(40, 2), drawn(5, 2)
+    equations = equations_of(rows, targets)
+    root = np.sqrt(0.3 * np.mean((rows**2).sum(axis=0)))
+    design = np.vstack([np.hstack([rows, np.ones((40, 1))]), np.eye(4, 5) * root])
+    wanted = np.vstack([targets, start[:4] * root])
+    expected = np.linalg.lstsq(design, wanted, rcond=None)[0]
+    np.testing.assert_allclose(equations.solve(start, 0.3), expected, atol=1e-9)
+
+
+def test_many_batches_are_one():
+    rows, targets = drawn(90, 4), drawn(90, 2)
+    parts = NormalEquations(4, 2)
+    for first in range(0, 90, 7):
+        parts.add(rows[first : first + 7], targets[first : first + 7])
+    whole = equations_of(rows, targets)
+    assert parts.rows == whole.rows
+    np.testing.assert_allclose(parts.gram, whole.gram)
+    np.testing.assert_allclose(parts.moments, whole.moments)
+
+
+def test_the_sums_do_not_grow_with_the_rows():
+    few, many = equations_of(drawn(10, 4), drawn(10, 2)), equations_of(drawn(999, 4), drawn(999, 2))
+    assert few.gram.nbytes + few.moments.nbytes == many.gram.nbytes + many.moments.nbytes
+
+
+def test_weights_that_are_right_stay_to_the_last_digits_whatever_the_ridge():
+    rows, start = drawn(30, 4), drawn(5, 2)
+    targets = rows @ start[:4] + start[4]
+    for ridge in (1e-4, 1.0, 1e3):
+        found = equations_of(rows, targets).solve(start, ridge)
+        np.testing.assert_allclose(found, start, atol=1e-13)
+
+
+def test_a_value_that_no_image_shows_keeps_its_weights():
+    rows, start = drawn(30, 4), drawn(5, 2)
+    rows[:, 2] = 0
+    found = equations_of(rows, drawn(30, 2)).solve(start, 1e-3)
+    np.testing.assert_allclose(found[2], start[2])
+    assert not np.allclose(found[1], start[1])
+
+
+def test_the_error_is_the_sum_of_squares_but_for_that_of_the_targets():
+    rows, targets, weights = drawn(30, 4), drawn(30, 2), drawn(5, 2)
+    made = rows @ weights[:4] + weights[4]
+    expected = np.sum((made - targets) ** 2) - np.sum(targets**2)
+    assert equations_of(rows, targets).error(weights) == pytest.approx(expected)
+
+
+def test_the_ridge_is_weak_where_there_is_much_to_learn_and_strong_where_only_noise():
+    shown, held, truth = drawn(900, 5), drawn(300, 5), drawn(6, 2)
+
+    def results(rows):
+        return rows @ truth[:5] + truth[5]
+
+    start = np.zeros((6, 2))
+    clear = [equations_of(rows, results(rows)) for rows in (shown, held)]
+    noise = [equations_of(rows, drawn(len(rows), 2)) for rows in (shown[:20], held)]
+    assert best_ridge(*clear, start) < best_ridge(*noise, start)
+
+
+def test_the_ridge_is_a_fixed_one_where_nothing_is_held_back():
+    equations = equations_of(drawn(9, 2), drawn(9, 1))
+    assert best_ridge(equations, NormalEquations(2, 1), np.zeros((3, 1))) == FEW
+
+
+def test_values_that_are_not_finite_are_an_error():
+    with pytest.raises(CalibrationError, match="give it values that are not finite"):
+        equations_of(np.array([[np.inf]]), np.array([[1.0]])).solve(np.zeros((2, 1)), 1)
+    with pytest.raises(CalibrationError, match="the images give it nothing to be fitted to"):
+        NormalEquations(1, 1).solve(np.zeros((2, 1)), 1)
+
+
+# Windows
+
+SIZES = st.integers(1, 3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rank=st.integers(1, 3),
+    kernel=SIZES,
+    stride=SIZES,
+    dilation=st.integers(1, 2),
+    padding=st.sampled_from(["valid", "same", "causal"]),
+)
+def test_windows_times_the_kernel_are_what_keras_convolves(rank, kernel, stride, dilation, padding):
+    if padding == "causal" and rank > 1:
+        padding = "same"
+    dilation = 1 if stride > 1 else dilation  # Keras has both at once on no backend
+    # TensorFlow 2.21 begins elsewhere in volumes, with padding 'same', if cells are stepped over.
+    stride = min(stride, kernel) if rank == 3 else stride
+    conv = getattr(layers, f"Conv{rank}D")(
+        4, kernel, strides=stride, dilation_rate=dilation, padding=padding
+    )
+    model = network((*(9, 8, 7)[:rank], 2), conv)
+    images = random_images(model)
+    rows = conv_windows(images[0], conv.get_config())
+    (expected,) = outputs(model, images)
+    weights = keras.ops.convert_to_numpy(conv.kernel).reshape(-1, 4)
+    found = rows @ weights + keras.ops.convert_to_numpy(conv.bias)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rank=st.integers(1, 3),
+    window=SIZES,
+    stride=SIZES,
+    padding=st.sampled_from(["valid", "same"]),
+)
+def test_the_winners_of_the_values_themselves_are_the_max_pool(rank, window, stride, padding):
+    stride = min(stride, window) if rank == 3 else stride  # as above
+    pool = getattr(layers, f"MaxPooling{rank}D")(window, stride, padding=padding)
+    model = network((*(6, 5, 7)[:rank], 2), pool)
+    images = random_images(model)
+    (expected,) = outputs(model, images)
+    np.testing.assert_array_equal(winners(images[0], images[0], pool.get_config()), expected)
+
+
+def test_winners_of_other_maps_are_what_these_hold_where_the_largest_value_is():
+    values = np.array([[3.0, 1.0, 2.0, 5.0]])[..., None]
+    maps = np.array([[10.0, 20.0, 30.0, 40.0]])[..., None]
+    config = {"pool_size": [2], "strides": [2], "padding": "valid"}
+    np.testing.assert_array_equal(winners(values, maps, config)[..., 0], [[10.0, 40.0]])
+
+
+# Before a relu
+
+
+def test_targets_before_a_relu_are_free_where_nothing_is_wanted():
+    fit = Fit("pool", "pool", (), relu=True)
+    made, wanted = np.array([[-2.0, 3.0, -1.0, 4.0]]), np.array([[0.0, 0.0, 5.0, 6.0]])
+    np.testing.assert_array_equal(relaxed(made, wanted, fit), [[-2.0, 0.0, 5.0, 6.0]])
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 10**6))
+def test_fitting_to_relaxed_targets_never_makes_the_error_larger(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((40, 3))
+    wanted = np.maximum(rng.standard_normal((40, 2)), 0)
+    weights = rng.standard_normal((4, 2))
+    fit = Fit("pool", "pool", (), relu=True)
+    errors = []
+    for _ in range(4):
+        made = rows @ weights[:3] + weights[3]
+        missed = np.where(wanted > 0, made - wanted, np.maximum(made, 0))
+        errors.append(np.sum(missed**2))
+        best = equations_of(rows, relaxed(made, wanted, fit)).solve(weights, NO_RIDGE)
+        weights = weights + FARTHER * (best - weights)
+    assert all(b <= a + 1e-9 for a, b in pairwise(errors))
+
+
+# Pairing
+
+
+def steps_of(model, refit=True, **options):
+    pairing = pair(read(model), read(allconv.convert(model, **options)), refit)
+    return [(type(step).__name__, step.layer) for step in pairing.steps], pairing
+
+
+def test_each_pool_is_followed_by_the_convolutions_below_it():
+    names = [name for _, name in steps_of(mnist_cnn(), pooling="conv")[0]]
+    assert names == ["pool1", "conv2", "pool2", "conv3", "pool3", "hidden", "classes"]
+    alone = [name for _, name in steps_of(mnist_cnn(), refit=False, pooling="conv")[0]]
+    assert alone == ["pool1", "pool2", "pool3"]
+
+
+def test_pools_that_stay_exact_are_not_fitted_nor_what_is_above_the_first_new_layer():
+    names = [name for _, name in steps_of(mnist_cnn(), pooling={"pool3": "conv"})[0]]
+    assert names == ["pool3", "hidden", "classes"]
+
+
+def test_a_convolution_that_took_a_pool_s_strides_stands_for_it():
+    _, pairing = steps_of(mnist_cnn(), refit=False, pooling="stride")
+    assert [(step.layer, step.stands_for) for step in pairing.steps] == [
+        ("conv1", "pool1"),
+        ("conv2", "pool2"),
+        ("conv3", "pool3"),
+    ]
+    assert all(step.relu for step in pairing.steps)
+
+
+def test_a_shared_pool_is_fitted_once_to_all_of_its_calls():
+    _, pairing = steps_of(twins(), pooling="conv")
+    assert [(step.layer, len(step.goals)) for step in pairing.steps] == [("pool", 2), ("dense", 2)]
+
+
+def normed(fold=False):
+    return network(
+        (12, 12, 2),
+        layers.Conv2D(4, 3, name="conv1"),
+        layers.BatchNormalization(name="norm1"),
+        layers.ReLU(name="relu1"),
+        layers.MaxPooling2D(2, name="pool"),
+        layers.Conv2D(4, 3, use_bias=False, name="conv2"),
+        layers.BatchNormalization(name="norm2"),
+        layers.ReLU(name="relu2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(3, name="classes"),
+    )
+
+
+def test_a_normalization_below_gets_new_statistics_and_counts_before_the_relu():
+    steps, pairing = steps_of(normed(), pooling="conv")
+    assert steps == [
+        ("Fit", "pool"),
+        ("Fit", "conv2"),
+        ("Renorm", "norm2"),
+        ("Fit", "classes"),
+    ]
+    conv2 = pairing.steps[1]
+    assert conv2.relu and conv2.norm.name == "norm2"
+    steps, pairing = steps_of(normed(), pooling="stride")
+    assert steps[0] == ("Fit", "conv1") and ("Renorm", "norm1") not in steps
+    assert pairing.steps[0].norm.name == "norm1"
+
+
+def test_a_convolution_that_a_normalization_was_folded_into_is_to_give_what_that_gave():
+    _, pairing = steps_of(normed(), pooling="conv", fold_batchnorm=True)
+    conv2 = pairing.steps[1]
+    assert conv2.goals[0].values.name == "norm2" and conv2.relu and conv2.norm is None
+
+
+def test_pools_that_no_layer_can_be_fitted_to_are_left_with_the_reason():
+    model = mnist_cnn()
+    pooling = {"pool3": allconv.ConvPool(filters=5), "pool2": allconv.ConvPool(activation="tanh")}
+    _, pairing = steps_of(model, pooling=pooling)
+    assert pairing.left == {
+        "pool2": "'pool2' ends in tanh, not in relu or linear",
+        "pool3": "'pool3' gives (None, 3, 3, 5) where it gave (None, 3, 3, 64)",
+    }
+
+
+# Statistics
+
+
+def test_moments_of_batches_are_those_of_numpy():
+    values, moments = drawn(20, 3, 2), Moments()
+    for part in np.split(values, 5):
+        moments.add(part)
+    np.testing.assert_allclose(moments.mean(), values.mean(axis=(0, 1)))
+    np.testing.assert_allclose(moments.variance(), values.var(axis=(0, 1)))
+
+
+def test_the_score_of_batches_is_the_coefficient_of_determination():
+    wanted, score = drawn(20, 3), Score()
+    found = wanted + 0.1 * drawn(20, 3)
+    for first in range(0, 20, 6):
+        score.add(found[first : first + 6], wanted[first : first + 6])
+    total = np.sum((wanted - wanted.mean(axis=0)) ** 2)
+    assert score.r2 == pytest.approx(1 - np.sum((found - wanted) ** 2) / total)
+
+
+# Images
+
+
+class Sequence(keras.utils.PyDataset):
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        if index >= 3:
+            raise AssertionError("past the end")
+        return self.images[2 * index : 2 * index + 2], np.zeros(2)
+
+
+def test_images_are_the_same_however_they_are_given():
+    model, images = mnist_cnn(), drawn(6, 28, 28, 1).astype("float32")
+    ways = [images, {"image": images}, [images[:4], images[4:]], Sequence(images)]
+    for way in ways:
+        batches = Batches(way, model, 4)
+        assert count(batches) == count(batches) == 6
+        assert max(len(batch[0]) for batch in batches) <= 4
+        np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
+
+
+def test_several_inputs_are_a_list_or_a_dictionary():
+    model = twins()
+    left, right = drawn(2, 5, 16, 16, 3)
+    for way in ([left, right], {"right": right, "left": left}, [([left, right], None)]):
+        ((first, second),) = Batches(way, model, 8)
+        np.testing.assert_allclose(first, left, rtol=1e-6)
+        np.testing.assert_allclose(second, right, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (iter(()), "gone through once only, and they are needed once for each layer"),
+        (5, "images: expected arrays, got int"),
+        (np.zeros((2, 9, 9, 1)), "does not fit input 'image' of the original model"),
+        (np.full((2, 28, 28, 1), np.nan), "images: 1,568 of 1,568 values are NaN or infinite"),
+    ],
+)
+def test_images_that_cannot_be_used_are_an_error_that_says_why(images, message):
+    with pytest.raises(OptionError, match=message):
+        list(Batches(images, mnist_cnn(), 4))
