@@ -28,6 +28,7 @@ from allconv.cli_export import (
 )
 from allconv.cli_messages import Commands, laid_out, show
 from allconv.cli_options import (
+    CALIBRATE,
     conversion_keywords,
     conversion_options,
     parse_input_size,
@@ -158,12 +159,14 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
     show_default=True,
     help="Compare the outputs of both models before writing.",
 )
+@CALIBRATE
 @click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
 def convert(
     file: Path,
     output: Path | None,
     config: Path | None,
     verify: bool,
+    calibrate: Path | None,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -181,6 +184,7 @@ def convert(
     allconv convert old.h5 -o fcn.h5 --no-verify
     allconv convert weights.h5 --config model.json -o fcn.keras
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
+    allconv convert model.keras -o fcn.keras --pooling conv --calibrate images.npz
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     allconv convert model.keras -o fcn.onnx --input-size any
     """
@@ -200,7 +204,9 @@ def convert(
         refuse_untrusted(planned.plan.after)
     verdict = "nothing written: --dry-run"
     if output is not None and not dry_run:
-        verdict = convert_and_save(graph, planned, output, verify, keywords, form, file.name)
+        verdict = convert_and_save(
+            graph, planned, output, verify, keywords, form, file.name, calibrate
+        )
     show(planned.totals)
     for obstacle in planned.obstacles:
         show(f"stands in the way and stays: {printable(str(obstacle))}")

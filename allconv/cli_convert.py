@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import allconv
 from allconv.build import build
+from allconv.cli_calibrate import calibrated
 from allconv.cli_export import export_converted, told
 from allconv.errors import VerificationError
 from allconv.graph import Graph
@@ -39,6 +40,7 @@ def convert_and_save(
     keywords: dict[str, Any],
     form: Form | None,
     source: str,
+    images: Path | None = None,
 ) -> str:
     """Make the converted model and write it; how it compares with the original, in words.
 
@@ -50,6 +52,7 @@ def convert_and_save(
         keywords: How to convert, as of `allconv.convert`.
         form: How to write an ONNX file; None for one of Keras.
         source: The name of the file that the model comes from.
+        images: What to fit it to; what is said is then how well that went.
 
     Raises:
         ExportError: The converted model cannot be written as ONNX.
@@ -58,8 +61,12 @@ def convert_and_save(
     with progress() as step, keras_imported(step):
         step("building the converted model")
         converted = allconv.convert(graph, **keywords)
-        step("verifying it" if verify else "")
-        verdict = verdict_on(graph, planned, converted, keywords) if verify else NOT_VERIFIED
+        if images is not None:
+            step(f"fitting it to {images.name}")
+            verdict = str(calibrated(graph, converted, images))
+        else:
+            step("verifying it" if verify else "")
+            verdict = verdict_on(graph, planned, converted, keywords) if verify else NOT_VERIFIED
         step(f"writing {output.name}")
         if form is None:
             save_model(converted, output)
@@ -71,7 +78,10 @@ def convert_and_save(
 def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str, Any]) -> str:
     """The verification in one line, of the model that the file describes and its conversion."""
     if not planned.lossless:
-        return "not verified: this conversion does not keep the outputs; train the result"
+        return (
+            "not verified: this conversion does not keep the outputs; train the result, or fit it: "
+            "--calibrate IMAGES"
+        )
     if isinstance(keywords["input_size"], tuple):  # the original does not take it
         verification = allconv.report(graph, verify=True, **keywords).verification
     else:

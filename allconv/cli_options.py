@@ -76,6 +76,15 @@ _OPTIONS = (
 )
 
 
+CALIBRATE = click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="IMAGES",
+    help="With strategy conv or stride: fit the new layers to images, .npy or .npz, as the model "
+    "takes them; no labels are needed, and a few hundred do.",
+)
+
+
 def conversion_options(command: Command) -> Command:
     """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
     for option in reversed(_OPTIONS):

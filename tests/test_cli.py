@@ -584,3 +584,44 @@ with stderr_kept():
 """
     result = program(code)
     assert (result.returncode, result.stderr) == (3, "a hint")
+
+
+# Calibration
+
+
+@pytest.fixture
+def images_file(images: np.ndarray, tmp_path: Path) -> Path:
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=np.zeros(len(images)))
+    return tmp_path / "images.npz"
+
+
+def test_convert_fits_the_new_layers_to_images_in_a_file(
+    source: Path, tmp_path: Path, images_file: Path
+) -> None:
+    output = tmp_path / "fcn.keras"
+    result = run("convert", source, "-o", output, "--pooling", "conv", "--calibrate", images_file)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"pool1 +Conv2D +pool1 +[\d.-]+ +[\d.]+\n", result.stdout)
+    assert "6 images" in result.stdout and "outputs after:  relative error" in result.stdout
+    assert f"written: {output}" in result.stdout
+    assert keras.saving.load_model(output).get_layer("pool1").bias.numpy().any()
+
+
+def test_an_exact_conversion_has_nothing_to_be_fitted_and_nothing_is_written(
+    source: Path, tmp_path: Path, images_file: Path
+) -> None:
+    output = tmp_path / "fcn.keras"
+    message = error_of("convert", source, "-o", output, "--calibrate", images_file)
+    assert message.endswith("an exact conversion needs no fitting")
+    assert not output.exists()
+
+
+def test_a_file_without_images_is_an_error_that_names_what_it_holds(
+    source: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "labels.npz", labels=np.zeros(3))
+    message = error_of(
+        *("convert", source, "-o", tmp_path / "fcn.keras", "--pooling", "conv"),
+        *("--calibrate", tmp_path / "labels.npz"),
+    )
+    assert "holds 'labels'; expected an array for each input of the model, 'image'" in message

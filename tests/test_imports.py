@@ -53,7 +53,7 @@ fitting fitting.agreement fitting.batches fitting.windows fitting.tensors
 fitting.normal_equations fitting.pairing fitting.solve fitting.norms
 calibrate
 allconv
-quiet terminal cli_messages cli_options cli_export cli_convert cli __main__
+quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 
