@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from allconv.calibrate import Calibration, calibrate
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
+from allconv.distill import Distillation, distill
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Calibration",
     "ConvPool",
+    "Distillation",
     "ExactPool",
     "Geometry",
     "ModelFile",
@@ -32,6 +34,7 @@ __all__ = [
     "calibrate",
     "check",
     "convert",
+    "distill",
     "export_onnx",
     "geometry",
     "is_all_convolutional",

@@ -50,8 +50,8 @@ export.float16 export.float16_errors export.int8 export.precision_loss export.re
 export.onnx_report export.tensorflow_process
 export.pipeline export_job
 fitting fitting.agreement fitting.batches fitting.windows fitting.tensors
-fitting.normal_equations fitting.pairing fitting.solve fitting.norms
-calibrate
+fitting.normal_equations fitting.pairing fitting.solve fitting.norms fitting.logit_graph
+calibrate distill
 allconv
 quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli __main__
 """

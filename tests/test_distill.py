@@ -1,0 +1,142 @@
+"""`distill`: Keras' own fit against the original's outputs; what it leaves alone, and going on."""
+
+from __future__ import annotations
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import allconv
+from allconv import distill
+from allconv.errors import CalibrationError, OptionError
+from tests.agreement import outputs
+from tests.networks import twins
+from tests.test_calibrate import shades, small
+
+QUIET = {"progress": False, "batch_size": 20, "learning_rate": 1e-2}
+
+
+def conversion(model, **options):
+    return allconv.convert(model, pooling="conv", **options)
+
+
+def test_outputs_come_nearer_without_labels_and_the_losses_fall():
+    model = small()
+    converted, images = conversion(model), shades(60)
+    done = distill(model, converted, images, epochs=4, **QUIET)
+    assert len(done.losses) == 4 and done.losses[-1] < done.losses[0]
+    assert done.after.error < done.before.error
+    text = str(done)
+    assert text.startswith("epochs: ") and "outputs after:  relative error" in text
+    assert done.to_dict()["losses"] == done.losses
+
+
+def test_normalizations_keep_their_statistics_and_train_their_factors():
+    model = small(norm=True)
+    converted = conversion(model)
+    norm, before = converted.get_layer("norm2"), model.get_layer("norm2").moving_mean
+    gamma = keras.ops.convert_to_numpy(norm.gamma)
+    distill(model, converted, shades(40), **QUIET)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(norm.moving_mean), keras.ops.convert_to_numpy(before)
+    )
+    assert np.any(keras.ops.convert_to_numpy(norm.gamma) != gamma)
+
+
+def test_the_loss_is_the_mean_square_of_the_differences_before_the_softmax_without_dropout():
+    model = small()
+    converted, images = conversion(model), shades(20)
+
+    def logits(network):
+        inner = keras.Model(network.inputs[0], network.get_layer("classes").input)
+        weights = [np.asarray(w) for w in network.get_layer("classes").get_weights()]
+        return outputs(inner, images)[0].reshape(20, -1) @ weights[0].reshape(-1, 4) + weights[1]
+
+    expected = np.mean((logits(model) - logits(converted)) ** 2)
+    done = distill(model, converted, images, **QUIET)  # one step: the loss is that before it
+    assert done.losses[0] == pytest.approx(expected, rel=1e-4)
+
+
+def values(variables):
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def test_the_original_is_not_changed_nor_compile_settings_nor_what_does_not_train():
+    model = small()
+    converted = allconv.convert(model, pooling={"pool1": "conv"})  # the second pool stays exact
+    converted.compile("sgd", "categorical_crossentropy")
+    fixed, before = values(converted.non_trainable_variables), model.get_weights()
+    distill(model, converted, shades(40), **QUIET)
+    assert type(converted.optimizer).__name__ == "SGD"
+    assert converted.loss == "categorical_crossentropy"
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(fixed, values(converted.non_trainable_variables), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_images_may_be_batches_and_of_several_inputs():
+    model = twins()
+    pair = [shades(40, (16, 16), 3, seed) for seed in (0, 1)]
+    batches = [([image[part] for image in pair], None) for part in (slice(25), slice(25, 40))]
+    done = distill(model, conversion(model), batches, epochs=2, **QUIET)
+    assert done.losses[1] < done.losses[0]
+
+
+def test_early_stopping_holds_back_images_and_keeps_the_best_weights():
+    model = small()
+    converted = conversion(model)
+    done = distill(model, converted, shades(100), epochs=3, patience=1, **QUIET)
+    assert len(done.held_back) == len(done.losses) <= 3
+    with pytest.raises(OptionError, match="patience needs images as arrays"):
+        distill(model, converted, [shades(20)], patience=1, **QUIET)
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
+    model, images = small(), shades(100)
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    halved = conversion(model)
+    weights = halved.get_weights()
+    module, before = sys.modules["allconv.distill"], sys.modules["allconv.distill"]._callbacks
+    module._callbacks = lambda *args: [*before(*args), Kill()]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            distill(model, halved, images, epochs=3, checkpoint=tmp_path / "kept", **QUIET)
+    finally:
+        module._callbacks = before
+    for old, new in zip(weights, halved.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    resumed = distill(model, halved, images, epochs=3, checkpoint=tmp_path / "kept", **QUIET)
+    assert len(resumed.losses) == 2
+    assert resumed.before.error > resumed.after.error
+    assert not list((tmp_path / "kept").glob("*.h5"))
+
+
+def test_a_loss_that_is_no_number_leaves_the_model_as_it_was():
+    model = small()
+    converted = conversion(model)
+    before = converted.get_weights()
+    with pytest.raises(CalibrationError, match=r"the loss is (nan|inf) after .* try a smaller"):
+        distill(model, converted, shades(60), **{**QUIET, "learning_rate": 1e30})
+    for old, new in zip(before, converted.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_class_maps_are_distilled_too():
+    model = small()
+    converted = conversion(model, input_size="any")
+    done = distill(model, converted, shades(60), epochs=2, **QUIET)
+    assert done.losses[1] < done.losses[0]
+    assert outputs(converted, shades(1, (24, 24)))[0].ndim == 4
+
+
+def test_a_model_of_another_original_is_refused():
+    with pytest.raises(CalibrationError, match="is no conversion of"):
+        distill(small(), conversion(twins()), shades(20), **QUIET)
