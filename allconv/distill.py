@@ -106,8 +106,10 @@ def distill(
 
     Example:
         >>> converted = allconv.convert(model, pooling="conv")
-        >>> allconv.calibrate(model, converted, images[:1000])
-        >>> print(allconv.distill(model, converted, images, epochs=2))
+        >>> calibration = allconv.calibrate(model, converted, images[:100], progress=False)
+        >>> distillation = allconv.distill(model, converted, images, epochs=2, progress=False)
+        >>> len(distillation.losses)
+        2
     """
     start = time.perf_counter()
     before, after = read_pair(original, converted)

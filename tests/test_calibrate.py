@@ -41,7 +41,9 @@ def small(norm=False, pool=None):
         steps.append(pool or layers.MaxPooling2D(2, name=f"pool{number}"))
         steps.append(layers.Dropout(0.5, name=f"dropout{number}"))
         pool = None
-    steps += [layers.Flatten(name="flatten"), layers.Dense(4, activation="softmax", name="classes")]
+    end = "linear" if norm else "softmax"
+    steps += [layers.Flatten(name="flatten"), layers.Dense(4, activation=end, name="classes")]
+    steps += [layers.Softmax(name="softmax")] if norm else []
     return network((12, 12, 2), *steps, name="small")
 
 
