@@ -1,0 +1,310 @@
+"""What label-free fitting gives back of a trained network's accuracy, and what it costs.
+
+Networks are trained with labels, their max pools are replaced by fresh convolutions of stride 2,
+and what was lost is recovered without labels: by `allconv.calibrate` on 50 to 5,000 images and then
+by `allconv.distill` for one and three epochs. Calibration and distillation see training images,
+accuracy is that on all 10,000 test images, and each row is compared with the original on the same
+images by McNemar's exact test. Every network is trained once for each seed, which is also that of
+the choice of images.
+
+    python benchmarks/recovery.py --data FOLDER                    all networks, three seeds
+    python benchmarks/recovery.py --data FOLDER --networks mnist_cnn --seeds 0
+
+FOLDER holds mnist.npz and cifar10.npz, with the arrays x_train, y_train, x_test and y_test. Trained
+networks and finished rows are kept in the folder --work; a run that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+from measure import RESULTS, machine, table, write_json
+
+import allconv
+
+COUNTS = (50, 200, 1000, 5000)
+"""Images to calibrate on."""
+DISTILLED_ON = 25_000
+"""Images to distil on, after a calibration on the last of `COUNTS`."""
+EPOCHS = (1, 3)
+"""Of distillation."""
+
+
+class Data(NamedTuple):
+    """Images `(count, height, width, channels)` from 0 to 1, and classes `(count,)`."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+class Network(NamedTuple):
+    """A network to train.
+
+    Attributes:
+        make: Makes it.
+        data: The name of its data set's file.
+        epochs: Of training with labels.
+    """
+
+    make: Callable[[], keras.Model]
+    data: str
+    epochs: int
+
+
+def main() -> int:
+    """Trains, converts, recovers, prints tables, writes the numbers; returns the exit status."""
+    options = parse_arguments()
+    options.work.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for name in options.networks:
+        network = NETWORKS[name]
+        try:
+            data = read_data(options.data / network.data)
+        except (OSError, KeyError) as error:
+            print(f"error: no {network.data} in {options.data}: {error}", file=sys.stderr)
+            return 2
+        for seed in options.seeds:
+            kept = options.work / f"{name}-{seed}.json"
+            if not kept.exists():
+                measured = list(recover(name, seed, data, options))
+                kept.write_text(json.dumps(measured, indent=2))
+            rows += json.loads(kept.read_text())
+            print(describe([row for row in rows if row["network"] == name]), flush=True)
+    write_json(options.json, {"machine": machine(), "note": NOTE, "rows": rows})
+    if options.write_docs:
+        options.write_docs.write_text(as_markdown(rows))
+    return 0
+
+
+NOTE = (
+    "CIFAR-10 where it is a copy in JPEG gives accuracies a little below those of the original "
+    "pixels; which copy it was is for the one who ran it to say."
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--work", type=Path, default=Path("recovery"), metavar="FOLDER")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="of training; default: each network's own")
+    parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
+    parser.add_argument("--pooling", choices=["conv", "stride"], default="conv")
+    parser.add_argument("--kernel-size", type=int, help="of the convolutions; default: the pool's")
+    parser.add_argument("--json", type=Path, default=RESULTS / "recovery.json", metavar="OUT")
+    parser.add_argument("--write-docs", type=Path, metavar="OUT", help="write the table, too")
+    return parser.parse_args()
+
+
+def read_data(file: Path) -> Data:
+    """A data set from a .npz file."""
+    with np.load(file) as arrays:
+        parts = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    (train, train_labels), (test, test_labels) = parts
+    return Data(scaled(train), train_labels.ravel(), scaled(test), test_labels.ravel())
+
+
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Bytes as numbers from 0 to 1, with channels."""
+    images = images.astype("float32") / 255
+    return images[..., None] if images.ndim == 3 else images
+
+
+def mnist_cnn() -> keras.Model:
+    """Three convolutions with pools and two Dense layers: 98,442 parameters."""
+    return with_pools((28, 28, 1), 128)
+
+
+def cifar10_cnn() -> keras.Model:
+    """The same for colour images of 32x32: 553,514 parameters."""
+    return with_pools((32, 32, 3), 512)
+
+
+def with_pools(shape: tuple[int, ...], units: int) -> keras.Model:
+    """Three blocks of a convolution and a pool, then two Dense layers."""
+    model = keras.Sequential([keras.Input(shape)])
+    for number, filters in enumerate((16, 32, 64), 1):
+        model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        model.add(layers.MaxPooling2D(2, name=f"pool{number}"))
+        model.add(layers.Dropout(0.25))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(units, activation="relu"))
+    model.add(layers.Dropout(0.5))
+    model.add(layers.Dense(10, activation="softmax"))
+    return model
+
+
+def deeper(norm: bool) -> keras.Model:
+    """Two convolutions before each of two pools and a mean at the end, half as wide as All-CNN-C.
+
+    Springenberg et al. 2014, arXiv 1412.6806, "ConvPool-CNN" with a pool of 3x3 and stride 2. With
+    `norm` a BatchNormalization stands before each relu.
+    """
+    model = keras.Sequential([keras.Input((32, 32, 3))])
+    for block, filters in enumerate((48, 96), 1):
+        for _ in range(2):
+            conv_relu(model, filters, 3, norm)
+        model.add(layers.MaxPooling2D(3, 2, padding="same", name=f"pool{block}"))
+        model.add(layers.Dropout(0.25))
+    conv_relu(model, 96, 3, norm)
+    conv_relu(model, 96, 1, norm)
+    model.add(layers.Conv2D(10, 1))
+    model.add(layers.GlobalAveragePooling2D())
+    model.add(layers.Softmax())
+    return model
+
+
+def conv_relu(model: keras.Sequential, filters: int, kernel: int, norm: bool) -> None:
+    """A convolution and a relu, with a BatchNormalization between if wanted."""
+    model.add(layers.Conv2D(filters, kernel, padding="same", use_bias=not norm))
+    if norm:
+        model.add(layers.BatchNormalization())
+    model.add(layers.ReLU())
+
+
+NETWORKS: Mapping[str, Network] = {
+    "mnist_cnn": Network(mnist_cnn, "mnist.npz", 10),
+    "cifar10_cnn": Network(cifar10_cnn, "cifar10.npz", 25),
+    "cifar10_deeper": Network(partial(deeper, False), "cifar10.npz", 15),
+    "cifar10_batchnorm": Network(partial(deeper, True), "cifar10.npz", 15),
+}
+
+
+def trained(name: str, seed: int, data: Data, options: argparse.Namespace) -> keras.Model:
+    """The network, trained with labels or as an earlier run left it."""
+    file = options.work / f"{name}-{seed}.keras"
+    if file.exists():
+        return keras.saving.load_model(file)
+    keras.utils.set_random_seed(seed)
+    model = NETWORKS[name].make()
+    epochs = options.epochs or NETWORKS[name].epochs
+    steps = epochs * -(-len(data.train_images) // 128)
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
+    backup = keras.callbacks.BackupAndRestore(options.work / f"{name}-{seed}-backup")
+    model.fit(
+        data.train_images,
+        data.train_labels,
+        batch_size=128,
+        epochs=epochs,
+        callbacks=[backup],
+        verbose=2,
+    )
+    model.save(file)
+    return model
+
+
+def recover(
+    name: str, seed: int, data: Data, options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """One row for the original, the conversion, and each way of recovery."""
+    original = trained(name, seed, data, options)
+    order = np.random.default_rng(seed).permutation(len(data.train_images))
+    right = are_right(original, data)
+
+    def row(stage: str, model: keras.Model, seconds: float, **more: Any) -> dict[str, Any]:
+        found = are_right(model, data)
+        lost, won = int((right & ~found).sum()), int((found & ~right).sum())
+        return {
+            "network": name,
+            "seed": seed,
+            "stage": stage,
+            "accuracy": float(found.mean()),
+            "lost": lost,
+            "won": won,
+            "p": mcnemar(lost, won),
+            "seconds": seconds,
+            **more,
+        }
+
+    yield row("original", original, 0.0)
+    pooling = options.pooling
+    if pooling == "conv" and options.kernel_size:
+        pooling = allconv.ConvPool(kernel_size=options.kernel_size)
+    convert = partial(allconv.convert, original, pooling=pooling)
+    yield row("converted", convert(), 0.0)
+    for count in options.counts:
+        converted = convert()
+        images = data.train_images[order[:count]]
+        fitted = allconv.calibrate(original, converted, images, progress=False)
+        r2 = {layer.name: layer.r2 for layer in fitted.layers}
+        yield row(f"calibrated on {count:,}", converted, fitted.seconds, r2=r2)
+    weights = converted.get_weights()
+    images = data.train_images[order[:DISTILLED_ON]]
+    for epochs in EPOCHS:
+        converted.set_weights(weights)
+        keras.utils.set_random_seed(seed)
+        done = allconv.distill(original, converted, images, epochs=epochs, progress=False)
+        stage = f"then distilled, {epochs} epoch{'s' if epochs > 1 else ''}"
+        yield row(stage, converted, done.seconds, losses=done.losses)
+
+
+def are_right(model: keras.Model, data: Data) -> np.ndarray:
+    """For each test image, whether the model names its class."""
+    return model.predict(data.test_images, batch_size=500, verbose=0).argmax(-1) == data.test_labels
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """The exact two-sided test of McNemar, of images that only one of two models has right.
+
+    If both were equally good, each such image were a coin's toss (McNemar 1947, Psychometrika 12).
+    """
+    tosses, fewer = lost + won, min(lost, won)
+    # in whole numbers: 2 ** tosses is beyond a float
+    tail = sum(math.comb(tosses, k) for k in range(fewer + 1))
+    return min(1.0, 2 * tail / 2**tosses) if tosses else 1.0
+
+
+def summary(rows: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """For each network and stage: mean and spread over the seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["network"], row["stage"]), []).append(row)
+    for (network, stage), group in groups.items():
+        points = [100 * row["accuracy"] for row in group]
+        originals = {r["seed"]: r for r in groups[network, "original"]}
+        gaps = [
+            p - 100 * originals[r["seed"]]["accuracy"] for p, r in zip(points, group, strict=True)
+        ]
+        yield (
+            network,
+            stage,
+            f"{mean(points):.2f}",
+            f"{stdev(points):.2f}" if len(points) > 1 else "--",
+            f"{mean(gaps):+.2f}" if stage != "original" else "",
+            ", ".join(f"{row['p']:.1g}" for row in group) if stage != "original" else "",
+            f"{mean(row['seconds'] for row in group):.1f}" if row["seconds"] else "",
+        )
+
+
+COLUMNS = ("network", "stage", "accuracy %", "spread", "against original", "McNemar p", "seconds")
+
+
+def describe(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table."""
+    return table(COLUMNS, summary(rows))
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table for the docs."""
+    lines = [COLUMNS, ("---", "---", *["---:"] * (len(COLUMNS) - 2)), *summary(rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
