@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from allconv.calibrate import Calibration, calibrate
+from allconv.calibrate import calibrate
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.distill import Distillation, distill
+from allconv.fitting.calibration import Calibration
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report

@@ -13,6 +13,7 @@ from keras import layers
 import allconv
 from allconv import ConvPool, calibrate
 from allconv.errors import CalibrationError, ModelError
+from allconv.fitting.agreement import Score
 from allconv.fitting.solve import with_weights
 from tests.agreement import network, outputs
 from tests.networks import twins
@@ -30,7 +31,7 @@ def shades(count=60, sizes=(12, 12), channels=2, seed=0):
     return images.astype("float32")
 
 
-def small(norm=False, pool=None):
+def small(norm=False, pool=None, end="softmax"):
     """Two blocks and a head on images of 12x12."""
     steps = []
     for number in (1, 2):
@@ -41,7 +42,7 @@ def small(norm=False, pool=None):
         steps.append(pool or layers.MaxPooling2D(2, name=f"pool{number}"))
         steps.append(layers.Dropout(0.5, name=f"dropout{number}"))
         pool = None
-    end = "linear" if norm else "softmax"
+    end = "linear" if norm else end
     steps += [layers.Flatten(name="flatten"), layers.Dense(4, activation=end, name="classes")]
     steps += [layers.Softmax(name="softmax")] if norm else []
     return network((12, 12, 2), *steps, name="small")
@@ -132,7 +133,7 @@ def test_maps_beyond_what_is_kept_are_made_again_with_the_same_result(monkeypatc
     model, images = small(), shades(30)
     kernels = []
     for most in (1 << 26, 0):
-        monkeypatch.setattr("allconv.fitting.solve.MOST_KEPT", most)
+        monkeypatch.setattr("allconv.fitting.rows.MOST_KEPT", most)
         converted = allconv.convert(model, pooling="conv")
         calibrate(model, converted, images, batch_size=7, **QUIET)
         kernels.append(keras.ops.convert_to_numpy(converted.get_layer("pool2").kernel))
@@ -192,7 +193,7 @@ def test_where_the_outputs_were_nearer_before_the_model_stays_as_it_was(monkeypa
     def spoil(step, original, after, *_):
         spec = after.nodes[step.goals[0].place].spec
         zeros = {name: np.zeros(array.shape, "float32") for name, array in spec.weights.items()}
-        return with_weights(after, spec, zeros)
+        return with_weights(after, spec, zeros), Score()
 
     monkeypatch.setattr(sys.modules["allconv.calibrate"], "fit_layer", spoil)
     found = calibrate(model, converted, shades(), **QUIET)

@@ -7,11 +7,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import allconv
 from allconv import distill
-from allconv.errors import CalibrationError, OptionError
-from tests.agreement import outputs
+from allconv.errors import CalibrationError
+from allconv.fitting.whole_maps import as_products
+from tests.agreement import network, outputs, random_images
 from tests.networks import twins
 from tests.test_calibrate import shades, small
 
@@ -29,7 +31,8 @@ def test_outputs_come_nearer_without_labels_and_the_losses_fall():
     assert len(done.losses) == 4 and done.losses[-1] < done.losses[0]
     assert done.after.error < done.before.error
     text = str(done)
-    assert text.startswith("epochs: ") and "outputs after:  relative error" in text
+    assert done.kept and text.startswith("losses of the epochs: ")
+    assert "outputs after:  relative error" in text
     assert done.to_dict()["losses"] == done.losses
 
 
@@ -45,18 +48,34 @@ def test_normalizations_keep_their_statistics_and_train_their_factors():
     assert np.any(keras.ops.convert_to_numpy(norm.gamma) != gamma)
 
 
-def test_the_loss_is_the_mean_square_of_the_differences_before_the_softmax_without_dropout():
-    model = small()
+def divergence(wanted, found):
+    """Of Kullback and Leibler, in the mean, of softmaxes at temperature 2, times 4; by loops."""
+    total = 0.0
+    for row in zip(wanted, found, strict=True):
+        p, q = (np.exp(values / 2) / np.sum(np.exp(values / 2)) for values in row)
+        total += 4 * sum(a * np.log(a / b) for a, b in zip(p, q, strict=True))
+    return total / len(wanted)
+
+
+def mean_square(wanted, found):
+    return np.mean((wanted - found) ** 2)
+
+
+@pytest.mark.parametrize(("end", "loss"), [("softmax", divergence), ("sigmoid", mean_square)])
+def test_the_loss_is_that_of_the_values_before_the_end_without_dropout(end, loss):
+    model = small(end=end)
     converted, images = conversion(model), shades(20)
 
     def logits(network):
         inner = keras.Model(network.inputs[0], network.get_layer("classes").input)
         weights = [np.asarray(w) for w in network.get_layer("classes").get_weights()]
-        return outputs(inner, images)[0].reshape(20, -1) @ weights[0].reshape(-1, 4) + weights[1]
+        rows = outputs(inner, [images])[0].reshape(20, -1)
+        return (rows @ weights[0].reshape(-1, 4) + weights[1]).astype("float64")
 
-    expected = np.mean((logits(model) - logits(converted)) ** 2)
+    wanted, found = logits(model), logits(converted)
     done = distill(model, converted, images, **QUIET)  # one step: the loss is that before it
-    assert done.losses[0] == pytest.approx(expected, rel=1e-4)
+    assert done.losses[0] == pytest.approx(loss(wanted[:18], found[:18]), rel=1e-4)
+    assert done.held_back[0] == pytest.approx(loss(wanted[18:], found[18:]), rel=1e-4)
 
 
 def values(variables):
@@ -85,13 +104,35 @@ def test_images_may_be_batches_and_of_several_inputs():
     assert done.losses[1] < done.losses[0]
 
 
-def test_early_stopping_holds_back_images_and_keeps_the_best_weights():
+@pytest.mark.parametrize("batches", [False, True])
+def test_early_stopping_looks_at_the_images_that_are_held_back(batches):
+    model, images = small(), shades(60)
+    given = [images[:20], images[20:]] if batches else images
+    done = distill(model, conversion(model), given, epochs=3, patience=1, **QUIET)
+    assert len(done.held_back) == 1 + len(done.losses) <= 4
+
+
+def test_where_others_become_worse_the_model_stays_as_it_was():
     model = small()
     converted = conversion(model)
-    done = distill(model, converted, shades(100), epochs=3, patience=1, **QUIET)
-    assert len(done.held_back) == len(done.losses) <= 3
-    with pytest.raises(OptionError, match="patience needs images as arrays"):
-        distill(model, converted, [shades(20)], patience=1, **QUIET)
+    before = converted.get_weights()
+    done = distill(model, converted, shades(40), **{**QUIET, "learning_rate": 3.0})
+    assert not done.kept and done.held_back[-1] > done.held_back[0]
+    assert str(done).endswith("The outputs were nearer before, so the model was left as it was.")
+    for old, new in zip(before, converted.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_window_that_covers_the_map_is_computed_as_a_product_with_the_same_result():
+    model = network((3, 4, 2), layers.Conv2D(5, (3, 4), activation="relu", name="whole"))
+    other = network((3, 4, 2), layers.Conv2D(5, 3, padding="same", name="sliding"))
+    images = random_images(model)
+    expected = outputs(model, images)
+    for each in (model, other):
+        as_products(each)
+    np.testing.assert_allclose(outputs(model, images), expected, atol=1e-5)
+    assert "convolution_op" in vars(model.get_layer("whole"))
+    assert "convolution_op" not in vars(other.get_layer("sliding"))
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
@@ -135,6 +176,12 @@ def test_class_maps_are_distilled_too():
     done = distill(model, converted, shades(60), epochs=2, **QUIET)
     assert done.losses[1] < done.losses[0]
     assert outputs(converted, shades(1, (24, 24)))[0].ndim == 4
+
+
+def test_no_images_are_an_error():
+    model = small()
+    with pytest.raises(CalibrationError, match="there are no images; give some"):
+        distill(model, conversion(model), shades(0), **QUIET)
 
 
 def test_a_model_of_another_original_is_refused():

@@ -14,10 +14,13 @@ from keras import layers
 import allconv
 from allconv.errors import CalibrationError, OptionError
 from allconv.fitting.agreement import Score
-from allconv.fitting.batches import Batches, count
+from allconv.fitting.batches import Batches
+from allconv.fitting.goals import Fit
 from allconv.fitting.normal_equations import FEW, NormalEquations, best_ridge
 from allconv.fitting.norms import Moments
-from allconv.fitting.pairing import Fit, pair
+from allconv.fitting.pairing import pair
+from allconv.fitting.rows import cut
+from allconv.fitting.rows import drawn as drawn_cells
 from allconv.fitting.solve import FARTHER, relaxed
 from allconv.fitting.windows import conv_windows, winners
 from allconv.read import read
@@ -32,9 +35,9 @@ def drawn(*shape):
     return RNG.standard_normal(shape)
 
 
-def equations_of(rows, targets, bias=True):
-    equations = NormalEquations(rows.shape[1], targets.shape[1], bias)
-    equations.add(rows, targets)
+def equations_of(rows, residuals, bias=True):
+    equations = NormalEquations(rows.shape[1], residuals.shape[1], bias)
+    equations.add(rows, residuals)
     return equations
 
 
@@ -42,23 +45,23 @@ def equations_of(rows, targets, bias=True):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_without_a_ridge_they_are_the_least_squares_of_lstsq(bias):
-    rows, targets = drawn(60, 5), drawn(60, 3)
+def test_without_a_ridge_the_step_is_the_least_squares_of_lstsq(bias):
+    rows, residuals = drawn(60, 5), drawn(60, 3)
     design = np.hstack([rows, np.ones((60, 1))]) if bias else rows
-    expected = np.linalg.lstsq(design, targets, rcond=None)[0]
-    start = np.zeros((5 + bias, 3))
-    found = equations_of(rows, targets, bias).solve(start, NO_RIDGE)
+    expected = np.linalg.lstsq(design, residuals, rcond=None)[0]
+    found = equations_of(rows, residuals, bias).step(NO_RIDGE)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_the_ridge_is_lstsq_with_a_row_more_for_each_weight_and_none_for_the_bias():
-    rows, targets, start = drawn(40, 4), drawn(40, 2), drawn(5, 2)
-    equations = equations_of(rows, targets)
+    rows, targets, start, weights = drawn(40, 4), drawn(40, 2), drawn(5, 2), drawn(5, 2)
+    equations = equations_of(rows, targets - rows @ weights[:4] - weights[4])
     root = np.sqrt(0.3 * np.mean((rows**2).sum(axis=0)))
     design = np.vstack([np.hstack([rows, np.ones((40, 1))]), np.eye(4, 5) * root])
     wanted = np.vstack([targets, start[:4] * root])
     expected = np.linalg.lstsq(design, wanted, rcond=None)[0]
-    np.testing.assert_allclose(equations.solve(start, 0.3), expected, atol=1e-9)
+    found = weights + equations.step(0.3, weights - start)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_many_batches_are_one():
@@ -77,27 +80,32 @@ def test_the_sums_do_not_grow_with_the_rows():
     assert few.gram.nbytes + few.moments.nbytes == many.gram.nbytes + many.moments.nbytes
 
 
-def test_weights_that_are_right_stay_to_the_last_digits_whatever_the_ridge():
-    rows, start = drawn(30, 4), drawn(5, 2)
-    targets = rows @ start[:4] + start[4]
+def test_products_of_float32_are_summed_in_float64():
+    rows, residuals = (drawn(30_000, n).astype("float32") + 10 for n in (3, 2))
+    design = np.hstack([rows, np.ones((30_000, 1))]).astype("float64")
+    equations = equations_of(rows, residuals)
+    np.testing.assert_allclose(equations.gram, design.T @ design, rtol=1e-6)
+    np.testing.assert_allclose(equations.moments, design.T @ residuals, rtol=1e-6)
+
+
+def test_where_nothing_is_missed_the_step_is_zero_whatever_the_ridge():
     for ridge in (1e-4, 1.0, 1e3):
-        found = equations_of(rows, targets).solve(start, ridge)
-        np.testing.assert_allclose(found, start, atol=1e-13)
+        assert not equations_of(drawn(30, 4), np.zeros((30, 2))).step(ridge).any()
 
 
 def test_a_value_that_no_image_shows_keeps_its_weights():
-    rows, start = drawn(30, 4), drawn(5, 2)
+    rows = drawn(30, 4)
     rows[:, 2] = 0
-    found = equations_of(rows, drawn(30, 2)).solve(start, 1e-3)
-    np.testing.assert_allclose(found[2], start[2])
-    assert not np.allclose(found[1], start[1])
+    step = equations_of(rows, drawn(30, 2)).step(1e-3)
+    np.testing.assert_allclose(step[2], 0, atol=1e-12)
+    assert np.abs(step[1]).min() > 1e-3
 
 
-def test_the_error_is_the_sum_of_squares_but_for_that_of_the_targets():
-    rows, targets, weights = drawn(30, 4), drawn(30, 2), drawn(5, 2)
-    made = rows @ weights[:4] + weights[4]
-    expected = np.sum((made - targets) ** 2) - np.sum(targets**2)
-    assert equations_of(rows, targets).error(weights) == pytest.approx(expected)
+def test_the_error_is_the_sum_of_squares_but_for_that_of_the_residuals():
+    rows, residuals, step = drawn(30, 4), drawn(30, 2), drawn(5, 2)
+    made = rows @ step[:4] + step[4]
+    expected = np.sum((made - residuals) ** 2) - np.sum(residuals**2)
+    assert equations_of(rows, residuals).error(step) == pytest.approx(expected)
 
 
 def test_the_ridge_is_weak_where_there_is_much_to_learn_and_strong_where_only_noise():
@@ -106,22 +114,21 @@ def test_the_ridge_is_weak_where_there_is_much_to_learn_and_strong_where_only_no
     def results(rows):
         return rows @ truth[:5] + truth[5]
 
-    start = np.zeros((6, 2))
     clear = [equations_of(rows, results(rows)) for rows in (shown, held)]
     noise = [equations_of(rows, drawn(len(rows), 2)) for rows in (shown[:20], held)]
-    assert best_ridge(*clear, start) < best_ridge(*noise, start)
+    assert best_ridge(*clear) < best_ridge(*noise)
 
 
 def test_the_ridge_is_a_fixed_one_where_nothing_is_held_back():
     equations = equations_of(drawn(9, 2), drawn(9, 1))
-    assert best_ridge(equations, NormalEquations(2, 1), np.zeros((3, 1))) == FEW
+    assert best_ridge(equations, NormalEquations(2, 1)) == FEW
 
 
 def test_values_that_are_not_finite_are_an_error():
     with pytest.raises(CalibrationError, match="give it values that are not finite"):
-        equations_of(np.array([[np.inf]]), np.array([[1.0]])).solve(np.zeros((2, 1)), 1)
+        equations_of(np.array([[np.inf]]), np.array([[1.0]])).step(1)
     with pytest.raises(CalibrationError, match="the images give it nothing to be fitted to"):
-        NormalEquations(1, 1).solve(np.zeros((2, 1)), 1)
+        NormalEquations(1, 1).step(1)
 
 
 # Windows
@@ -178,6 +185,22 @@ def test_winners_of_other_maps_are_what_these_hold_where_the_largest_value_is():
     np.testing.assert_array_equal(winners(values, maps, config)[..., 0], [[10.0, 40.0]])
 
 
+@pytest.mark.parametrize("layer", [layers.Conv2D(4, 3, strides=2), layers.Dense(4)])
+def test_drawn_cells_are_some_of_all_each_once_and_the_same_each_time(layer):
+    model = network((9, 8, 2), layer)
+    images = random_images(model)[0]
+    (results,) = outputs(model, [images])
+    numbers = np.arange(len(images))
+    cells = drawn_cells(results, numbers, 5)
+    np.testing.assert_array_equal(cells, drawn_cells(results, numbers, 5))
+    assert all(len(set(row)) == 5 for row in cells)
+    spec = read(model).nodes[1].spec
+    kernel, bias = (array.read() for array in spec.weights.values())
+    windows, wanted = cut(images, results, spec, cells)
+    np.testing.assert_allclose(windows @ kernel.reshape(-1, 4) + bias, wanted, atol=1e-4)
+    assert drawn_cells(results, numbers, 99) is None
+
+
 # Before a relu
 
 
@@ -200,8 +223,8 @@ def test_fitting_to_relaxed_targets_never_makes_the_error_larger(seed):
         made = rows @ weights[:3] + weights[3]
         missed = np.where(wanted > 0, made - wanted, np.maximum(made, 0))
         errors.append(np.sum(missed**2))
-        best = equations_of(rows, relaxed(made, wanted, fit)).solve(weights, NO_RIDGE)
-        weights = weights + FARTHER * (best - weights)
+        step = equations_of(rows, relaxed(made, wanted, fit) - made).step(NO_RIDGE)
+        weights = weights + FARTHER * step
     assert all(b <= a + 1e-9 for a, b in pairwise(errors))
 
 
@@ -328,7 +351,7 @@ def test_images_are_the_same_however_they_are_given():
     ways = [images, {"image": images}, [images[:4], images[4:]], Sequence(images)]
     for way in ways:
         batches = Batches(way, model, 4)
-        assert count(batches) == count(batches) == 6
+        assert batches.images == 6
         assert max(len(batch[0]) for batch in batches) <= 4
         np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
 

@@ -49,8 +49,10 @@ export.sessions export.running export.parity
 export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
 export.onnx_report export.tensorflow_process
 export.pipeline export_job
-fitting fitting.agreement fitting.batches fitting.windows fitting.tensors
-fitting.normal_equations fitting.pairing fitting.solve fitting.norms fitting.logit_graph
+fitting fitting.agreement fitting.calibration fitting.models fitting.batches fitting.windows
+fitting.tensors fitting.goals fitting.below fitting.pairing
+fitting.normal_equations fitting.rows fitting.solve fitting.norms
+fitting.logit_graph fitting.whole_maps fitting.held_back fitting.training
 calibrate distill
 allconv
 quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli __main__

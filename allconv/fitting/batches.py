@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Batches:
     """
 
     def __init__(self, images: Any, model: Any, length: int) -> None:
-        self.images = images
+        self.source = images
         self.model = model
         self.length = batch_size(model) or length
         if length < 1:
@@ -35,6 +36,11 @@ class Batches:
                 "they are needed once for each layer; give an array, a list of batches, a "
                 "PyDataset or a tf.data.Dataset"
             )
+
+    @cached_property
+    def images(self) -> int:
+        """How many there are."""
+        return sum(samples_of(batch) for batch in self)
 
     def __iter__(self) -> Iterator[list[np.ndarray]]:
         for arrays in self.given():
@@ -55,19 +61,19 @@ class Batches:
     def _parts(self) -> Iterator[Any]:
         """What the model takes at once, batch by batch or all of it."""
         if self.is_whole():
-            yield self.images
+            yield self.source
             return
-        if not isinstance(self.images, Iterable) and not hasattr(self.images, "__getitem__"):
-            raise OptionError(f"images: expected arrays, got {type(self.images).__name__}")
-        for batch in _in_order(self.images):
+        if not isinstance(self.source, Iterable) and not hasattr(self.source, "__getitem__"):
+            raise OptionError(f"images: expected arrays, got {type(self.source).__name__}")
+        for batch in _in_order(self.source):
             yield _arrays(batch[0] if isinstance(batch, tuple) else batch)
 
     def is_whole(self) -> bool:
         """Whether all images are there as arrays."""
-        if isinstance(self.images, Mapping) or hasattr(self.images, "__array__"):
+        if isinstance(self.source, Mapping) or hasattr(self.source, "__array__"):
             return True
         several = len(self.model.inputs) > 1
-        return several and isinstance(self.images, (list, tuple)) and _are_arrays(self.images)
+        return several and isinstance(self.source, (list, tuple)) and _are_arrays(self.source)
 
 
 def _in_order(images: Any) -> Iterator[Any]:
@@ -94,8 +100,3 @@ def _check_finite(array: np.ndarray) -> None:
     lost = array.size - int(np.isfinite(array).sum())
     if lost:
         raise OptionError(f"images: {lost:,} of {array.size:,} values are NaN or infinite")
-
-
-def count(batches: Iterable[list[np.ndarray]]) -> int:
-    """The number of images."""
-    return sum(samples_of(batch) for batch in batches)

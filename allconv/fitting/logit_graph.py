@@ -10,18 +10,23 @@ from allconv.verification.logits import PASSED, SATURATING
 LINEAR = ("Conv1D", "Conv2D", "Conv3D", "Dense")
 
 
-def without_ends(first: Graph, second: Graph) -> tuple[Graph, Graph]:
+def without_ends(first: Graph, second: Graph) -> tuple[Graph, Graph, list[str]]:
     """Two networks that take inputs alike, without the activations that both end with.
 
     Where they end with different ones, these stay.
+
+    Returns:
+        The networks, and for each output the activation that was left out, "" for none.
     """
     ends = [[_without_end(node) for node in graph.outputs] for graph in (first, second)]
-    names = [[name for _, name in of_graph] for of_graph in ends]
-    if names[0] == names[1]:
+    names, others = ([name for _, name in of_graph] for of_graph in ends)
+    if names == others:
         cut = [[node for node, _ in of_graph] for of_graph in ends]
         first = first.with_outputs(first.inputs, cut[0])
         second = second.with_outputs(second.inputs, cut[1])
-    return _taking_tuples(first), _taking_tuples(second)
+    else:
+        names = [""] * len(names)
+    return _taking_tuples(first), _taking_tuples(second), names
 
 
 def _taking_tuples(graph: Graph) -> Graph:
@@ -36,6 +41,8 @@ def _without_end(node: Node) -> tuple[Node, str]:
         source, name = _without_end(node.inputs[0])
         return (call(node.spec, [source], node.args, node.kwargs, node.shape), name)
     activation = node.config.get("activation")
+    if node.kind == "Softmax" and node.config.get("axis", -1) != -1:
+        return node, ""
     if node.kind == "Softmax" or (node.kind == "Activation" and activation in SATURATING):
         return node.inputs[0], str(activation or "softmax")
     if node.kind in LINEAR and activation in SATURATING:

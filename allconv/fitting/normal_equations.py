@@ -1,16 +1,17 @@
 """Ridge least squares over any number of rows, of which only two sums are kept.
 
-With a row `a` for each window of a convolution (its values, and a 1 for the bias) and a target `t`
-for what should come of it, the weights that minimize
+With a row `a` for each window of a convolution (its values, and a 1 for the bias) and the residual
+`r` between what should come of it and what weights W give, the step D that minimizes
 
-    sum |a W - t|^2  +  penalty |W - start|^2        (without the bias)
+    sum |a D - r|^2  +  penalty |W + D - start|^2        (without the bias)
 
-solve `(G + penalty) W = M + penalty start`, where `G = sum a^T a` and `M = sum a^T t`. Both sums
-are as large as the weights, however many rows there are. The ridge pulls towards weights that were
-good before, not towards zero: what no image shows stays as it was.
+solves `(G + penalty) D = M + penalty (start - W)`, where `G = sum a^T a` and `M = sum a^T r`. Both
+sums are as large as the weights, however many rows there are. The ridge pulls towards weights that
+were good before, not towards zero: what no image shows stays as it was. Steps, not weights, are
+solved for: where W is right already, the step is exactly small.
 
-How strong it should be is asked of images that are held back. On theirs, too, the error of weights
-is known from the sums, up to what does not depend on the weights: `tr(W^T G W) - 2 tr(W^T M)`.
+How strong the ridge should be is asked of images that are held back. On theirs, too, the error of a
+step is known from the sums, up to what does not depend on it: `tr(D^T G D) - 2 tr(D^T M)`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ RIDGES = tuple(10.0**power for power in range(-4, 2))
 """Penalties to choose from, in parts of the mean of G's diagonal."""
 FEW = 1e-1
 """The penalty where no image is held back."""
+MOST_AT_ONCE = 1 << 13
+"""Rows whose products are summed in their own precision before they are added to the sums."""
 
 
 class NormalEquations:
@@ -41,40 +44,50 @@ class NormalEquations:
         self.gram = np.zeros((columns + bias, columns + bias))
         self.moments = np.zeros((columns + bias, outputs))
 
-    def add(self, windows: np.ndarray, targets: np.ndarray, again: bool = False) -> None:
-        """Take in windows `(rows, columns)` and the results `(rows, outputs)` they should give.
+    def add(self, windows: np.ndarray, residuals: np.ndarray, again: bool = False) -> None:
+        """Take in windows `(rows, columns)` and residuals `(rows, outputs)`.
 
         Args:
             windows: One window in each row.
-            targets: What should come of them.
-            again: These windows were added before, with other targets, and are in G already.
+            residuals: What should come of them, less what does.
+            again: These windows were added before, with other residuals, and are in G already.
         """
-        rows = np.ones((len(windows), len(self.gram)))
-        rows[:, : self.columns] = windows
-        self.moments += rows.T @ targets.astype("float64")
-        if not again:
-            self.gram += rows.T @ rows
-            self.rows += len(rows)
+        columns = self.columns
+        for first in range(0, len(windows), MOST_AT_ONCE):
+            some, missed = (each[first : first + MOST_AT_ONCE] for each in (windows, residuals))
+            self.moments[:columns] += some.T @ missed
+            self.moments[columns:] += missed.sum(axis=0, dtype="float64")
+            if not again:
+                self._add_windows(some)
 
-    def without_targets(self) -> Self:
-        """The same windows; `add` gives them targets anew."""
+    def _add_windows(self, windows: np.ndarray) -> None:
+        columns = self.columns
+        sums = windows.sum(axis=0, dtype="float64")
+        self.gram[:columns, :columns] += windows.T @ windows
+        self.gram[columns:, :columns] += sums
+        self.gram[:columns, columns:] += sums[:, None]
+        self.gram[columns:, columns:] += len(windows)
+        self.rows += len(windows)
+
+    def without_residuals(self) -> Self:
+        """The same windows; `add` gives them residuals anew."""
         other = type(self)(self.columns, self.moments.shape[1], len(self.gram) > self.columns)
         other.gram, other.rows = self.gram, self.rows
         return other
 
     def __add__(self, other: Self) -> Self:
         """All rows of both."""
-        total = self.without_targets()
+        total = self.without_residuals()
         total.gram, total.rows = self.gram + other.gram, self.rows + other.rows
         total.moments = self.moments + other.moments
         return total
 
-    def solve(self, start: np.ndarray, ridge: float) -> np.ndarray:
-        """The weights `(columns, outputs)`, with the bias as one more row if there is one.
+    def step(self, ridge: float, away: np.ndarray | float = 0.0) -> np.ndarray:
+        """The step `(columns, outputs)`, with the bias as one more row if there is one.
 
         Args:
-            start: Weights to stay near to, of the same shape.
             ridge: The penalty, in parts of the mean of G's diagonal; above 0.
+            away: How far the weights that gave the residuals are from those to stay near to.
 
         Raises:
             CalibrationError: There are no rows, or their values are not finite.
@@ -84,19 +97,18 @@ class NormalEquations:
             what = "values that are not finite" if self.rows else "nothing"
             raise CalibrationError(f"the images give it {what} to be fitted to")
         weights = np.arange(self.columns)
-        penalty = np.zeros(len(self.gram))
+        penalty = np.zeros((len(self.gram), 1))
         penalty[weights] = ridge * max(self.gram[weights, weights].mean(), 1e-30)
-        system = self.gram + np.diag(penalty)
-        # The step, not the weights: where `start` is right already, the step is exactly small.
-        return start + np.linalg.solve(system, self.moments - self.gram @ start)
+        found = np.linalg.solve(self.gram + np.diag(penalty[:, 0]), self.moments - penalty * away)
+        return np.asarray(found)
 
-    def error(self, weights: np.ndarray) -> float:
-        """The sum of squares that weights leave, up to what does not depend on them."""
-        return float(np.sum(weights * (self.gram @ weights - 2 * self.moments)))
+    def error(self, step: np.ndarray) -> float:
+        """The sum of squares that a step leaves, up to what does not depend on it."""
+        return float(np.sum(step * (self.gram @ step - 2 * self.moments)))
 
 
-def best_ridge(shown: NormalEquations, held: NormalEquations, start: np.ndarray) -> float:
-    """The ridge whose weights, fitted to some rows, do best on others."""
+def best_ridge(shown: NormalEquations, held: NormalEquations) -> float:
+    """The ridge whose step, fitted to some rows, does best on others."""
     if not shown.rows or not held.rows:
         return FEW
-    return min(RIDGES, key=lambda ridge: held.error(shown.solve(start, ridge)))
+    return min(RIDGES, key=lambda ridge: held.error(shown.step(ridge)))

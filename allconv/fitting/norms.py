@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from allconv.fitting.pairing import Renorm
+from allconv.fitting.goals import Renorm
 from allconv.fitting.solve import with_weights
 from allconv.fitting.tensors import Inputs, channels_last, values_at
 from allconv.graph import Graph

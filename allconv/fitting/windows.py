@@ -15,12 +15,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from allconv.shapes import same_padding, span
 
 
-def conv_windows(maps: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
+def conv_windows(
+    maps: np.ndarray, config: Mapping[str, Any], cells: np.ndarray | None = None
+) -> np.ndarray:
     """What a convolution multiplies with its kernel, a row for each cell of its result.
 
     Args:
         maps: What the convolution takes.
         config: Its settings: `kernel_size`, `strides`, `padding` and `dilation_rate`.
+        cells: Numbers of cells of the result, `(batch, count)`, for these alone; None for all.
 
     Returns:
         Shape `(batch * cells, window * channels)`, the values in the order of the kernel's, so that
@@ -28,9 +31,11 @@ def conv_windows(maps: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
     """
     dilation = tuple(config.get("dilation_rate") or [1] * len(config["kernel_size"]))
     view = _cut(maps, tuple(config["kernel_size"]), config, dilation, 0)
-    window = math.prod(config["kernel_size"])
-    rows = np.moveaxis(view, maps.ndim - 1, -1)  # the channels behind the window
-    return rows.reshape(-1, window * maps.shape[-1])
+    view = np.moveaxis(view, maps.ndim - 1, -1)  # the channels behind the window
+    if cells is not None:
+        places = np.unravel_index(cells, view.shape[1 : maps.ndim - 1])
+        view = view[(np.arange(len(maps))[:, None], *places)]
+    return view.reshape(-1, math.prod(config["kernel_size"]) * maps.shape[-1])
 
 
 def winners(values: np.ndarray, maps: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:

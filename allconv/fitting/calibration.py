@@ -1,0 +1,75 @@
+"""What `calibrate` tells of what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from allconv.fitting.agreement import Agreement
+from allconv.reporting.text_table import Column, table
+
+
+@dataclass(frozen=True)
+class FittedLayer:
+    """One layer that was fitted.
+
+    Attributes:
+        name: Its name.
+        kind: Its class.
+        stands_for: The max pool in whose place it is, "" for a layer that was there before.
+        r2: The share of the variance of its goal that it explains on the images, 1 for all of it;
+            behind the relu, where one follows.
+        seconds: What fitting it took.
+    """
+
+    name: str
+    kind: str
+    stands_for: str
+    r2: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` did.
+
+    Attributes:
+        layers: The layers that were fitted, in order.
+        left: Max pools whose new layers could not be fitted, with the reasons.
+        before: How far the outputs were from the original's, on the images.
+        after: How far they are with the fitted weights.
+        kept: Whether these are in place: not where the outputs were nearer, or as near, before.
+        images: How many images there were.
+        seconds: What all of it took.
+    """
+
+    layers: tuple[FittedLayer, ...]
+    left: Mapping[str, str]
+    before: Agreement
+    after: Agreement
+    kept: bool
+    images: int
+    seconds: float
+
+    def __str__(self) -> str:
+        columns = [Column(title) for title in ("layer", "class", "in place of")]
+        columns += [Column(title, right=True) for title in ("R2", "seconds")]
+        rows = [
+            (layer.name, layer.kind, layer.stands_for, f"{layer.r2:.4f}", f"{layer.seconds:.1f}")
+            for layer in self.layers
+        ]
+        lines = [table(columns, rows), ""]
+        lines += [f"{name}: not fitted, {reason}" for name, reason in self.left.items()]
+        lines += [
+            f"{self.images:,} images, {self.seconds:.1f} s",
+            f"outputs before: {self.before}",
+            f"outputs after:  {self.after}",
+        ]
+        if not self.kept:
+            lines.append("The outputs were no farther before, so the model was left as it was.")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        return asdict(self)
