@@ -2,10 +2,11 @@
 
 Networks are trained with labels, their max pools are replaced by fresh convolutions of stride 2,
 and what was lost is recovered without labels: by `allconv.calibrate` on 50 to 5,000 images and then
-by `allconv.distill` for one and three epochs. Calibration and distillation see training images,
-accuracy is that on all 10,000 test images, and each row is compared with the original on the same
-images by McNemar's exact test. Every network is trained once for each seed, which is also that of
-the choice of images.
+by `allconv.distill`, on the same 5,000 or for one to three epochs on 25,000. Both see training
+images; the last 5,000 of these are seen by nothing, and methods were chosen by the accuracy on
+them (`--validation` shows that). What is shown is the accuracy on all 10,000 test images, and each
+row is compared with the original on the same images by McNemar's exact test. Every network is
+trained once for each seed, which is also that of the choice of images.
 
     python benchmarks/recovery.py --data FOLDER                    all networks, three seeds
     python benchmarks/recovery.py --data FOLDER --networks mnist_cnn --seeds 0
@@ -20,6 +21,7 @@ import argparse
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -38,22 +40,39 @@ COUNTS = (50, 200, 1000, 5000)
 DISTILLED_ON = 25_000
 """Images to distil on, after a calibration on the last of `COUNTS`."""
 EPOCHS = (1, 2, 3)
-"""Of distillation."""
+"""Of distillation on these, each a run of its own."""
+EPOCHS_ON_FEW = 4
+"""Of distillation on the images that were calibrated on."""
 BATCH = 64
 """Images in a step of training with labels."""
 HELD_OUT = 5_000
 """Training images at the end that nothing is trained on: methods are chosen by their accuracy."""
 
 
-class Data(NamedTuple):
+class Images(NamedTuple):
     """Images `(count, height, width, channels)` from 0 to 1, and classes `(count,)`."""
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    validation_images: np.ndarray
-    validation_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Data(NamedTuple):
+    """What is trained on, what methods are chosen by, and what is shown."""
+
+    train: Images
+    validation: Images
+    test: Images
+
+
+class Spent(NamedTuple):
+    """Time by the clock, and that of all processors together, in seconds."""
+
+    seconds: float
+    processor: float
+
+    def plus(self, other: Spent) -> Spent:
+        """Both, one after the other."""
+        return Spent(self.seconds + other.seconds, self.processor + other.processor)
 
 
 class Network(NamedTuple):
@@ -113,6 +132,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="of training; default: each network's own")
     parser.add_argument("--train-only", action="store_true", help="train the originals, no more")
+    parser.add_argument("--validation", action="store_true", help="accuracy on images held out")
     parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
     parser.add_argument("--pooling", choices=["conv", "stride"], default="conv")
     parser.add_argument("--kernel-size", type=int, help="of the convolutions; default: the pool's")
@@ -124,15 +144,15 @@ def parse_arguments() -> argparse.Namespace:
 def read_data(file: Path) -> Data:
     """A data set from a .npz file."""
     with np.load(file) as arrays:
-        parts = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
-    (train, train_labels), (test, test_labels) = parts
-    train, train_labels = scaled(train), train_labels.ravel()
-    kept = len(train) - min(HELD_OUT, len(train) // 2)
-    return Data(
-        *(train[:kept], train_labels[:kept]),
-        *(train[kept:], train_labels[kept:]),
-        *(scaled(test), test_labels.ravel()),
+        train, test = (
+            Images(scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel())
+            for part in ("train", "test")
+        )
+    kept = len(train.images) - min(HELD_OUT, len(train.images) // 2)
+    shown, held = (
+        Images(*(array[part] for array in train)) for part in (np.s_[:kept], np.s_[kept:])
     )
+    return Data(shown, held, test)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
@@ -207,14 +227,14 @@ def trained(name: str, seed: int, data: Data, options: argparse.Namespace) -> ke
     keras.utils.set_random_seed(seed)
     model = NETWORKS[name].make()
     epochs = options.epochs or NETWORKS[name].epochs
-    steps = epochs * -(-len(data.train_images) // BATCH)
+    steps = epochs * -(-len(data.train.images) // BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     adam = keras.optimizers.Adam(schedule)
     model.compile(adam, "sparse_categorical_crossentropy", jit_compile=False)
     backup = keras.callbacks.BackupAndRestore(options.work / f"{name}-{seed}-backup")
     model.fit(
-        data.train_images,
-        data.train_labels,
+        data.train.images,
+        data.train.labels,
         batch_size=BATCH,
         epochs=epochs,
         callbacks=[backup],
@@ -229,11 +249,12 @@ def recover(
 ) -> Iterator[dict[str, Any]]:
     """One row for the original, the conversion, and each way of recovery."""
     original = trained(name, seed, data, options)
-    order = np.random.default_rng(seed).permutation(len(data.train_images))
-    right = are_right(original, data)
+    order = np.random.default_rng(seed).permutation(len(data.train.images))
+    shown = data.validation if options.validation else data.test
+    right = are_right(original, shown)
 
-    def row(stage: str, model: keras.Model, seconds: float, **more: Any) -> dict[str, Any]:
-        found = are_right(model, data)
+    def row(stage: str, model: keras.Model, spent: Spent, **more: Any) -> dict[str, Any]:
+        found = are_right(model, shown)
         lost, won = int((right & ~found).sum()), int((found & ~right).sum())
         return {
             "network": name,
@@ -243,35 +264,47 @@ def recover(
             "lost": lost,
             "won": won,
             "p": mcnemar(lost, won),
-            "seconds": seconds,
+            "seconds": spent.seconds,
+            "processor_seconds": spent.processor,
             **more,
         }
 
-    yield row("original", original, 0.0)
+    yield row("original", original, Spent(0.0, 0.0))
     pooling = options.pooling
     if pooling == "conv" and options.kernel_size:
         pooling = allconv.ConvPool(kernel_size=options.kernel_size)
     convert = partial(allconv.convert, original, pooling=pooling)
-    yield row("converted", convert(), 0.0)
+    yield row("converted", convert(), Spent(0.0, 0.0))
     for count in options.counts:
         converted = convert()
-        images = data.train_images[order[:count]]
-        fitted = allconv.calibrate(original, converted, images, progress=False)
+        images = data.train.images[order[:count]]
+        fitted, spent = timed(allconv.calibrate, original, converted, images, progress=False)
         r2 = {layer.name: layer.r2 for layer in fitted.layers}
-        yield row(f"calibrated on {count:,}", converted, fitted.seconds, r2=r2)
+        yield row(f"calibrated on {count:,}", converted, spent, r2=r2)
     weights = converted.get_weights()
-    images = data.train_images[order[:DISTILLED_ON]]
-    for epochs in EPOCHS:
+    ways = [(options.counts[-1], EPOCHS_ON_FEW), *((DISTILLED_ON, epochs) for epochs in EPOCHS)]
+    for count, epochs in ways:
         converted.set_weights(weights)
         keras.utils.set_random_seed(seed)
-        done = allconv.distill(original, converted, images, epochs=epochs, progress=False)
-        stage = f"then distilled, {epochs} epoch{'s' if epochs > 1 else ''}"
-        yield row(stage, converted, done.seconds, losses=done.losses)
+        images = data.train.images[order[:count]]
+        distill = partial(allconv.distill, epochs=epochs, progress=False)
+        done, more_spent = timed(distill, original, converted, images)
+        stage = f"then distilled on {count:,}, {epochs} epoch{'s' if epochs > 1 else ''}"
+        more = {"losses": done.losses, "held_back": done.held_back, "kept": done.kept}
+        yield row(stage, converted, spent.plus(more_spent), **more)
 
 
-def are_right(model: keras.Model, data: Data) -> np.ndarray:
-    """For each test image, whether the model names its class."""
-    return model.predict(data.test_images, batch_size=500, verbose=0).argmax(-1) == data.test_labels
+def timed(function: Callable[..., Any], *args: Any, **keywords: Any) -> tuple[Any, Spent]:
+    """What a function returns, and the time it took."""
+    start = Spent(time.perf_counter(), time.process_time())
+    result = function(*args, **keywords)
+    end = Spent(time.perf_counter(), time.process_time())
+    return result, Spent(end.seconds - start.seconds, end.processor - start.processor)
+
+
+def are_right(model: keras.Model, images: Images) -> np.ndarray:
+    """For each image, whether the model names its class."""
+    return model.predict(images.images, batch_size=500, verbose=0).argmax(-1) == images.labels
 
 
 def mcnemar(lost: int, won: int) -> float:
@@ -303,11 +336,23 @@ def summary(rows: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             f"{stdev(points):.2f}" if len(points) > 1 else "--",
             f"{mean(gaps):+.2f}" if stage != "original" else "",
             ", ".join(f"{row['p']:.1g}" for row in group) if stage != "original" else "",
-            f"{mean(row['seconds'] for row in group):.1f}" if row["seconds"] else "",
+            *(
+                f"{mean(row[key] for row in group):.0f}" if group[0][key] else ""
+                for key in ("seconds", "processor_seconds")
+            ),
         )
 
 
-COLUMNS = ("network", "stage", "accuracy %", "spread", "against original", "McNemar p", "seconds")
+COLUMNS = (
+    "network",
+    "stage",
+    "accuracy %",
+    "spread",
+    "against original",
+    "McNemar p",
+    "s",
+    "CPU s",
+)
 
 
 def describe(rows: list[dict[str, Any]]) -> str:

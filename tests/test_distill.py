@@ -17,7 +17,21 @@ from tests.agreement import network, outputs, random_images
 from tests.networks import twins
 from tests.test_calibrate import shades, small
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 QUIET = {"progress": False, "batch_size": 20, "learning_rate": 1e-2}
+
+
+@pytest.fixture
+def eager():
+    """Steps as they come: tracing them takes longer than all that these tests train."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def conversion(model, **options):
@@ -36,6 +50,7 @@ def test_outputs_come_nearer_without_labels_and_the_losses_fall():
     assert done.to_dict()["losses"] == done.losses
 
 
+@pytest.mark.usefixtures("eager")
 def test_normalizations_keep_their_statistics_and_train_their_factors():
     model = small(norm=True)
     converted = conversion(model)
@@ -61,6 +76,7 @@ def mean_square(wanted, found):
     return np.mean((wanted - found) ** 2)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("end", "loss"), [("softmax", divergence), ("sigmoid", mean_square)])
 def test_the_loss_is_that_of_the_values_before_the_end_without_dropout(end, loss):
     model = small(end=end)
@@ -82,6 +98,7 @@ def values(variables):
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_original_is_not_changed_nor_compile_settings_nor_what_does_not_train():
     model = small()
     converted = allconv.convert(model, pooling={"pool1": "conv"})  # the second pool stays exact
@@ -96,6 +113,7 @@ def test_the_original_is_not_changed_nor_compile_settings_nor_what_does_not_trai
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("eager")
 def test_images_may_be_batches_and_of_several_inputs():
     model = twins()
     pair = [shades(40, (16, 16), 3, seed) for seed in (0, 1)]
@@ -104,6 +122,7 @@ def test_images_may_be_batches_and_of_several_inputs():
     assert done.losses[1] < done.losses[0]
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("batches", [False, True])
 def test_early_stopping_looks_at_the_images_that_are_held_back(batches):
     model, images = small(), shades(60)
@@ -112,6 +131,7 @@ def test_early_stopping_looks_at_the_images_that_are_held_back(batches):
     assert len(done.held_back) == 1 + len(done.losses) <= 4
 
 
+@pytest.mark.usefixtures("eager")
 def test_where_others_become_worse_the_model_stays_as_it_was():
     model = small()
     converted = conversion(model)
@@ -135,6 +155,7 @@ def test_a_window_that_covers_the_map_is_computed_as_a_product_with_the_same_res
     assert "convolution_op" not in vars(other.get_layer("sliding"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
     model, images = small(), shades(100)
 
@@ -160,6 +181,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
     assert not list((tmp_path / "kept").glob("*.h5"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_loss_that_is_no_number_leaves_the_model_as_it_was():
     model = small()
     converted = conversion(model)
@@ -170,6 +192,7 @@ def test_a_loss_that_is_no_number_leaves_the_model_as_it_was():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("eager")
 def test_class_maps_are_distilled_too():
     model = small()
     converted = conversion(model, input_size="any")

@@ -136,7 +136,7 @@ def test_values_that_are_not_finite_are_an_error():
 SIZES = st.integers(1, 3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     rank=st.integers(1, 3),
     kernel=SIZES,
@@ -162,7 +162,7 @@ def test_windows_times_the_kernel_are_what_keras_convolves(rank, kernel, stride,
     np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(
     rank=st.integers(1, 3),
     window=SIZES,

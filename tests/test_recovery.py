@@ -35,13 +35,14 @@ def test_mcnemar_takes_as_many_images_as_there_are(recovery):
 def test_the_table_has_mean_and_spread_over_the_seeds(recovery):
     rows = [
         {"network": "cnn", "stage": stage, "seed": seed, "accuracy": accuracy, "p": 0.5}
-        | {"seconds": 2.0 * seed}
+        | {"seconds": 2.0 + 2 * seed, "processor_seconds": 4.0 + 4 * seed}
         for seed, points in enumerate([(0.8, 0.7), (0.9, 0.7)])
         for stage, accuracy in zip(("original", "converted"), points, strict=True)
     ]
     original, converted = recovery.summary(rows)
     assert original[:5] == ("cnn", "original", "85.00", "7.07", "")
     assert converted[2:5] == ("70.00", "0.00", "-15.00")
+    assert converted[-2:] == ("3", "6")
     assert recovery.as_markdown(rows).count("\n") == 4
 
 
@@ -51,7 +52,9 @@ def test_finished_rows_are_kept_and_no_data_is_one_clear_message(
     work, data = tmp_path / "work", tmp_path / "data"
     work.mkdir()
     row = {"network": "mnist_cnn", "stage": "original", "seed": 0, "accuracy": 0.9, "p": 1.0}
-    (work / "mnist_cnn-0.json").write_text(json.dumps([row | {"seconds": 0.0}]))
+    (work / "mnist_cnn-0.json").write_text(
+        json.dumps([row | {"seconds": 0.0, "processor_seconds": 0.0}])
+    )
     words = ["recovery", "--data", str(data), "--work", str(work), "--networks", "mnist_cnn"]
     monkeypatch.setattr("sys.argv", [*words, "--seeds", "0", "--json", str(tmp_path / "out.json")])
     assert recovery.main() == 2
