@@ -22,7 +22,7 @@ from allconv.build import build
 from allconv.errors import CalibrationError
 from allconv.fitting.agreement import Agreement, agreement
 from allconv.fitting.batches import Batches
-from allconv.fitting.held_back import plain, split
+from allconv.fitting.held_back import Split, plain, split
 from allconv.fitting.logit_graph import without_ends
 from allconv.fitting.models import put_in_place, read_pair
 from allconv.fitting.training import adam, trainer_of
@@ -127,17 +127,9 @@ def distill(
     trainer = trainer_of(teacher, student, ends)
     trainer(plain(next(parts.measured())))  # makes its variables, which a checkpoint needs
     trainer.compile(adam(learning_rate, epochs * parts.steps), jit_compile=False)
-    held = {"x": plain(parts.held), "batch_size": parts.length}
-    loss_was = trainer.evaluate(**held, verbose=0)
-    history = trainer.fit(
-        **parts.data,
-        epochs=epochs,
-        validation_data=(held["x"],),
-        validation_batch_size=parts.length,
-        callbacks=_callbacks(patience, checkpoint),
-        verbose="auto" if progress else 0,
-    ).history
-    losses, held_back = (tuple(history.get(key, ())) for key in ("loss", "val_loss"))
+    loss_was = _loss_of_held(trainer, parts)
+    callbacks = _callbacks(patience, checkpoint)
+    losses, held_back = _fit(trainer, parts, epochs, callbacks, "auto" if progress else 0)
     if not all(map(np.isfinite, losses)):
         raise CalibrationError(
             f"the loss is {losses[-1]} after {len(losses)} epochs, and the converted model is as "
@@ -145,11 +137,30 @@ def distill(
         )
     with inference():
         now = agreement(teacher, student, parts.measured())
-    kept = trainer.evaluate(**held, verbose=0) < loss_was
+    kept = _loss_of_held(trainer, parts) < loss_was
     if kept:
         put_in_place(after, read(student))
     seconds = time.perf_counter() - start
     return Distillation(losses, (loss_was, *held_back), was, now, kept, seconds)
+
+
+def _loss_of_held(trainer: Any, parts: Split) -> float:
+    return float(trainer.evaluate(plain(parts.held), batch_size=parts.length, verbose=0))
+
+
+def _fit(
+    trainer: Any, parts: Split, epochs: int, callbacks: list[Any], verbose: int | str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Keras' own `fit`; the losses epoch by epoch, and those of the images held back."""
+    history = trainer.fit(
+        **parts.data,
+        epochs=epochs,
+        validation_data=(plain(parts.held),),
+        validation_batch_size=parts.length,
+        callbacks=callbacks,
+        verbose=verbose,
+    ).history
+    return tuple(history.get("loss", ())), tuple(history.get("val_loss", ()))
 
 
 def _callbacks(patience: int | None, checkpoint: str | os.PathLike[str] | None) -> list[Any]:

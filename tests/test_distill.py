@@ -41,8 +41,8 @@ def conversion(model, **options):
 def test_outputs_come_nearer_without_labels_and_the_losses_fall():
     model = small()
     converted, images = conversion(model), shades(60)
-    done = distill(model, converted, images, epochs=4, **QUIET)
-    assert len(done.losses) == 4 and done.losses[-1] < done.losses[0]
+    done = distill(model, converted, images, epochs=3, **QUIET)
+    assert len(done.losses) == 3 and done.losses[-1] < done.losses[0]
     assert done.after.error < done.before.error
     text = str(done)
     assert done.kept and text.startswith("losses of the epochs: ")
@@ -157,7 +157,7 @@ def test_a_window_that_covers_the_map_is_computed_as_a_product_with_the_same_res
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
-    model, images = small(), shades(100)
+    model, images = small(), shades(40)
 
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
