@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -313,8 +312,10 @@ def mcnemar(lost: int, won: int) -> float:
     If both were equally good, each such image were a coin's toss (McNemar 1947, Psychometrika 12).
     """
     tosses, fewer = lost + won, min(lost, won)
-    # in whole numbers: 2 ** tosses is beyond a float
-    tail = sum(math.comb(tosses, k) for k in range(fewer + 1))
+    ways = tail = 1  # in whole numbers: 2 ** tosses is beyond a float
+    for k in range(fewer):
+        ways = ways * (tosses - k) // (k + 1)
+        tail += ways
     return min(1.0, 2 * tail / 2**tosses) if tosses else 1.0
 
 
