@@ -125,10 +125,10 @@ def test_images_may_be_batches_and_of_several_inputs():
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("batches", [False, True])
 def test_early_stopping_looks_at_the_images_that_are_held_back(batches):
-    model, images = small(), shades(60)
-    given = [images[:20], images[20:]] if batches else images
-    done = distill(model, conversion(model), given, epochs=3, patience=1, **QUIET)
-    assert len(done.held_back) == 1 + len(done.losses) <= 4
+    model, images = small(), shades(30)
+    given = [images[:10], images[10:]] if batches else images
+    done = distill(model, conversion(model), given, epochs=2, patience=1, **QUIET)
+    assert len(done.held_back) == 1 + len(done.losses) <= 3
 
 
 @pytest.mark.usefixtures("eager")
@@ -196,7 +196,7 @@ def test_a_loss_that_is_no_number_leaves_the_model_as_it_was():
 def test_class_maps_are_distilled_too():
     model = small()
     converted = conversion(model, input_size="any")
-    done = distill(model, converted, shades(60), epochs=2, **QUIET)
+    done = distill(model, converted, shades(40), epochs=2, **QUIET)
     assert done.losses[1] < done.losses[0]
     assert outputs(converted, shades(1, (24, 24)))[0].ndim == 4
 

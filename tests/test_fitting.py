@@ -136,7 +136,7 @@ def test_values_that_are_not_finite_are_an_error():
 SIZES = st.integers(1, 3)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=12)
 @given(
     rank=st.integers(1, 3),
     kernel=SIZES,
@@ -162,7 +162,7 @@ def test_windows_times_the_kernel_are_what_keras_convolves(rank, kernel, stride,
     np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(
     rank=st.integers(1, 3),
     window=SIZES,
@@ -210,7 +210,7 @@ def test_targets_before_a_relu_are_free_where_nothing_is_wanted():
     np.testing.assert_array_equal(relaxed(made, wanted, fit), [[-2.0, 0.0, 5.0, 6.0]])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_fitting_to_relaxed_targets_never_makes_the_error_larger(seed):
     rng = np.random.default_rng(seed)
