@@ -1,0 +1,139 @@
+"""Runs side by side: accuracy over the seeds, McNemar's test, time for an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import keras
+import numpy as np
+from batches import scaled
+from data_sets import Images
+from evaluation import right_answers
+from records import write_json
+from results import mcnemar, percent, spread, table, versions
+from timing import milliseconds_per_image, ratio
+
+BATCH_SIZES = (1, 100)
+ROUNDS = 50
+
+Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
+"""Numbers of runs, and the `folder` each lies in, by network and seed."""
+
+
+def compare(runs: Runs, images: Images, out: Path) -> dict[str, Any]:
+    """Prints tables of `runs` and writes `summary.json` into `out`."""
+    pairs = list(combinations(runs, 2))
+    summary = {
+        "networks": {name: in_all(list(seeds.values())) for name, seeds in runs.items()},
+        "pairs": [pair_of(runs, pair, images.test_labels) for pair in pairs],
+        "inference": inference(runs, images) if pairs else [],
+        "versions": versions(),
+    }
+    write_json(out / "summary.json", summary)
+    print(f"\n{describe(summary)}\n", flush=True)
+    return summary
+
+
+def in_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a network's runs come to."""
+    return {
+        "seeds": [run["settings"]["seed"] for run in runs],
+        "parameters": runs[0]["parameters"],
+        "test_accuracy": spread([run["test_accuracy"] for run in runs]),
+        "seconds_per_epoch": median(run["seconds_per_epoch"] for run in runs),
+    }
+
+
+def pair_of(runs: Runs, pair: tuple[str, str], labels: np.ndarray) -> dict[str, Any]:
+    """Two networks compared seed by seed: how much better the second is, and McNemar's test."""
+    first, second = (runs[name] for name in pair)
+    tests = {}
+    for seed in first:
+        answers = (right_answers(run[seed]["folder"], labels) for run in (first, second))
+        tests[seed] = mcnemar(*answers)
+    gains = [second[seed]["test_accuracy"] - first[seed]["test_accuracy"] for seed in first]
+    return {"networks": list(pair), "gain": spread(gains), "tests": tests}
+
+
+def inference(runs: Runs, images: Images) -> list[dict[str, Any]]:
+    """Milliseconds an image, and the ratio to the first network, in turns in one loop."""
+    folders = {name: next(iter(seeds.values()))["folder"] for name, seeds in runs.items()}
+    models = {
+        name: keras.saving.load_model(folder / "model.keras") for name, folder in folders.items()
+    }
+    pixels = scaled(images.test_images[: max(BATCH_SIZES)])
+    times = milliseconds_per_image(models, pixels, BATCH_SIZES, ROUNDS)
+    reference = times[next(iter(models))]
+    return [
+        {
+            "network": name,
+            "batch_size": size,
+            "milliseconds_per_image": median(times[name][size]),
+            "ratio_and_quartiles": ratio(times[name][size], reference[size]),
+        }
+        for name in models
+        for size in BATCH_SIZES
+    ]
+
+
+def describe(summary: Mapping[str, Any]) -> str:
+    """The summary as Markdown tables."""
+    parts = [describe_networks("network", summary["networks"])]
+    if summary["pairs"]:
+        parts += [describe_tests(summary["pairs"]), describe_inference(summary["inference"])]
+    return "\n\n".join(parts)
+
+
+def describe_networks(title: str, networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """What networks come to, one to a row, as a Markdown table whose first column has a title."""
+    rows = [
+        [
+            name,
+            f"{numbers['parameters']:,}",
+            f"{len(numbers['seeds'])}",
+            percent(numbers["test_accuracy"]),
+            f"{numbers['seconds_per_epoch']:.1f} s",
+        ]
+        for name, numbers in networks.items()
+    ]
+    header = [title, "parameters", "seeds", "test accuracy (least to most)", "an epoch"]
+    return table(header, rows)
+
+
+def describe_tests(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """McNemar's test of each pair and seed, as a Markdown table."""
+    rows = [
+        [
+            f"{pair['networks'][0]} against {pair['networks'][1]}, seed {seed}",
+            str(test["only_first_right"]),
+            str(test["only_second_right"]),
+            f"{test['p']:.2g}",
+        ]
+        for pair in pairs
+        for seed, test in pair["tests"].items()
+    ]
+    header = ["McNemar's exact test", "only the first is right", "only the second", "p"]
+    gains = [
+        f"{pair['networks'][1]} minus {pair['networks'][0]}, by seed: "
+        + "{mean:+.2%} ± {sd:.2%}, {least:+.2%} to {most:+.2%}".format_map(pair["gain"])
+        for pair in pairs
+    ]
+    return "\n".join([table(header, rows), "", *gains])
+
+
+def describe_inference(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Times for an image, as a Markdown table."""
+    cells = [
+        [
+            row["network"],
+            str(row["batch_size"]),
+            f"{row['milliseconds_per_image']:.2f} ms",
+            "{:.2f} ({:.2f} to {:.2f})".format(*row["ratio_and_quartiles"]),
+        ]
+        for row in rows
+    ]
+    return table(["inference", "batch size", "an image", "times the first (quartiles)"], cells)
