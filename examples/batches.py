@@ -67,6 +67,7 @@ class Batches(keras.utils.PyDataset):
         """The batch of this number after the augmentation layers, whose state it decides."""
         for place, layer in enumerate(self.augment):
             stream = self.seed * len(self.augment) + place
-            layer.generator.state.assign(np.array([stream, number * DRAWS_PER_BATCH], "uint32"))
+            state = np.array([stream, number * DRAWS_PER_BATCH]) % 2**32
+            layer.generator.state.assign(state.astype("uint32"))
             images = keras.ops.convert_to_numpy(layer(images, training=True))
         return images

@@ -47,7 +47,7 @@ def draw_scene(seed: int) -> tuple[np.ndarray, list[Thing]]:
     for row, column in np.ndindex(GRID, GRID):
         shape, colour = random.choice(list(SHAPES)), random.choice(list(COLOURS))
         place = [(cell + 0.5) * PITCH + random.uniform(-3, 3) for cell in (row, column)]
-        size, rotation = random.uniform(5, 8), random.uniform(0, 2 * np.pi)
+        size, rotation = random.uniform(6, 9), random.uniform(0, 2 * np.pi)
         things.append(Thing(str(shape), str(colour), (place[0], place[1]), size, rotation))
         draw(canvas, things[-1])
     return as_bytes(canvas), things

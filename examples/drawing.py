@@ -83,7 +83,7 @@ def area_radius(shape: str) -> float:
 def drawn_at_random(height: int, width: int, random: np.random.Generator) -> Thing:
     """A thing that lies wholly within so large an image."""
     shape, colour = random.choice(list(SHAPES)), random.choice(list(COLOURS))
-    size = random.uniform(0.15, 0.25) * min(height, width)
+    size = random.uniform(0.18, 0.28) * min(height, width)
     reach = size * area_radius(shape)
     centre = random.uniform(reach, height - reach), random.uniform(reach, width - reach)
     return Thing(str(shape), str(colour), centre, size, random.uniform(0, 2 * np.pi))

@@ -56,9 +56,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--task", nargs="+", choices=TASKS, default=list(TASKS), help="what is to be told apart")
     add("--network", choices=NETWORKS, default="fcn", help="what learns it")
     add(
-        "--images", type=at_least_one, default=8000, help="for training; as many quarters for tests"
+        "--images",
+        type=at_least_one,
+        default=12000,
+        help="for training; as many quarters for tests",
     )
-    add_training(parser, Path("out", "shapes"), epochs=12, batch_size=64)
+    add_training(parser, Path("out", "shapes"), epochs=10, batch_size=32)
     return parser.parse_args()
 
 

@@ -53,9 +53,11 @@ class Diary(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Sets what is random, and the clock."""
         self.batches.epoch = epoch
+        # PyTorch's dropout has no other seed than this one, of 32 bits.
+        keras.utils.set_random_seed((self.seed << 16 | epoch) % 2**32)
         random_layers = [layer for layer in self.model.layers if hasattr(layer, "seed_generator")]
         for place, layer in enumerate(random_layers):
-            stream = self.seed * len(random_layers) + place
+            stream = (self.seed * len(random_layers) + place) % 2**32
             layer.seed_generator.state.assign(np.array([stream, epoch << 16], "uint32"))
         self.start = self.end = time.perf_counter()
 
@@ -105,7 +107,7 @@ def train_anew(
         seed=settings.seed,
         augment=augmentation(settings.data != "mnist") if settings.augment else None,
     )
-    keras.utils.set_random_seed(settings.seed)
+    keras.utils.set_random_seed(settings.seed % 2**32)
     with scope():
         model = build()
         steps = settings.epochs * len(batches)
