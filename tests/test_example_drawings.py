@@ -8,10 +8,25 @@ from collections import Counter
 import numpy as np
 import pytest
 import shapes
+from class_map import nearest_cell
 from drawing import SHAPES, Thing, draw, drawn_at_random
+
+import allconv
 
 HUES = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "magenta": 300}
 """Degrees on the colour circle."""
+
+GEOMETRY = allconv.Geometry(
+    output_stride=(8, 8),
+    receptive_field=(45, 45),
+    offset=(15, 15),
+    minimum_input_size=(31, 31),
+    input_size_step=(1, 1),
+    period=(8, 8),
+    input_size=(32, 32),
+    output_size=(1, 1),
+    padded=(),
+)
 
 AREAS = {
     "circle": np.pi,
@@ -83,6 +98,12 @@ def test_a_cross_has_the_notches_that_a_square_has_not() -> None:
         inside, distance = painted(shape)
         within = distance < 0.65 * distance[inside].max()  # a square's edges are at 0.71
         assert inside[within].all() == whole
+
+
+def test_the_cell_of_a_class_map_that_names_a_thing_looks_at_its_middle() -> None:
+    # With offset 15 and stride 8 the cells look at pixels 15, 23, 31, ..., whose middles are at .5.
+    for centre, cell in [((15.5, 15.5), (0, 0)), ((27.0, 28.0), (1, 2)), ((72, 120), (7, 13))]:
+        assert nearest_cell(Thing("star", "red", centre, 8, 0), GEOMETRY) == cell
 
 
 def test_a_thing_lies_wholly_in_its_image() -> None:
