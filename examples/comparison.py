@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from operator import methodcaller
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,8 @@ from records import write_json
 from results import mcnemar, percent, spread, table, versions
 from timing import milliseconds_per_image, ratio
 
-BATCH_SIZES = (1, 100)
+WORK = (("predict_on_batch", 1), ("predict_on_batch", 100), ("train_on_batch", 32))
+"""What is timed: Keras' method, and on how many images."""
 ROUNDS = 50
 
 Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -30,7 +32,7 @@ def compare(runs: Runs, images: Images, out: Path) -> dict[str, Any]:
     summary = {
         "networks": {name: in_all(list(seeds.values())) for name, seeds in runs.items()},
         "pairs": [pair_of(runs, pair, images.test_labels) for pair in pairs],
-        "inference": inference(runs, images) if pairs else [],
+        "times": speeds(runs, images) if pairs else [],
         "versions": versions(),
     }
     write_json(out / "summary.json", summary)
@@ -59,32 +61,39 @@ def pair_of(runs: Runs, pair: tuple[str, str], labels: np.ndarray) -> dict[str, 
     return {"networks": list(pair), "gain": spread(gains), "tests": tests}
 
 
-def inference(runs: Runs, images: Images) -> list[dict[str, Any]]:
+def speeds(runs: Runs, images: Images) -> list[dict[str, Any]]:
     """Milliseconds an image, and the ratio to the first network, in turns in one loop."""
     folders = {name: next(iter(seeds.values()))["folder"] for name, seeds in runs.items()}
     models = {
         name: keras.saving.load_model(folder / "model.keras") for name, folder in folders.items()
     }
-    pixels = scaled(images.test_images[: max(BATCH_SIZES)])
-    times = milliseconds_per_image(models, pixels, BATCH_SIZES, ROUNDS)
-    reference = times[next(iter(models))]
-    return [
-        {
-            "network": name,
-            "batch_size": size,
-            "milliseconds_per_image": median(times[name][size]),
-            "ratio_and_quartiles": ratio(times[name][size], reference[size]),
-        }
-        for name in models
-        for size in BATCH_SIZES
-    ]
+    rows = []
+    for work, size in WORK:
+        batch = scaled(images.test_images[:size]), images.test_labels[:size]
+        do = methodcaller(work, *(batch if work == "train_on_batch" else batch[:1]))
+        times = milliseconds_per_image(models, do, size, ROUNDS)
+        rows += [row_of_times(name, work, size, times, next(iter(models))) for name in models]
+    return rows
+
+
+def row_of_times(
+    name: str, work: str, size: int, times: Mapping[str, Sequence[float]], first: str
+) -> dict[str, Any]:
+    """One network's time for an image at one kind of work."""
+    return {
+        "network": name,
+        "work": work,
+        "batch_size": size,
+        "milliseconds_per_image": median(times[name]),
+        "ratio_and_quartiles": ratio(times[name], times[first]),
+    }
 
 
 def describe(summary: Mapping[str, Any]) -> str:
     """The summary as Markdown tables."""
     parts = [describe_networks("network", summary["networks"])]
     if summary["pairs"]:
-        parts += [describe_tests(summary["pairs"]), describe_inference(summary["inference"])]
+        parts += [describe_tests(summary["pairs"]), describe_times(summary["times"])]
     return "\n\n".join(parts)
 
 
@@ -125,15 +134,15 @@ def describe_tests(pairs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([table(header, rows), "", *gains])
 
 
-def describe_inference(rows: Sequence[Mapping[str, Any]]) -> str:
+def describe_times(rows: Sequence[Mapping[str, Any]]) -> str:
     """Times for an image, as a Markdown table."""
     cells = [
         [
+            f"{row['work'].partition('_')[0]}, batches of {row['batch_size']}",
             row["network"],
-            str(row["batch_size"]),
             f"{row['milliseconds_per_image']:.2f} ms",
             "{:.2f} ({:.2f} to {:.2f})".format(*row["ratio_and_quartiles"]),
         ]
         for row in rows
     ]
-    return table(["inference", "batch size", "an image", "times the first (quartiles)"], cells)
+    return table(["time", "network", "an image", "times the first (quartiles)"], cells)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 
 
 def milliseconds_per_image(
-    models: Mapping[str, keras.Model], images: np.ndarray, batch_sizes: Sequence[int], rounds: int
-) -> dict[str, dict[int, list[float]]]:
-    """Times of `predict_on_batch` by name and batch size, one for each of `rounds` rounds.
+    models: Mapping[str, keras.Model],
+    work: Callable[[keras.Model], object],
+    images: int,
+    rounds: int,
+) -> dict[str, list[float]]:
+    """Times of `work`, which is on so many images, by name, one for each of `rounds` rounds.
 
     A first round that is not counted compiles and warms up.
     """
-    times: dict[str, dict[int, list[float]]] = {name: {} for name in models}
-    for size in batch_sizes:
-        batch = images[:size]
-        for count in range(rounds + 1):
-            for name, model in models.items():
-                start = time.perf_counter()
-                model.predict_on_batch(batch)
-                taken = 1000 * (time.perf_counter() - start) / len(batch)
-                times[name].setdefault(size, []).extend([taken] if count else [])
-    return times
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(rounds + 1):
+        for name, model in models.items():
+            start = time.perf_counter()
+            work(model)
+            times[name].append(1000 * (time.perf_counter() - start) / images)
+    return {name: taken[1:] for name, taken in times.items()}
 
 
 def ratio(times: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:

@@ -20,6 +20,7 @@ import results
 import shapes
 import study
 import sweep
+import timing
 import training
 from keras import layers
 from refusal import Refusal, status_of
@@ -42,9 +43,10 @@ SHORT = ["--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "8"]
 
 @pytest.fixture(autouse=True)
 def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (comparison, evaluation):
-        monkeypatch.setattr(module, "ROUNDS", 2)
-        monkeypatch.setattr(module, "BATCH_SIZES", (8,))
+    monkeypatch.setattr(comparison, "ROUNDS", 2)
+    monkeypatch.setattr(comparison, "WORK", (("predict_on_batch", 8), ("train_on_batch", 8)))
+    monkeypatch.setattr(evaluation, "ROUNDS", 2)
+    monkeypatch.setattr(evaluation, "BATCH_SIZES", (8,))
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ def test_mnist_trains_compares_converts_and_does_nothing_twice(
     assert command(mnist, *arguments) == 0
     printed = capfd.readouterr().out
     assert "| cnn against fcn, seed 0 |" in printed
+    assert "| train, batches of 8 " in printed
     assert "argmax equal on 40 of 40" in printed
     assert "predicted classes: 40 of 40 are equal" in printed
     assert files_in(out) == {"cnn-0", "fcn-0", "summary.json"}
@@ -289,6 +292,10 @@ def test_a_spread_is_mean_sample_deviation_and_range() -> None:
 def test_a_confusion_matrix_has_classes_in_rows_and_predictions_in_columns() -> None:
     counts = results.confusion(np.array([0, 0, 2]), np.array([0, 1, 2]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_a_ratio_is_that_of_neighbouring_runs() -> None:
+    assert timing.ratio([2, 3, 40], [1, 1, 10]) == pytest.approx((3, 2.5, 3.5))
 
 
 @pytest.mark.slow
