@@ -161,9 +161,10 @@ def test_a_conversion_that_needs_training_is_written_and_not_called_verified(
 ) -> None:
     result = run("convert", source, "-o", tmp_path / "out.keras", "--pooling", "stride")
     assert result.exit_code == 0
-    assert "not verified: this conversion does not keep the outputs; train the result" in (
-        result.stdout.splitlines()
-    )
+    assert (
+        "not verified: this conversion does not keep the outputs; train the result, or fit it: "
+        "--calibrate IMAGES"
+    ) in result.stdout.splitlines()
 
 
 def test_a_model_that_cannot_be_converted_is_refused_unless_asked_to_keep_what_stands_in_the_way(

@@ -169,7 +169,8 @@ def losses_with_and_without(share, data: Path, folder: Path) -> list[list[float]
     return losses
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_that_share_each_batch_learn_what_one_does(
     backend: str, tmp_path: Path
 ) -> None:
