@@ -82,7 +82,8 @@ def model_c(
     """Blocks of 3x3 convolutions given as (filters, stride), dropout after each; then the head.
 
     Dropout is 20 % on the image and 50 % after each block. The paper's weight decay adds 0.001
-    times a weight to its gradient: half of that on the square.
+    times a weight to its gradient: half of that on the square. Otherwise than there, images are not
+    whitened (ZCA), and kernels alone decay.
     """
     model = keras.Sequential([keras.Input(shape, name="image"), layers.Dropout(0.2)], name=name)
     for block in blocks:
