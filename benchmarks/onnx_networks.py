@@ -1,7 +1,8 @@
 """Networks of keras.applications as ONNX: their operators, and how well they agree with Keras.
 
-The networks have full depth, ten classes and drawn weights, and take images of 75x75. Each is
-exported as it is and converted, in a process of its own; an export that fails is a row, too.
+The networks have full depth and ten classes, and take images of 75x75. Weights are drawn as in
+`applications.py`, so that rounding is not amplified. Each is exported as it is and converted, in a
+process of its own; an export that fails is a row, too.
 
     python benchmarks/onnx_networks.py                  one network of each family
     python benchmarks/onnx_networks.py --names all      all 40
@@ -19,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from applications import BUILDERS
+from applications import BUILDERS, draw_weights
 from measure import RESULTS, machine, table, write_json
 
 import allconv
 from allconv.errors import ExportError
-from tests.randomized import damp_branches, randomize  # found by `applications`
-from tests.test_full_size import ONE_OF_EACH_FAMILY, SIZE
+from allconv.verification.inputs import draw_inputs
+from tests.test_full_size import ONE_OF_EACH_FAMILY, SIZE  # found by `applications`
 
 COLUMNS = ("network", "form", "operators", "error", "tolerance")
 
@@ -74,7 +75,7 @@ def run_child(name: str) -> list[dict[str, Any]]:
 def rows_of(name: str) -> list[dict[str, Any]]:
     """A network's two rows: as it is, and converted."""
     model = BUILDERS[name](weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
-    damp_branches(randomize(model))
+    draw_weights(model, next(draw_inputs(model, seed=0)))
     forms = {"original": model, "converted": allconv.convert(model)}
     return [{"network": name, "form": form, **exported(each)} for form, each in forms.items()]
 
