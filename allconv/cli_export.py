@@ -5,12 +5,12 @@ What writes one is imported inside functions: the other commands start sooner wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from allconv.cli_options import Command, with_options
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.input_size import InputSize
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from allconv.export.form import Form
     from allconv.export.onnx_report import OnnxReport
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 SUFFIX = ".onnx"
 
@@ -50,9 +49,7 @@ _OPTIONS = (
 
 def onnx_options(command: Command) -> Command:
     """Adds the options that say how to write an ONNX file; `onnx_form` makes sense of them."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:

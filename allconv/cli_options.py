@@ -85,11 +85,16 @@ CALIBRATE = click.option(
 )
 
 
-def conversion_options(command: Command) -> Command:
-    """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
-    for option in reversed(_OPTIONS):
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """A command with further options, told in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def conversion_options(command: Command) -> Command:
+    """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
+    return with_options(command, _OPTIONS)
 
 
 def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:

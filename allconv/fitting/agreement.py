@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import CalibrationError
-from allconv.verification.logits import endings, runner
+from allconv.verification.logits import runners
 
 Inputs = list[np.ndarray]
 
@@ -54,14 +54,6 @@ def agreement(original: Any, converted: Any, batches: Iterable[Inputs]) -> Agree
         raise CalibrationError("there are no images; give some")
     worst = max(score.error for score in scores)
     return Agreement(worst, equal / decisions if decisions else None)
-
-
-def runners(original: Any, converted: Any) -> list[Any]:
-    """Functions that run both up to a final activation, where both end with the same one."""
-    ends = [endings(model) for model in (original, converted)]
-    same = [end.activation for end in ends[0]] == [end.activation for end in ends[1]]
-    models = zip((original, converted), ends, strict=True)
-    return [runner(model, end if same else None) for model, end in models]
 
 
 def as_shaped(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -74,6 +74,17 @@ def _ending(tensor: Any) -> Ending:
     return Ending((tensor,))
 
 
+def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
+    """Functions that run the models up to a final activation, where both end with the same one."""
+    models = [original, converted]
+    if all(map(is_graph, models)):
+        ends = list(map(endings, models))
+        activations = [[end.activation for end in model_ends] for model_ends in ends]
+        if activations[0] == activations[1]:
+            return list(map(runner, models, ends))
+    return list(map(runner, models))
+
+
 def runner(model: Any, ends: Sequence[Ending] | None = None) -> Callable[[Any], Arrays]:
     """Returns a function from inputs to the outputs of `model`, flat, as arrays.
 

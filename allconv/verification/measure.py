@@ -13,7 +13,7 @@ import numpy as np
 
 from allconv.errors import OptionError
 from allconv.verification.inputs import arrange, batch_size, slices
-from allconv.verification.logits import Arrays, endings, is_graph, runner
+from allconv.verification.logits import Arrays, is_graph, runners
 
 BATCH = 32
 
@@ -71,7 +71,7 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     Raises:
         Stop: A model cannot run on these inputs, an output is not finite, or shapes differ.
     """
-    run_original, run_converted = _runners(original, converted)
+    run_original, run_converted = runners(original, converted)
     length = batch_size(original) or batch_size(converted) or BATCH
     tallies: list[Tally] = []
     batches = zip(
@@ -86,17 +86,6 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
         for tally, reference, result in zip(tallies, references, results, strict=True):
             tally.add(reference, result)
     return tallies
-
-
-def _runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
-    """Functions that run the models up to a final activation, where both end with the same one."""
-    models = [original, converted]
-    if all(map(is_graph, models)):
-        ends = list(map(endings, models))
-        activations = [[end.activation for end in model_ends] for model_ends in ends]
-        if activations[0] == activations[1]:
-            return list(map(runner, models, ends))
-    return list(map(runner, models))
 
 
 def _rearranged(inputs: Any, converted: Any) -> Any:
