@@ -25,7 +25,7 @@ from allconv.fitting.batches import Batches
 from allconv.fitting.held_back import Split, plain, split
 from allconv.fitting.logit_graph import without_ends
 from allconv.fitting.models import put_in_place, read_pair
-from allconv.fitting.training import adam, trainer_of
+from allconv.fitting.training import compile_trainer, trainer_of
 from allconv.fitting.whole_maps import as_products
 from allconv.read import read
 from allconv.read.file import ModelFile
@@ -126,7 +126,7 @@ def distill(
         was = agreement(teacher, student, parts.measured())
     trainer = trainer_of(teacher, student, ends)
     trainer(plain(next(parts.measured())))  # makes its variables, which a checkpoint needs
-    trainer.compile(adam(learning_rate, epochs * parts.steps), jit_compile=False)
+    compile_trainer(trainer, learning_rate, epochs * parts.steps)
     loss_was = _loss_of_held(trainer, parts)
     callbacks = _callbacks(patience, checkpoint)
     losses, held_back = _fit(trainer, parts, epochs, callbacks, "auto" if progress else 0)

@@ -12,6 +12,7 @@ from keras import layers
 import allconv
 from allconv import distill
 from allconv.errors import CalibrationError
+from allconv.fitting.training import compile_trainer
 from allconv.fitting.whole_maps import as_products
 from tests.agreement import network, outputs, random_images
 from tests.networks import twins
@@ -141,6 +142,14 @@ def test_where_others_become_worse_the_model_stays_as_it_was():
     assert str(done).endswith("The outputs were nearer before, so the model was left as it was.")
     for old, new in zip(before, converted.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(("backend", "compiled"), [("jax", True), ("tensorflow", False)])
+def test_a_step_is_compiled_where_each_operation_would_run_alone(monkeypatch, backend, compiled):
+    trainer = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    compile_trainer(trainer, 1e-3, 10)
+    assert trainer.jit_compile is compiled
 
 
 def test_a_window_that_covers_the_map_is_computed_as_a_product_with_the_same_result():

@@ -46,9 +46,14 @@ def _loss(found: Any, wanted: Any, end: str) -> Any:
     return TEMPERATURE**2 * ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
 
 
-def adam(learning_rate: float, steps: int) -> Any:
-    """Keras' Adam, at a rate that falls to zero as half a cosine."""
+def compile_trainer(trainer: Any, learning_rate: float, steps: int) -> None:
+    """Gives a trainer Keras' Adam, at a rate that falls to zero as half a cosine.
+
+    JAX without `jit` would run each operation by itself, a hundred times slower; TensorFlow has a
+    graph anyway, and XLA would only add the time that it compiles.
+    """
     import keras
 
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
-    return keras.optimizers.Adam(schedule)
+    jit_compile = keras.backend.backend() == "jax"
+    trainer.compile(keras.optimizers.Adam(schedule), jit_compile=jit_compile)
