@@ -8,7 +8,8 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("allconv", "keras", "numpy", "tensorflow")
+PACKAGES = ("allconv", "keras", "numpy", "tensorflow", "jax")
 
 
 def he_kernels(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -68,10 +69,19 @@ def machine() -> dict[str, Any]:
     """What the numbers depend on: versions, and the cores that this process may use."""
     return {
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that are installed, by name."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -52,9 +54,14 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch `step` of the present epoch: float32 `(batch, ...)` and classes `(batch,)`."""
         number = self.epoch * self.steps + step
+        chosen = self.chosen(number)
+        images = self.varied(scaled(self.images[chosen]), self.random_states(number))
+        return keras.ops.convert_to_numpy(images), self.labels[chosen]
+
+    def chosen(self, number: int) -> np.ndarray:
+        """Which images are in the batch of this number, `(batch,)`."""
         pass_number, place = divmod(number, self.in_a_pass)
-        chosen = self.order(pass_number)[place * self.batch_size :][: self.batch_size]
-        return self.varied(scaled(self.images[chosen]), number), self.labels[chosen]
+        return self.order(pass_number)[place * self.batch_size :][: self.batch_size]
 
     def order(self, pass_number: int) -> np.ndarray:
         """The order of all images in one pass, `(count,)`."""
@@ -63,11 +70,16 @@ class Batches(keras.utils.PyDataset):
             self.orders = {pass_number: random.permutation(len(self.images))}
         return self.orders[pass_number]
 
-    def varied(self, images: np.ndarray, number: int) -> np.ndarray:
-        """The batch of this number after the augmentation layers, whose state it decides."""
+    def random_states(self, number: int) -> np.ndarray:
+        """What the augmentation layers draw from for the batch of this number, `(layers, 2)`."""
+        count = len(self.augment)
+        streams = [self.seed * count + place for place in range(count)]
+        states = [(stream, number * DRAWS_PER_BATCH) for stream in streams]
+        return (np.array(states, "int64").reshape(count, 2) % 2**32).astype("uint32")
+
+    def varied(self, images: Any, random_states: Any) -> Any:
+        """Images `(batch, ...)` after the augmentation layers, which draw from these states."""
         for place, layer in enumerate(self.augment):
-            stream = self.seed * len(self.augment) + place
-            state = np.array([stream, number * DRAWS_PER_BATCH]) % 2**32
-            layer.generator.state.assign(state.astype("uint32"))
-            images = keras.ops.convert_to_numpy(layer(images, training=True))
+            layer.generator.state.assign(random_states[place])
+            images = layer(images, training=True)
         return images

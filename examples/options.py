@@ -15,6 +15,10 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     )
 
 
+TRAINING = ("epochs", "steps_per_epoch", "batch_size", "augment", "whole_epochs")
+"""Options of `add_training` that are settings of a run, by the same names."""
+
+
 def add_training(parser: argparse.ArgumentParser, out: Path, **defaults: Any) -> None:
     """Adds how long is trained, on what batches, how often, and where the results go."""
     add = parser.add_argument
@@ -23,8 +27,14 @@ def add_training(parser: argparse.ArgumentParser, out: Path, **defaults: Any) ->
     add("--batch-size", type=at_least_one, metavar="IMAGES", help="images to a batch")
     add("--seeds", type=not_negative, nargs="+", default=[0], metavar="SEED", help="a run for each")
     add("--augment", action=argparse.BooleanOptionalAction, help="shift images (and mirror photos)")
+    add("--whole-epochs", action="store_true", help="JAX: each epoch as one program on the device")
     add("--out", type=Path, metavar="FOLDER", default=out, help="what is written")
     parser.set_defaults(**{"augment": False} | defaults)
+
+
+def training_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that `add_training` added, by name."""
+    return {name: getattr(options, name) for name in TRAINING}
 
 
 def add_data(parser: argparse.ArgumentParser, files: str) -> None:

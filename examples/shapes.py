@@ -23,7 +23,7 @@ from comparison import describe_networks, in_all
 from data_sets import Images
 from drawing import COLOURS, SHAPES, Thing, as_bytes, background, draw, drawn_at_random
 from evaluation import evaluate
-from options import add_training, at_least_one, parser_of
+from options import add_training, at_least_one, parser_of, training_of
 from records import write_json
 from refusal import status_of
 from results import versions
@@ -106,10 +106,7 @@ def run(task: str, seed: int, images: Images, options: argparse.Namespace) -> di
         data=f"{options.images} shapes, {task}",
         network=options.network,
         seed=seed,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        steps_per_epoch=options.steps_per_epoch,
-        augment=options.augment,
+        **training_of(options),
     )
     folder = folder_of(task, seed, options)
     print(f"\n{folder}", flush=True)

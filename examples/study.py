@@ -23,7 +23,7 @@ from conversion import converts_exactly
 from data_sets import Images, read
 from distributed import Scope, scope_of_devices
 from evaluation import evaluate
-from options import above_zero, add_data, add_training, parser_of
+from options import above_zero, add_data, add_training, parser_of, training_of
 from training import Settings, train
 
 import allconv
@@ -60,6 +60,8 @@ def parse_arguments(data: str, defaults: dict[str, Any]) -> argparse.Namespace:
     options = parser.parse_args()
     if options.pooling and options.network != ["cnn"]:
         parser.error("--pooling converts max pools, and of these networks only cnn has any")
+    if options.whole_epochs and options.distribute:
+        parser.error("--whole-epochs keeps all images on one device, --distribute wants several")
     return options
 
 
@@ -81,12 +83,9 @@ def settings_of(data: str, network: str, seed: int, options: argparse.Namespace)
         data=data,
         network=f"{network}-{options.pooling}" if options.pooling else network,
         seed=seed,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        steps_per_epoch=options.steps_per_epoch,
-        augment=options.augment,
         learning_rate=options.learning_rate,
         distribute=options.distribute,
+        **training_of(options),
     )
 
 

@@ -19,7 +19,7 @@ from architectures import cnn
 from comparison import describe_networks, in_all
 from data_sets import IMAGE_SHAPES, Images, read
 from evaluation import evaluate
-from options import add_data, add_training, parser_of
+from options import add_data, add_training, parser_of, training_of
 from records import write_json
 from refusal import status_of
 from results import versions
@@ -76,10 +76,7 @@ def run(
         data=options.data_set,
         network=label,
         seed=seed,
-        epochs=change.get("epochs", options.epochs),
-        batch_size=options.batch_size,
-        steps_per_epoch=options.steps_per_epoch,
-        augment=options.augment,
+        **training_of(options) | {"epochs": change.get("epochs", options.epochs)},
     )
     folder = options.out / f"{options.data_set} {label}, {settings.epochs} epochs, seed {seed}"
     print(f"\n{folder}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from data_sets import Images
 from distributed import Scope
 from records import read_json, write_json, write_whole
 from refusal import Refusal
+from whole_epochs import WholeEpochs, train_by_epochs
 
 HISTORY = "history.json"
 CURVE_POINTS, CURVE_IMAGES = 10, 2000
 """How often the learning curve looks at how many test images. Nothing is chosen by what it says."""
+SECONDS_BETWEEN_BACKUPS = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Settings:
     augment: bool = False
     learning_rate: float | None = None
     distribute: bool = False
+    whole_epochs: bool = False
 
 
 class Diary(keras.callbacks.Callback):
@@ -63,6 +67,8 @@ class Diary(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Stops the clock for now: what comes behind the last batch is evaluation."""
+        if logs and batch == self.params["steps"] - 1:
+            float(logs["loss"])  # waits: JAX goes on before it has computed
         self.end = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -71,6 +77,21 @@ class Diary(keras.callbacks.Callback):
         numbers = {name: float(value) for name, value in (logs or {}).items()}
         self.epochs = [*self.epochs[:epoch], {"epoch": epoch + 1, "seconds": seconds, **numbers}]
         write_json(self.path, self.epochs)
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Keras' own, but not more often than every few seconds: an epoch may take a tenth of one."""
+
+    def __init__(self, folder: Path) -> None:
+        # Two copies: a kill may come while one is being written.
+        super().__init__(folder, double_checkpoint=True, delete_checkpoint=False)
+        self.saved = -math.inf
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Saves what has been learnt, if the last time is long enough ago."""
+        if time.perf_counter() - self.saved > SECONDS_BETWEEN_BACKUPS:
+            super().on_epoch_end(epoch, logs)
+            self.saved = time.perf_counter()
 
 
 def train(
@@ -99,7 +120,7 @@ def train_anew(
     scope: Scope,
 ) -> None:
     """Builds, trains and saves a model, or goes on where that was interrupted."""
-    batches = Batches(
+    batches = (WholeEpochs if settings.whole_epochs else Batches)(
         images.train_images,
         images.train_labels,
         batch_size=settings.batch_size,
@@ -110,9 +131,11 @@ def train_anew(
     keras.utils.set_random_seed(settings.seed % 2**32)
     with scope():
         model = build()
-        steps = settings.epochs * len(batches)
+        steps = settings.epochs * batches.steps
         rule = optimizer(settings.network, steps, settings.learning_rate)
         model.compile(rule, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        if isinstance(batches, WholeEpochs):
+            train_by_epochs(model, batches)
         fit(model, settings, batches, images, folder)
         write_whole(folder / "model.keras", model.save)
     shutil.rmtree(folder / "backup", ignore_errors=True)
@@ -122,10 +145,6 @@ def fit(
     model: keras.Model, settings: Settings, batches: Batches, images: Images, folder: Path
 ) -> None:
     """Keras' own `fit`, from the last epoch that was backed up."""
-    # Two copies: a kill may come while one is being written.
-    backup = keras.callbacks.BackupAndRestore(
-        folder / "backup", double_checkpoint=True, delete_checkpoint=False
-    )
     seen = slice(CURVE_IMAGES)
     model.fit(
         batches,
@@ -134,7 +153,7 @@ def fit(
         validation_data=(scaled(images.test_images[seen]), images.test_labels[seen]),
         validation_batch_size=500,
         validation_freq=max(1, settings.epochs // CURVE_POINTS),
-        callbacks=[Diary(folder / HISTORY, batches, settings.seed), backup],
+        callbacks=[Diary(folder / HISTORY, batches, settings.seed), Backup(folder / "backup")],
     )
 
 

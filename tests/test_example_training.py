@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import architectures
@@ -18,6 +19,8 @@ from batches import Batches, augmentation
 from data_sets import read
 from keras import layers
 from records import read_json
+from refusal import Refusal
+from whole_epochs import WholeEpochs
 
 import allconv
 from tests.example_data import drawn_arrays, write_data
@@ -34,7 +37,7 @@ from batches import Batches
 
 class Deadly(Batches):
     def __getitem__(self, step):
-        if self.epoch == 1 and step == 3:
+        if self.epoch == 2 and step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(step)
 
@@ -51,6 +54,15 @@ from distributed import scope_of_devices
 share = scope_of_devices()
 print(json.dumps(test.losses_with_and_without(share, Path(sys.argv[1]), Path(sys.argv[2]))))
 """
+
+WHOLE = """
+import json, sys
+from pathlib import Path
+import test_example_training as test
+
+print(json.dumps(test.histories(Path(sys.argv[1]), Path(sys.argv[2]))))
+"""
+NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def run_apart(
@@ -131,10 +143,11 @@ def test_augmentation_shifts_by_a_tenth_at_most_and_mirrors_only_where_told() ->
 
 
 def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    """It was backed up behind its first epoch, and not so soon again behind the second."""
     data, folder = write_data(tmp_path, "mnist"), tmp_path / "killed"
     killed = run_apart(KILLED, data, folder)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [epoch["epoch"] for epoch in json.loads((folder / "history.json").read_text())] == [1]
+    assert [epoch["epoch"] for epoch in json.loads((folder / "history.json").read_text())] == [1, 2]
     assert not (folder / "model.keras").exists()
 
     resumed, whole = trained(data, folder), trained(data, tmp_path / "whole")
@@ -145,6 +158,35 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> Non
     losses = [[epoch["loss"] for epoch in history] for history in histories]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert not (folder / "backup").exists()
+
+
+# whole epochs
+
+
+def histories(data: Path, folder: Path) -> list[list[list[float]]]:
+    """Each epoch's numbers where Keras takes batches, and where it takes whole epochs."""
+    found = []
+    for whole in (False, True):
+        settings = replace(SETTINGS, data="cifar10", whole_epochs=whole)  # photos are mirrored, too
+        training.train(settings, small, read("mnist", data), folder / str(whole))
+        history = read_json(folder / str(whole) / "history.json")
+        found.append([[epoch[key] for key in NUMBERS] for epoch in history])
+    return found
+
+
+def test_an_epoch_as_one_program_learns_what_its_batches_do(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    done = run_apart(WHOLE, write_data(tmp_path, "mnist"), tmp_path, backend="jax")
+    assert done.returncode == 0, done.stderr
+    by_batches, by_epochs = json.loads(done.stdout.splitlines()[-1])
+    assert len(by_epochs) == SETTINGS.epochs
+    np.testing.assert_allclose(by_epochs, by_batches, rtol=1e-4)
+
+
+def test_whole_epochs_need_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    with pytest.raises(Refusal, match="this is tensorflow: set KERAS_BACKEND=jax"):
+        WholeEpochs(np.zeros((4, *MNIST), "uint8"), np.zeros(4), batch_size=2)
 
 
 # sharing

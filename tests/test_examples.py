@@ -231,6 +231,14 @@ def test_every_value_of_a_sweep_is_a_network(change: dict[str, Any]) -> None:
         assert architectures.cnn(shape, **change).output_shape == (None, 10)
 
 
+def test_whole_epochs_are_not_shared_among_devices(
+    command: Any, capfd: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command(mnist, "--whole-epochs", "--distribute")
+    assert "--whole-epochs keeps all images on one device" in capfd.readouterr().err
+
+
 def test_pooling_is_refused_where_no_pool_is_left(
     command: Any, capfd: pytest.CaptureFixture
 ) -> None:
