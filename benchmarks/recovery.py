@@ -135,6 +135,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--train-only", action="store_true", help="train the originals, no more")
     parser.add_argument("--validation", action="store_true", help="accuracy on images held out")
     parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
+    parser.add_argument("--distill-epochs", nargs="+", type=int, default=list(EPOCHS))
+    parser.add_argument(
+        "--distill-all",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=f"distil on all training images as well, for {EPOCHS_ON_ALL} epochs",
+    )
     parser.add_argument("--pooling", choices=["conv", "stride"], default="conv")
     parser.add_argument("--kernel-size", type=int, help="of the convolutions; default: the pool's")
     parser.add_argument("--json", type=Path, default=RESULTS / "recovery.json", metavar="OUT")
@@ -283,8 +290,9 @@ def recover(
         r2 = {layer.name: layer.r2 for layer in fitted.layers}
         yield row(f"calibrated on {count:,}", converted, spent, r2=r2)
     weights = converted.get_weights()
-    ways = [(options.counts[-1], EPOCHS_ON_FEW), *((DISTILLED_ON, epochs) for epochs in EPOCHS)]
-    ways.append((len(order), EPOCHS_ON_ALL))
+    ways = [(options.counts[-1], EPOCHS_ON_FEW)]
+    ways += [(DISTILLED_ON, epochs) for epochs in options.distill_epochs]
+    ways += [(len(order), EPOCHS_ON_ALL)] if options.distill_all else []
     for count, epochs in ways:
         converted.set_weights(weights)
         keras.utils.set_random_seed(seed)

@@ -23,8 +23,17 @@ class WholeEpochs(Batches):
     """The batches of an epoch as one: their images' numbers, and all images on the device."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        """Takes what `Batches` takes.
+
+        Raises:
+            Refusal: Keras does not run on JAX.
+        """
         super().__init__(*args, **options)
-        refuse_other_backends()
+        backend = keras.backend.backend()
+        if backend != "jax":
+            raise Refusal(
+                f"--whole-epochs needs Keras on JAX, and this is {backend}: set KERAS_BACKEND=jax"
+            )
         import jax.numpy as jnp
 
         self.on_device = {"images": jnp.asarray(self.images), "labels": jnp.asarray(self.labels)}
@@ -64,16 +73,3 @@ def train_by_epochs(model: keras.Model, epochs: WholeEpochs) -> None:
     model.evaluate(scaled(epochs.images[:1]), epochs.labels[:1], verbose=0)
     model.optimizer.build(model.trainable_variables)
     model.train_step = train_step
-
-
-def refuse_other_backends() -> None:
-    """Raises an error where Keras does not run on JAX.
-
-    Raises:
-        Refusal: It does not.
-    """
-    backend = keras.backend.backend()
-    if backend != "jax":
-        raise Refusal(
-            f"--whole-epochs needs Keras on JAX, and this is {backend}: set KERAS_BACKEND=jax"
-        )

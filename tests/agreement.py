@@ -7,6 +7,7 @@ import numpy as np
 
 import allconv
 from allconv.convert import plan_conversion
+from allconv.verification.precision import inference
 from tests.randomized import leaves, randomize
 
 ANY_SIZE = 9
@@ -30,9 +31,13 @@ def random_images(model, size=ANY_SIZE, low=-1.0, high=1.0):
 
 
 def outputs(model, images):
-    """What a model computes of one array or a list of them, output by output, on any backend."""
+    """What a model computes of one array or a list of them, output by output, on any backend.
+
+    In full precision: on a GPU, JAX would round to TensorFloat-32.
+    """
     images = images if isinstance(images, list) else [images]
-    results = runnable(model)(images if len(images) > 1 else images[0])
+    with inference():
+        results = runnable(model)(images if len(images) > 1 else images[0])
     return [keras.ops.convert_to_numpy(tensor) for tensor in keras.tree.flatten(results)]
 
 
