@@ -254,6 +254,17 @@ def test_a_converted_model_in_a_file_cannot_be_changed():
         calibrate(small(), "converted.keras", shades(), **QUIET)
 
 
+@pytest.mark.parametrize("fit", [calibrate, allconv.distill])
+def test_an_original_whose_outputs_are_not_finite_is_refused(fit):
+    model = small()
+    kernel, bias = model.layers[-1].get_weights()
+    bias[0] = np.nan
+    model.layers[-1].set_weights([kernel, bias])
+    converted = allconv.convert(model, pooling="conv")
+    with pytest.raises(CalibrationError, match=r"^\d+ of \d+ values that the original gives"):
+        fit(model, converted, shades(20), progress=False)
+
+
 def test_no_images_are_an_error():
     model = small()
     converted = allconv.convert(model, pooling="conv")

@@ -36,7 +36,8 @@ def agreement(original: Any, converted: Any, batches: Iterable[Inputs]) -> Agree
     """Runs two networks on the same images.
 
     Raises:
-        CalibrationError: Their outputs do not have the same shapes.
+        CalibrationError: Their outputs do not have the same shapes, or the original's are not
+            finite.
     """
     first, second = runners(original, converted)
     scores: list[Score] = []
@@ -46,6 +47,7 @@ def agreement(original: Any, converted: Any, batches: Iterable[Inputs]) -> Agree
         scores = scores or [Score() for _ in pairs]
         for score, (wanted, found) in zip(scores, pairs, strict=True):
             found = as_shaped(found, wanted)
+            _refuse_what_is_not_finite(wanted)
             score.add(found, wanted)
             if wanted.ndim > 1 and wanted.shape[-1] > 1:
                 same = wanted.argmax(axis=-1) == found.argmax(axis=-1)
@@ -64,6 +66,15 @@ def as_shaped(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
             "is no conversion of this original"
         )
     return found.reshape(wanted.shape)
+
+
+def _refuse_what_is_not_finite(wanted: np.ndarray) -> None:
+    lost = wanted.size - int(np.isfinite(wanted).sum())
+    if lost:
+        raise CalibrationError(
+            f"{lost:,} of {wanted.size:,} values that the original gives on a batch of images "
+            "are NaN or infinite, and nothing can be fitted to them; look at its weights"
+        )
 
 
 class Score:
