@@ -73,9 +73,9 @@ class Batches(keras.utils.PyDataset):
     def random_states(self, number: int) -> np.ndarray:
         """What the augmentation layers draw from for the batch of this number, `(layers, 2)`."""
         count = len(self.augment)
-        streams = [self.seed * count + place for place in range(count)]
-        states = [(stream, number * DRAWS_PER_BATCH) for stream in streams]
-        return (np.array(states, "int64").reshape(count, 2) % 2**32).astype("uint32")
+        streams = [(self.seed * count + place) % 2**32 for place in range(count)]
+        states = [(stream, number * DRAWS_PER_BATCH % 2**32) for stream in streams]
+        return np.array(states, "uint32").reshape(count, 2)
 
     def varied(self, images: Any, random_states: Any) -> Any:
         """Images `(batch, ...)` after the augmentation layers, which draw from these states."""

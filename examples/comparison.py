@@ -44,8 +44,10 @@ def in_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a network's runs come to."""
     return {
         "seeds": [run["settings"]["seed"] for run in runs],
+        "trained_with": runs[0]["versions"],
         "parameters": runs[0]["parameters"],
         "test_accuracy": spread([run["test_accuracy"] for run in runs]),
+        "test_accuracies": [run["test_accuracy"] for run in runs],
         "seconds_per_epoch": median(run["seconds_per_epoch"] for run in runs),
     }
 

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import keras
@@ -18,7 +18,7 @@ from data_sets import Images
 from distributed import Scope
 from records import read_json, write_json, write_whole
 from refusal import Refusal
-from whole_epochs import WholeEpochs, train_by_epochs
+from whole_epochs import WholeEpochs, refuse_other_backends, train_by_epochs
 
 HISTORY = "history.json"
 CURVE_POINTS, CURVE_IMAGES = 10, 2000
@@ -104,10 +104,13 @@ def train(
     """The model that `build` makes, trained; from `folder` where it has been trained before.
 
     Raises:
-        Refusal: The folder holds a run with other settings.
+        Refusal: The folder holds a run with other settings, or Keras' backend has no whole epochs.
     """
+    finished = (folder / "model.keras").exists()
+    if settings.whole_epochs and not finished:
+        refuse_other_backends()
     hold_to(settings, folder)
-    if not (folder / "model.keras").exists():
+    if not finished:
         train_anew(settings, build, images, folder, scope)
     return keras.saving.load_model(folder / "model.keras")
 
@@ -163,10 +166,9 @@ def hold_to(settings: Settings, folder: Path) -> None:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(settings))
-    before = read_json(path)
-    other = [name for name, value in asdict(settings).items() if before.get(name) != value]
+    # A setting that there was not yet is as it is by default.
+    before = {field.name: field.default for field in fields(Settings)} | read_json(path)
+    other = [name for name, value in asdict(settings).items() if before[name] != value]
     if other:
-        told = "; ".join(
-            f"{name} {before.get(name)}, not {getattr(settings, name)}" for name in other
-        )
+        told = "; ".join(f"{name} {before[name]}, not {getattr(settings, name)}" for name in other)
         raise Refusal(f"{folder} holds a run with {told}\nName another folder, or delete this one.")

@@ -19,21 +19,24 @@ State = Any  # of Keras' JAX trainer: lists of values of variables
 Epoch = dict[str, Any]
 
 
+def refuse_other_backends() -> None:
+    """Raises an error where Keras does not run on JAX.
+
+    Raises:
+        Refusal: It does not.
+    """
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise Refusal(
+            f"--whole-epochs needs Keras on JAX, and this is {backend}: set KERAS_BACKEND=jax"
+        )
+
+
 class WholeEpochs(Batches):
     """The batches of an epoch as one: their images' numbers, and all images on the device."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Takes what `Batches` takes.
-
-        Raises:
-            Refusal: Keras does not run on JAX.
-        """
         super().__init__(*args, **options)
-        backend = keras.backend.backend()
-        if backend != "jax":
-            raise Refusal(
-                f"--whole-epochs needs Keras on JAX, and this is {backend}: set KERAS_BACKEND=jax"
-            )
         import jax.numpy as jnp
 
         self.on_device = {"images": jnp.asarray(self.images), "labels": jnp.asarray(self.labels)}
@@ -71,5 +74,4 @@ def train_by_epochs(model: keras.Model, epochs: WholeEpochs) -> None:
 
     # Keras builds what is missing by a batch of the data, and would take an epoch for one.
     model.evaluate(scaled(epochs.images[:1]), epochs.labels[:1], verbose=0)
-    model.optimizer.build(model.trainable_variables)
     model.train_step = train_step

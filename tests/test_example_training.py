@@ -20,7 +20,6 @@ from data_sets import read
 from keras import layers
 from records import read_json
 from refusal import Refusal
-from whole_epochs import WholeEpochs
 
 import allconv
 from tests.example_data import drawn_arrays, write_data
@@ -42,6 +41,7 @@ class Deadly(Batches):
         return super().__getitem__(step)
 
 test.training.Batches = Deadly
+test.training.SECONDS_BETWEEN_BACKUPS = 3600
 test.trained(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
@@ -124,6 +124,11 @@ def test_a_batch_is_augmented_by_its_number_alone() -> None:
     assert not np.allclose(last, batches(seed=1)[2][0])
 
 
+def test_a_seed_may_be_as_large_as_it_likes() -> None:
+    states = batches(seed=2**70 + 3, augment=augmentation(mirrored=True)).random_states(1)
+    np.testing.assert_array_equal(states, [[6, 16], [7, 16]])
+
+
 def test_augmentation_shifts_by_a_tenth_at_most_and_mirrors_only_where_told() -> None:
     dot = np.zeros((400, 20, 20, 1), "uint8")
     dot[:, 8:12, 2:6] = 255  # its middle is at row 10, column 4
@@ -143,11 +148,12 @@ def test_augmentation_shifts_by_a_tenth_at_most_and_mirrors_only_where_told() ->
 
 
 def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    """It was backed up behind its first epoch, and not so soon again behind the second."""
+    """It was backed up behind its first epoch, and not again so soon behind the second."""
     data, folder = write_data(tmp_path, "mnist"), tmp_path / "killed"
     killed = run_apart(KILLED, data, folder)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [epoch["epoch"] for epoch in json.loads((folder / "history.json").read_text())] == [1, 2]
+    assert read_json(folder / "backup" / "training_metadata.json")["epoch"] == 1
     assert not (folder / "model.keras").exists()
 
     resumed, whole = trained(data, folder), trained(data, tmp_path / "whole")
@@ -183,10 +189,14 @@ def test_an_epoch_as_one_program_learns_what_its_batches_do(tmp_path: Path) -> N
     np.testing.assert_allclose(by_epochs, by_batches, rtol=1e-4)
 
 
-def test_whole_epochs_need_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_epochs_need_jax_and_leave_no_trace_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    images = read("mnist", write_data(tmp_path, "mnist"))
     with pytest.raises(Refusal, match="this is tensorflow: set KERAS_BACKEND=jax"):
-        WholeEpochs(np.zeros((4, *MNIST), "uint8"), np.zeros(4), batch_size=2)
+        training.train(replace(SETTINGS, whole_epochs=True), small, images, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # sharing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,15 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path: Path) -> Non
     assert str(caught.value) == (
         f"{tmp_path} holds a run with epochs 3, not 5\nName another folder, or delete this one."
     )
+
+
+def test_a_run_from_before_a_setting_existed_is_one_with_its_default(tmp_path: Path) -> None:
+    settings = training.Settings("mnist", "cnn", seed=0, epochs=3, batch_size=8)
+    older = {key: value for key, value in vars(settings).items() if key != "whole_epochs"}
+    (tmp_path / "settings.json").write_text(json.dumps(older))
+    training.hold_to(settings, tmp_path)
+    with pytest.raises(Refusal, match="with whole_epochs False, not True"):
+        training.hold_to(replace(settings, whole_epochs=True), tmp_path)
 
 
 def test_without_network_and_data_one_message_says_what_to_do(

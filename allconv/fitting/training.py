@@ -49,8 +49,8 @@ def _loss(found: Any, wanted: Any, end: str) -> Any:
 def compile_trainer(trainer: Any, learning_rate: float, steps: int) -> None:
     """Gives a trainer Keras' Adam, at a rate that falls to zero as half a cosine.
 
-    JAX without `jit` would run each operation by itself, a hundred times slower; TensorFlow has a
-    graph anyway, and XLA would only add the time that it compiles.
+    JAX without `jit` would run each operation by itself; TensorFlow has a graph anyway, and XLA
+    would only add the time that it compiles.
     """
     import keras
 
