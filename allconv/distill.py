@@ -64,7 +64,10 @@ class Distillation:
             f"outputs after:  {self.after}",
         ]
         if not self.kept:
-            lines.append("The outputs were nearer before, so the model was left as it was.")
+            lines.append(
+                "The outputs were nearer before, so the model was left as it was; a smaller "
+                "learning_rate, more epochs or more images may bring them nearer."
+            )
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def distill(
     *,
     epochs: int = 1,
     batch_size: int = 64,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-4,
     patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -94,7 +97,9 @@ def distill(
             trained on, of batches that are given the first one, if there are several.
         epochs: How often the images are gone through.
         batch_size: Images in a step; of batches that are given, their own.
-        learning_rate: Of Adam at the beginning; it falls to zero as half a cosine.
+        learning_rate: Of Adam at the beginning; it falls to zero as half a cosine. With 1e-3 the
+            first epoch loses what was there before, above all where there is BatchNormalization;
+            where many images are gone through, that is won back.
         patience: Stop early, with the best weights so far, after as many epochs without progress on
             the images that are held back.
         checkpoint: A folder in which each epoch is kept until all are done. The same call goes on

@@ -135,13 +135,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--train-only", action="store_true", help="train the originals, no more")
     parser.add_argument("--validation", action="store_true", help="accuracy on images held out")
     parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
-    parser.add_argument("--distill-epochs", nargs="+", type=int, default=list(EPOCHS))
+    parser.add_argument("--distill-epochs", nargs="*", type=int, default=list(EPOCHS))
     parser.add_argument(
         "--distill-all",
         action=argparse.BooleanOptionalAction,
         default=True,
         help=f"distil on all training images as well, for {EPOCHS_ON_ALL} epochs",
     )
+    parser.add_argument("--learning-rate", type=float, help="to distil; default: the library's own")
     parser.add_argument("--pooling", choices=["conv", "stride"], default="conv")
     parser.add_argument("--kernel-size", type=int, help="of the convolutions; default: the pool's")
     parser.add_argument("--json", type=Path, default=RESULTS / "recovery.json", metavar="OUT")
@@ -297,10 +298,11 @@ def recover(
         converted.set_weights(weights)
         keras.utils.set_random_seed(seed)
         images = data.train.images[order[:count]]
-        distill = partial(allconv.distill, epochs=epochs, progress=False)
+        rate = {"learning_rate": options.learning_rate} if options.learning_rate else {}
+        distill = partial(allconv.distill, epochs=epochs, progress=False, **rate)
         done, more_spent = timed(distill, original, converted, images)
         stage = f"then distilled on {count:,}, {epochs} epoch{'s' if epochs > 1 else ''}"
-        more = {"losses": done.losses, "held_back": done.held_back, "kept": done.kept}
+        more = {**rate, "losses": done.losses, "held_back": done.held_back, "kept": done.kept}
         yield row(stage, converted, spent.plus(more_spent), **more)
 
 
