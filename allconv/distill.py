@@ -97,9 +97,9 @@ def distill(
             trained on, of batches that are given the first one, if there are several.
         epochs: How often the images are gone through.
         batch_size: Images in a step; of batches that are given, their own.
-        learning_rate: Of Adam at the beginning; it falls to zero as half a cosine. With 1e-3 the
-            first epoch loses what was there before, above all where there is BatchNormalization;
-            where many images are gone through, that is won back.
+        learning_rate: Of Adam at the beginning; it falls to zero as half a cosine. On few
+            images, 1e-3 loses in the first epoch what was there before, above all where there is
+            BatchNormalization; where many images are gone through, that is won back.
         patience: Stop early, with the best weights so far, after as many epochs without progress on
             the images that are held back.
         checkpoint: A folder in which each epoch is kept until all are done. The same call goes on
