@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from allconv.drafts import draft_folder, put, real_place
 from allconv.errors import FileError
 
 SUFFIXES = (".keras", ".h5")
@@ -20,11 +20,12 @@ def check_writable(
 
     Raises:
         FileError: The name does not end in one of `suffixes`, its folder is missing or cannot be
-            written to, it is a folder itself, or it is the file that the model comes from.
+            written to, it is no file but a folder, say, or it is the file that the model comes
+            from.
     """
     try:
         _check_place(path, source, suffixes)
-    except (OSError, RuntimeError) as error:  # a name too long; a link to itself raises the latter
+    except OSError as error:  # a name too long, a link to itself
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
@@ -32,11 +33,14 @@ def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> 
     if path.suffix not in suffixes:
         ends = ", ".join(suffixes[:-1]) + " or " * (len(suffixes) > 1) + suffixes[-1]
         raise FileError(f"{path}: expected a name that ends in {ends}, such as fcn{suffixes[0]}")
-    folder = path.resolve().parent if path.is_symlink() else path.parent
+    place = real_place(path)
+    folder = place.parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise FileError(f"{path}: there is no folder '{folder}'; make it first")
     if path.is_dir():
         raise FileError(f"{path}: is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path}: is no regular file; give another name")
     if not os.access(folder, os.W_OK):
         raise FileError(f"{path}: the folder '{folder}' cannot be written to")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
@@ -62,15 +66,14 @@ def save_text(text: str, path: Path) -> None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes beside `path`, and moves what is written there when it is complete."""
-    path = path.resolve()  # a link stays a link, to the new file
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
-        write(part)
-        os.replace(part, path)
+        place = real_place(path)
+        with draft_folder(place) as folder:
+            part = folder / path.name  # whose end tells Keras the form, whatever a link leads to
+            write(part)
+            put(part, place)
     except (OSError, RuntimeError) as error:  # HDF5 on a full disk raises the latter
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from allconv.drafts import draft_folder, put, real_place, take_mode
 from allconv.errors import ExportError, FileError
 from allconv.export.external_data import TensorsOf, data_file, initializers, relocated
 from allconv.export.others_words import reason
@@ -90,11 +90,12 @@ class Draft:
         new, old = data_file(self.target), self.folder / "old.data"
         has_weights = data_file(self.file).exists()
         if has_weights and new.exists():
+            take_mode(data_file(self.file), new)
             os.replace(new, old)
         try:
             if has_weights:
                 os.replace(data_file(self.file), new)
-            os.replace(self.file, self.target)
+            put(self.file, self.target)
         except BaseException:
             if has_weights:
                 new.unlink(missing_ok=True)
@@ -116,12 +117,9 @@ def drafted(path: Path) -> Iterator[Draft]:
     Raises:
         FileError: Something cannot be written.
     """
-    target = path.resolve()  # a link stays a link, to the new file
-    folder = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:8]}")
     try:
-        folder.mkdir()
-        yield Draft(target, folder)
+        target = real_place(path)
+        with draft_folder(target) as folder:
+            yield Draft(target, folder)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
