@@ -16,7 +16,7 @@ import click
 
 import allconv
 from allconv.build import build
-from allconv.cli_convert import convert_and_save, keras_imported
+from allconv.cli_convert import Outcome, convert_and_save, keras_imported
 from allconv.cli_export import (
     SUFFIX,
     export_file,
@@ -25,9 +25,11 @@ from allconv.cli_export import (
     onnx_form_for,
     onnx_options,
     told,
+    unproved,
 )
-from allconv.cli_messages import Commands, laid_out, show
+from allconv.cli_messages import EXIT_STATUS, Commands, end, laid_out, show
 from allconv.cli_options import (
+    ALLOW_UNVERIFIED,
     CALIBRATE,
     conversion_keywords,
     conversion_options,
@@ -44,7 +46,6 @@ from allconv.save import SUFFIXES, check_writable, save_text
 from allconv.terminal import progress
 from allconv.untrusted import refuse_untrusted
 
-EXIT_STATUS = {True: 0, False: 1, None: 3}
 FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
 CONFIG = click.option(
     "--config",
@@ -71,7 +72,8 @@ def main(traceback: bool) -> None:
 
     FILE is opened without Keras, and nothing in it is executed.
 
-    Exit status: 0 done; 1 the answer is no; 2 an error; 3 a verification could not tell.
+    Exit status: 0 done; 1 the answer is no; 2 an error; 3 a verification could not tell, and what
+    was to be written is written.
     """
 
 
@@ -95,7 +97,7 @@ def report(
     """Show what a conversion would change and cost.
 
     Layer by layer, and in total. Neither Keras nor TensorFlow is needed, and no code in FILE is
-    run; --verify alone makes the two models.
+    run; --verify alone makes the two models, and the exit status is then that of 'allconv verify'.
 
     \b
     Examples:
@@ -122,6 +124,8 @@ def report(
         show(json.dumps(result.to_dict(), indent=2))
     else:
         show(result.to_markdown() if markdown else laid_out(result))
+    if result.verification is not None:
+        sys.exit(EXIT_STATUS[result.verification.passed])
 
 
 @main.command()
@@ -159,6 +163,7 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
     show_default=True,
     help="Compare the outputs of both models before writing.",
 )
+@ALLOW_UNVERIFIED
 @CALIBRATE
 @click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
 def convert(
@@ -166,6 +171,7 @@ def convert(
     output: Path | None,
     config: Path | None,
     verify: bool,
+    allow_unverified: bool,
     calibrate: Path | None,
     dry_run: bool,
     **options: Any,
@@ -175,8 +181,9 @@ def convert(
     FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
     plain model of today's Keras. Where the conversion should be lossless, the model that allconv
     read from FILE and the result are run on the same inputs first, and nothing is written if they
-    disagree. OUTPUT is complete or not there, and never FILE itself. Of an ONNX file, ONNX
-    Runtime's numbers are compared with Keras' as well.
+    disagree; where that cannot tell, the file is written and the exit status is 3. OUTPUT is
+    complete or not there, and never FILE itself. Of an ONNX file, ONNX Runtime's numbers are
+    compared with Keras' as well.
 
     \b
     Examples:
@@ -202,15 +209,16 @@ def convert(
         if planned.refused and planned.strict:
             refuse_obstacles(planned.plan)
         refuse_untrusted(planned.plan.after)
-    verdict = "nothing written: --dry-run"
+    outcome = Outcome("nothing written: --dry-run")
     if output is not None and not dry_run:
-        verdict = convert_and_save(
+        outcome = convert_and_save(
             graph, planned, output, verify, keywords, form, file.name, calibrate
         )
     show(planned.totals)
     for obstacle in planned.obstacles:
         show(f"stands in the way and stays: {printable(str(obstacle))}")
-    show(verdict)
+    show(outcome.words)
+    end(outcome.unproved, allow_unverified)
 
 
 @main.command()
@@ -229,19 +237,21 @@ def convert(
     show_default=True,
     help="Compare ONNX Runtime's outputs with Keras' before writing.",
 )
+@ALLOW_UNVERIFIED
 def export(
     file: Path,
     output: Path,
     input_size: str | None,
     config: Path | None,
     verify: bool,
+    allow_unverified: bool,
     **options: Any,
 ) -> None:
     """Write FILE as an ONNX file, as it is.
 
     To convert it first, give 'allconv convert' an output that ends in .onnx. The file is there only
     if ONNX' checker accepts it and ONNX Runtime gives the numbers that Keras gives; its operators
-    are counted.
+    are counted. Where these numbers prove nothing, the exit status is 3.
 
     \b
     Examples:
@@ -259,6 +269,7 @@ def export(
             step(f"exporting {file.name}")
             result = export_file(network, output, form, file.name)
     show(told(result))
+    end(unproved(result), allow_unverified)
 
 
 @main.command()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import allconv
 from allconv.build import build
 from allconv.cli_calibrate import calibrated
-from allconv.cli_export import export_converted, told
+from allconv.cli_export import export_converted, told, unproved
 from allconv.errors import VerificationError
 from allconv.graph import Graph
 from allconv.quiet import keras_quiet
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from allconv.export.form import Form
 
 NOT_VERIFIED = "not verified: --no-verify"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a conversion went.
+
+    Attributes:
+        words: How the converted model compares with the original, and what was written.
+        unproved: Whether a comparison was wanted and proves nothing.
+    """
+
+    words: str
+    unproved: bool = False
 
 
 @contextmanager
@@ -41,8 +55,8 @@ def convert_and_save(
     form: Form | None,
     source: str,
     images: Path | None = None,
-) -> str:
-    """Make the converted model and write it; how it compares with the original, in words.
+) -> Outcome:
+    """Make the converted model and write it.
 
     Args:
         graph: The model.
@@ -63,22 +77,24 @@ def convert_and_save(
         converted = allconv.convert(graph, **keywords)
         if images is not None:
             step(f"fitting it to {images.name}")
-            verdict = str(calibrated(graph, converted, images))
+            verdict = Outcome(str(calibrated(graph, converted, images)))
         else:
             step("verifying it" if verify else "")
-            verdict = verdict_on(graph, planned, converted, keywords) if verify else NOT_VERIFIED
+            verdict = (
+                verdict_on(graph, planned, converted, keywords) if verify else Outcome(NOT_VERIFIED)
+            )
         step(f"writing {output.name}")
         if form is None:
             save_model(converted, output)
-            return f"{verdict}\nwritten: {output}"
+            return Outcome(f"{verdict.words}\nwritten: {output}", verdict.unproved)
         report = export_converted(converted, planned, output, form, source)
-        return f"{verdict}\n{told(report)}"
+        return Outcome(f"{verdict.words}\n{told(report)}", verdict.unproved or unproved(report))
 
 
-def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str, Any]) -> str:
+def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str, Any]) -> Outcome:
     """The verification in one line, of the model that the file describes and its conversion."""
     if not planned.lossless:
-        return (
+        return Outcome(
             "not verified: this conversion does not keep the outputs; train the result, or fit it: "
             "--calibrate IMAGES"
         )
@@ -90,4 +106,4 @@ def verdict_on(graph: Graph, planned: Report, converted: Any, keywords: dict[str
         raise VerificationError(
             f"model '{graph.name}' and its conversion: {verification}; nothing was written"
         )
-    return str(verification)
+    return Outcome(str(verification), verification is None or verification.passed is None)

@@ -119,6 +119,11 @@ def export_converted(
     )
 
 
+def unproved(report: OnnxReport) -> bool:
+    """Whether ONNX Runtime was compared with Keras, and that proves nothing."""
+    return report.parity is not None and report.parity.passed is None
+
+
 def told(report: OnnxReport) -> str:
     """What was written, in words that a terminal may be sent."""
     return "\n".join(map(printable, f"written: {report}".splitlines()))

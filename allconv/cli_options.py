@@ -85,6 +85,13 @@ CALIBRATE = click.option(
 )
 
 
+ALLOW_UNVERIFIED = click.option(
+    "--allow-unverified",
+    is_flag=True,
+    help="End with status 0, not 3, where the comparison could not tell: the file is written then.",
+)
+
+
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """A command with further options, told in this order."""
     for option in reversed(options):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
-from allconv.errors import AllconvError
+from allconv.errors import AllconvError, first_line
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""By Keras' names, which are those of allconv's extras as well."""
+NO_MEMORY = "there is not enough memory"
+LACKS_MEMORY = (
+    *("MemoryError", "Cannot allocate memory", "failed to map segment", "out of memory"),
+    *("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemoryError"),
+)
+"""By what Python, the loader of libraries, CUDA and Keras' backends say so."""
 
 
 @contextmanager
@@ -21,40 +33,76 @@ def keras_quiet() -> Iterator[None]:
         AllconvError: Keras, or the backend that it is set to use, is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with stderr_kept():
-            import keras
-
-            # Where TensorFlow is installed, Keras imports it here, whatever its backend.
-            keras.saving.serialize_keras_object(keras.initializers.Zeros())
-    except ImportError as error:
-        raise AllconvError(
-            f"Keras cannot be imported ({error}); install its backend, as by "
-            "pip install 'allconv[tensorflow]', or set KERAS_BACKEND to one that is installed"
-        ) from error
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with stderr_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _import_keras()
+        logger = logging.getLogger("absl")
+        before = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
             yield
-    finally:
-        logger.setLevel(before)
+        finally:
+            logger.setLevel(before)
+
+
+def _import_keras() -> None:
+    try:
+        import keras
+
+        # Where TensorFlow is installed, Keras imports it here, whatever its backend.
+        keras.saving.serialize_keras_object(keras.initializers.Zeros())
+    except Exception as error:  # ImportError; ValueError for a backend that there is none of
+        raise AllconvError(_why_not(error)) from error
+
+
+def _why_not(error: Exception) -> str:
+    """Why Keras cannot be imported, and what helps."""
+    backend = configured_backend()
+    if lack := lack_of_memory(error):
+        return f"Keras cannot be imported: {lack}"
+    if backend not in BACKENDS and isinstance(error, ValueError):
+        return (
+            f"Keras cannot be imported: '{backend}' is no backend of it; set KERAS_BACKEND to "
+            "tensorflow, jax or torch, whichever is installed"
+        )
+    extra = backend if backend in BACKENDS else "tensorflow"
+    return (
+        f"Keras cannot be imported ({first_line(error) or type(error).__name__}); install its "
+        f"backend, as by pip install 'allconv[{extra}]', or set KERAS_BACKEND to one that is "
+        "installed"
+    )
+
+
+def configured_backend() -> str:
+    """The backend that Keras is set to; Keras says tensorflow where nothing else does."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    with suppress(OSError, ValueError, AttributeError, RuntimeError):
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        return os.environ.get("KERAS_BACKEND") or str(settings.get("backend", "tensorflow"))
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"
+
+
+def lack_of_memory(error: Exception) -> str:
+    """That an error comes of too little memory, in words; "" where it does not."""
+    what = f"{type(error).__name__}: {first_line(error)}"
+    return f"{NO_MEMORY} ({what})" if any(word in what for word in LACKS_MEMORY) else ""
 
 
 @contextmanager
 def stderr_kept() -> Iterator[None]:
-    """Keeps back what is written to file descriptor 2, and shows it if an error follows.
+    """Keeps back what is written to file descriptor 2, and shows it if an unforeseen error follows.
 
-    TensorFlow's C++ says there that it found no GPU, before any setting can stop it.
+    TensorFlow's C++ says there that it found no GPU, before any setting can stop it; HDF5 tells of
+    a full disk in fifty lines.
     """
     sys.stderr.flush()
     real = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
+    with _somewhere() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield
+        except (AllconvError, KeyboardInterrupt):
+            raise
         except BaseException:
             kept.seek(0)
             os.write(real, kept.read())
@@ -62,3 +110,11 @@ def stderr_kept() -> Iterator[None]:
         finally:
             os.dup2(real, 2)
             os.close(real)
+
+
+def _somewhere() -> IO[bytes]:
+    """A file of no name; where no disk has room for one, nowhere."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")

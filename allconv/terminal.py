@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import shutil
 import sys
@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
-from pathlib import Path
 from typing import TextIO
 
+from allconv.quiet import configured_backend
 from allconv.reporting.text_table import WIDTH, Page, elide, printable
 
 PATIENCE = 1.0
@@ -34,10 +34,31 @@ def page() -> Page:
 
 
 def open_closed_streams() -> None:
-    """Opens stdout and stderr to nowhere where the caller has closed them."""
+    """Opens to nowhere what the caller has closed of stdin, stdout and stderr.
+
+    Otherwise the next files to be opened would get their numbers, and what C code logs.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def is_unread(error: OSError) -> bool:
+    """Whether an error says that what reads a stream has closed it, as `head` does."""
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
+
+
+def no_longer_read(stream: TextIO) -> None:
+    """Sends to nowhere what a stream still holds and what follows: Python flushes it at the end."""
+    with suppress(OSError, ValueError):  # in tests it is no file
+        number, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 @contextmanager
@@ -70,7 +91,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def importing_keras() -> str:
     """The step of importing Keras, with the backend that it is set to use."""
-    return f"importing Keras ({os.environ.get('KERAS_BACKEND') or _configured_backend()})"
+    return f"importing Keras ({configured_backend()})"
 
 
 def _show(steps: list[str], done: threading.Event, window: TextIO, width: int) -> None:
@@ -87,14 +108,6 @@ def _show(steps: list[str], done: threading.Event, window: TextIO, width: int) -
         if done.wait(TURN):
             break
     window.write(nothing)
-
-
-def _configured_backend() -> str:
-    """What Keras' own configuration names; Keras says tensorflow where there is none."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    with suppress(OSError, ValueError, AttributeError):
-        return str(json.loads((home / "keras.json").read_text()).get("backend", "tensorflow"))
-    return "tensorflow"
 
 
 def _is_dumb() -> bool:
