@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
+from allconv.layers.axes import along_batch
 from allconv.layout import is_vector, not_given
 from allconv.rewrite import Plan, Skipped
 
@@ -104,8 +105,12 @@ def _unknown(node: Node) -> str:
 
 
 def _not_cellwise(node: Node) -> str:
-    """Why a layer mixes cells, "" where it does not."""
-    if node.shape is None or len(node.shape) == 2:
+    """Why a layer mixes cells, or images, "" where it does not."""
+    if node.shape is None:
+        return ""
+    if problem := along_batch(node.kind, node.config, len(node.shape)):
+        return problem
+    if len(node.shape) == 2:
         return ""
     first = node.data_format == "channels_first"
     channel_axes = (1, 1 - len(node.shape)) if first else (-1, len(node.shape) - 1)

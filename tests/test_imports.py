@@ -12,14 +12,14 @@ import pytest
 TOP_TO_BOTTOM = """
 errors
 shapes transposed_shapes
-layers layers.kinds layers.map_shapes layers.layer_weights layers.layer_shapes layers.ranges
-layers.costs
+layers layers.kinds layers.axes layers.map_shapes layers.layer_weights layers.layer_shapes
+layers.ranges layers.costs
 weights graph layout shape_walk one_size receptive_field kernels names strategies
 rule rewrite input_size
 rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
 rules.conv_pool rules.stride_pool
-rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense rules.merge rules.unfold
-rules.classifier rules rules.installed
+rules.over_channels rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense
+rules.merge rules.unfold rules.classifier rules rules.installed
 obstacles
 read.guarded read.hdf5 read.json_text read.archive
 read.description read.layer_tree read.setting_forms read.settings read.calls

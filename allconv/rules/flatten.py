@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from allconv.graph import Node, Slot, Spec
 from allconv.kernels import identity_kernel, kernel_of_flattened
+from allconv.layers.axes import along_batch
 from allconv.layers.kinds import (
     ACTIVATION_LAYERS,
     BINARY_OPS,
@@ -18,11 +19,11 @@ from allconv.layers.kinds import (
     NOISE,
     NORMALIZATIONS,
     UNARY_OPS,
-    couples_channels,
     is_elementwise,
 )
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.rule import Match, Outcome, Skip, rule
+from allconv.rules.over_channels import over_channels
 from allconv.weights import Array
 
 MOST_GATHERED = 4096
@@ -109,6 +110,8 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
     node, flatten = match.node, match.before(match.node)
     if flatten.kind != "Flatten":
         return match.absent(NO_FLATTEN)
+    if problem := along_batch(node.kind, node.config, 2):
+        return match.skip(problem)
     tensor = match.before(flatten)
     if folds_into_dense(match, node) and not match.layout(tensor).is_cell:
         return match.skip("it is folded into the Dense that follows")
@@ -116,29 +119,9 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
     if isinstance(cell, Skip):
         return cell
     spec = over_channels(node, match.layout(cell))
-    if spec is None:
-        return match.skip(f"{node.kind} over channels that come first")
+    if isinstance(spec, str):
+        return match.skip(spec)
     return match.flattened_by(flatten, match.again(node, cell, spec=spec))
-
-
-def over_channels(node: Node, form: Layout) -> Spec | None:
-    """A layer that works along a vector, made to work along the channels of a cell."""
-    spec, axis = node.spec, form.channel_axis
-    if noise_shape := node.config.get("noise_shape"):
-        if len(noise_shape) != 2:
-            return None
-        batch, count = noise_shape
-        return spec.with_config(noise_shape=[batch, *form.shape((1,) * form.rank, count)])
-    if node.kind == "RMSNormalization" and axis != -1:
-        return None  # Keras 3.15 computes another shape there than it says
-    if node.kind != "Activation":
-        return spec.with_config(axis=axis) if "axis" in node.config else spec
-    if axis == -1 or not couples_channels(node.kind, node.config):
-        return spec
-    if node.config["activation"] != "softmax":
-        return None
-    kept = {key: node.config[key] for key in ("dtype", "trainable") if key in node.config}
-    return Spec("Softmax", node.name, {**kept, "axis": axis})
 
 
 def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
@@ -172,7 +155,7 @@ def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
 
 def folds_into_dense(match: Match, node: Node) -> bool:
     """Whether a node is a BatchNormalization that all the Dense layers behind it can take in."""
-    foldable = node.kind == "BatchNormalization" and not is_in_training(node)
+    foldable = node.kind == "BatchNormalization" and is_passed(node, FOLDED)
     return foldable and leads_to_dense(match, node)
 
 
@@ -184,7 +167,7 @@ def leads_to_dense(match: Match, node: Node) -> bool:
     users = match.users(node)
     return bool(users) and all(
         user.kind == "Dense"
-        or (_is_passed(user, FOLDED) and user is not node and leads_to_dense(match, user))
+        or (is_passed(user, FOLDED) and user is not node and leads_to_dense(match, user))
         for user in users
     )
 
@@ -196,14 +179,16 @@ def passed_up(match: Match, node: Node, kinds: Collection[str]) -> tuple[list[No
         The nodes passed, the lowest first, and the first node of another kind.
     """
     passed = []
-    while _is_passed(node, kinds):
+    while is_passed(node, kinds):
         passed.append(node)
         node = match.before(node)
     return passed, node
 
 
-def _is_passed(node: Node, kinds: Collection[str]) -> bool:
-    return node.kind in kinds and len(node.inputs) == 1 and not is_in_training(node)
+def is_passed(node: Node, kinds: Collection[str]) -> bool:
+    """Whether a call is one of some kinds of layers, as they are at inference, on each image."""
+    plain = node.kind in kinds and len(node.inputs) == 1 and not is_in_training(node)
+    return plain and not along_batch(node.kind, node.config, len(node.shape or ()))
 
 
 def is_in_training(node: Node) -> bool:

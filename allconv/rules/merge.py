@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, rows
+from allconv.layers.axes import along_batch
 from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, Skip, rule
@@ -52,6 +53,8 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
     flattens = [source for source in node.inputs if source.kind == "Flatten"]
     if not flattens:
         return match.absent(NO_FLATTEN)
+    if problem := along_batch(node.kind, node.config, 2):
+        return match.skip(problem)
     large = not all(match.layout(match.before(flatten)).is_cell for flatten in flattens)
     if large and leads_to_dense(match, node):
         return match.skip("the Dense behind it is split")
@@ -74,7 +77,7 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
     passed, merge = passed_up(match, match.before(match.node), FOLDED)
     if merge.kind != "Concatenate" or all(source.kind != "Flatten" for source in merge.inputs):
         return match.absent("no Concatenate of flattened maps before it")
-    if problem := _problem(match, merge.inputs):
+    if problem := along_batch(merge.kind, merge.config, 2) or _problem(match, merge.inputs):
         return match.skip(problem)
     idle = [node for node in reversed(passed) if node.kind != "BatchNormalization"]
     kernel, bias = with_batchnorms(match.node, passed)

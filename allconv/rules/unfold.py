@@ -13,9 +13,10 @@ from allconv.kernels import (
     with_bias_row,
 )
 from allconv.layers.kinds import is_elementwise
+from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import Layout, are_known, is_map
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.flatten import FOLDED, MOST_GATHERED, is_in_training
+from allconv.rules.flatten import FOLDED, MOST_GATHERED, is_in_training, is_passed
 from allconv.rules.reshape import is_cell
 from allconv.rules.vectors import stated_format
 from allconv.weights import Array
@@ -107,8 +108,9 @@ def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
 
 
 def _moves(node: Node) -> bool:
-    passes = node.kind in FOLDED or is_elementwise(node.kind, node.config)
-    return passes and len(node.inputs) == 1 and not is_in_training(node)
+    if is_elementwise(node.kind, node.config):
+        return len(node.inputs) == 1 and not is_in_training(node)
+    return is_passed(node, FOLDED)
 
 
 def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array | None] | None:
@@ -116,6 +118,8 @@ def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array 
     activation = conv.config.get("activation") or "linear"
     plain = conv.kind in CONVS and set(conv.config["kernel_size"]) == {1}
     if not plain or conv.config.get("groups", 1) != 1 or len(match.users(conv)) > 1:
+        return None
+    if is_adapted(conv.config):
         return None
     if not is_elementwise("Activation", {"activation": activation}):
         return None

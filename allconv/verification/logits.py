@@ -3,7 +3,10 @@
 Probabilities are a poor measure: where a softmax is saturated, they agree to 1e-7 although the
 values before it differ by a tenth. So a final saturating activation is left out: a layer of its own
 is passed by, and one inside a Dense or convolution layer is taken away from a detached copy.
-Nothing is called symbolically, so that the user's layers gain no nodes.
+
+That hides nothing where both models end with the same function. So a softmax is left out only where
+it compares the channels of a cell, or a vector, as many in both models. Nothing is called
+symbolically, so that the user's layers gain no nodes.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from allconv.layers.layer_shapes import is_adapted
 from allconv.recursion import room_for
 
 SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})
@@ -35,11 +39,13 @@ class Ending:
         tensors: Where to stop inside the model, as symbolic tensors of it.
         steps: What to apply to their values, in order, to get the output without its activation.
         activation: The name of the activation left out, or None.
+        classes: How many values it compares: 1 where it acts element by element.
     """
 
     tensors: tuple[Any, ...]
     steps: tuple[Callable[..., Any], ...] = ()
     activation: str | None = None
+    classes: int | None = 1
 
 
 def is_graph(model: Any) -> bool:
@@ -66,12 +72,36 @@ def _ending(tensor: Any) -> Ending:
         return replace(ending, steps=(*ending.steps, layer))
     if is_graph(layer):
         inner = _ending(layer.outputs[position])
-        return Ending(before, (_stem(layer, inner.tensors), *inner.steps), inner.activation)
-    if activation in SATURATING and (kind == "Activation" or _snake(kind) == activation):
-        return Ending(before, activation=activation)
-    if activation in SATURATING and _LINEAR.fullmatch(kind):
-        return Ending(before, (_linear_copy(layer, before[0].shape),), activation)
+        steps = (_stem(layer, inner.tensors), *inner.steps)
+        return replace(inner, tensors=before, steps=steps)
+    classes = _classes(layer, node_index, tensor.shape) if activation == "softmax" else 1
+    if activation not in SATURATING or not classes:
+        return Ending((tensor,))
+    if kind == "Activation" or _snake(kind) == activation:
+        return Ending(before, (), activation, classes)
+    if _LINEAR.fullmatch(kind) and not is_adapted(layer.get_config()):
+        return Ending(before, (_linear_copy(layer, before[0].shape),), activation, classes)
     return Ending((tensor,))
+
+
+def _classes(layer: Any, node_index: int, shape: tuple[int | None, ...]) -> int | None:
+    """How many values a softmax compares; None where they are not the channels."""
+    axis = getattr(layer, "axis", -1)
+    listed = [axis] if isinstance(axis, int) else list(axis or ())
+    first = len(shape) > 2 and _channels_first(layer, node_index)
+    is_over_channels = [i % len(shape) for i in listed] == [1 if first else len(shape) - 1]
+    return shape[listed[0]] if len(shape) > 1 and is_over_channels else None
+
+
+def _channels_first(layer: Any, node_index: int) -> bool:
+    """Whether the channels of a call's result come first, as the nearest layer above says."""
+    while layer._inbound_nodes[node_index].input_tensors:
+        said = getattr(layer, "data_format", None)
+        if said and type(layer).__name__ != "Flatten":
+            return bool(said == "channels_first")
+        above = layer._inbound_nodes[node_index].input_tensors[0]
+        layer, node_index, _ = above._keras_history
+    return False
 
 
 def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
@@ -79,8 +109,8 @@ def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
     models = [original, converted]
     if all(map(is_graph, models)):
         ends = list(map(endings, models))
-        activations = [[end.activation for end in model_ends] for model_ends in ends]
-        if activations[0] == activations[1]:
+        left_out = [[(end.activation, end.classes) for end in of_model] for of_model in ends]
+        if left_out[0] == left_out[1]:
             return list(map(runner, models, ends))
     return list(map(runner, models))
 
