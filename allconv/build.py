@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from allconv.adapted import copy_adaptation, no_copy
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
 from allconv.keras_layers import by_keras, is_foreign, new_layer
 from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
 from allconv.names import with_unique_layers
 from allconv.read.live import tensor_of
 from allconv.recursion import room_for
@@ -30,13 +32,14 @@ KEEPS_TYPE = SPATIAL | RELABELS | {"Identity", "Concatenate"}
 def build(graph: Graph) -> keras.Model:
     """Build a Keras model: a Sequential where the graph was one and is a chain, else a Functional.
 
-    Each layer makes its variables with their final values: for the time of building, its
-    initializers give the graph's arrays. So nothing is drawn at random first, and nothing is
-    assigned twice.
+    Each layer whose weights are known makes its variables with their final values: for the time of
+    building, its initializers give the graph's arrays. So nothing is drawn at random first, and
+    nothing is assigned twice.
 
     Raises:
         ConversionError: A layer's class is not Keras' own, and no such layer is in memory; or the
-            graph comes from a file, and has a layer that allconv does not know.
+            graph comes from a file, and has a layer that allconv does not know; or Keras makes
+            another one of a quantized layer's configuration.
         FileError: A weight in the file is NaN, or no longer there.
         ShapeError: Keras gives a tensor another shape than `layer_shapes` worked out.
     """
@@ -44,6 +47,8 @@ def build(graph: Graph) -> keras.Model:
     layers = _layers(graph)
     with _given_values(layers), room_for(len(graph.nodes)):
         model = _sequential(graph, layers) or _functional(graph, layers)
+    for spec, node in _first_calls(graph).items():
+        copy_adaptation(spec, layers[spec], node.inputs[0].shape)
     if not graph.trainable:
         model.trainable = False
         for spec, layer in layers.items():
@@ -141,6 +146,12 @@ def _layers(graph: Graph) -> Layers:
     return {spec: new_layer(spec, trusted=not graph.from_file) for spec in specs}
 
 
+def _first_calls(graph: Graph) -> dict[Spec, Node]:
+    """The first call of each layer that takes tensors."""
+    calls = [node for node in graph.nodes if node.inputs and node.kind != ITEM]
+    return {node.spec: node for node in reversed(calls)}
+
+
 class _Given:
     """An initializer that gives an array's values."""
 
@@ -170,7 +181,7 @@ def _given_values(layers: Layers) -> Iterator[None]:
     originals: list[tuple[Any, str, Any]] = []
     for spec, layer in layers.items():
         for name, array in spec.weights.items():
-            attribute = _initializer(layer, name)
+            attribute = _initializer(spec, layer, name)
             if attribute and not array.is_fresh:
                 originals.append((layer, attribute, getattr(layer, attribute)))
                 setattr(layer, attribute, _Given(array))
@@ -183,28 +194,47 @@ def _given_values(layers: Layers) -> Iterator[None]:
         _assign_others(spec, layer)
 
 
-def _initializer(layer: Any, weight: str) -> str | None:
-    """Name of the attribute that holds the initializer of a weight."""
+def _initializer(spec: Spec, layer: Any, weight: str) -> str | None:
+    """Name of the attribute that holds the initializer of a weight, and of no other.
+
+    None for a layer that may make its variables by something else: quantized ones begin as zeros.
+    """
+    if spec.kind not in KNOWN_KINDS or is_adapted(spec.config):
+        return None
     stem = weight.removesuffix("_kernel")
     names = [f"{weight}_initializer", f"{stem}_initializer"]
     if weight == "kernel":
         names.append("depthwise_initializer")
-    # Not hasattr: recurrent layers show their cell's initializers as properties.
     return next((name for name in names if name in vars(layer)), None)
 
 
 def _assign_others(spec: Spec, layer: Any) -> None:
     others = False
-    variables = getattr(layer, "weights", ())  # an operation of keras.ops has none
+    variables = _variables(spec, layer)
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in spec.weights.values()]:
+        if is_adapted(spec.config):
+            raise no_copy(spec)
         raise ShapeError(
             f"layer '{spec.name}' ({spec.kind}): has weights of the shapes "
             f"{[array.shape for array in spec.weights.values()]}, today's Keras makes {shapes}"
         )
     for (name, array), variable in zip(spec.weights.items(), variables, strict=True):
-        if not _initializer(layer, name) and not array.is_fresh:
+        if not _initializer(spec, layer, name) and not array.is_fresh:
             variable.assign(array.read())
             others = True
     if others and hasattr(layer, "finalize_state"):
         layer.finalize_state()
+
+
+def _variables(spec: Spec, layer: Any) -> list[Any]:
+    """A layer's variables in the order of its spec's weights: by name and type, else as they are.
+
+    A layer that was quantized, or given LoRA, after it was built has them in another order than one
+    that is built so.
+    """
+    variables = list(getattr(layer, "weights", ()))  # an operation of keras.ops has none
+    found = {(v.name, tuple(v.shape), str(v.dtype)): v for v in variables}
+    wanted = [(name.rpartition("/")[2], a.shape, a.dtype) for name, a in spec.weights.items()]
+    is_known = len(found) == len(variables) and sorted(found) == sorted(wanted)
+    return [found[key] for key in wanted] if is_known else variables

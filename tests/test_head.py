@@ -197,16 +197,6 @@ def test_a_dense_on_a_vector_that_is_no_flattened_map_is_refused_with_the_reason
     assert "'mine' (Lambda)" in reason
 
 
-def test_weights_that_lora_adds_to_are_refused_with_the_reason():
-    dense = layers.Dense(3, name="dense")
-    model = network((2, 2, 2), layers.Flatten(), dense)
-    dense.enable_lora(1)
-    expected = "its weights are quantized, or LoRA's are added to them"
-    assert reasons(model, "flatten_dense_to_conv") == [expected]
-    with pytest.raises(ConversionError, match=expected):
-        allconv.convert(model)
-
-
 @pytest.mark.parametrize(
     "operation",
     [lambda x: 2 * x + 1, lambda x: x / 3 - 0.5, lambda x: keras.ops.maximum(x, 0.1) ** 2],

@@ -28,7 +28,7 @@ read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
 read.dialects.tf_operations read.dialects
 read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
 read.file_weights read.file read.live read
-untrusted recursion keras_layers build compiling
+untrusted recursion keras_layers adapted build compiling
 verification verification.inputs verification.logits verification.precision
 verification.measure verify
 provenance convert fitting_sizes geometry

@@ -97,9 +97,16 @@ def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> 
 
 def is_adapted(config: Config) -> bool:
     """Whether LoRA or quantization added variables, and put them in another order."""
-    policy = config.get("dtype")
-    quantized = isinstance(policy, Mapping) and "Quantized" in str(policy.get("class_name"))
-    return bool(config.get("lora_rank") or config.get("quantization_config") or quantized)
+    return bool(config.get("lora_rank")) or is_quantized(config)
+
+
+def is_quantized(config: Config) -> bool:
+    """Whether a layer's variables hold its weights in fewer bits.
+
+    Policies of quantization, whatever their class, name the one they come from.
+    """
+    policy = str(config.get("dtype"))
+    return bool(config.get("quantization_config")) or "_from_" in policy or "source_name" in policy
 
 
 def _keep(config: Config, shape: Shape) -> Shape:

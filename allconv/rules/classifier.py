@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from allconv.graph import Graph, Node
+from allconv.layers.layer_shapes import is_adapted
 from allconv.rule import Match, Outcome, rule
+from allconv.rules.dense import ADAPTED
 from allconv.weights import fresh
 
 
@@ -25,6 +27,8 @@ def hidden_dense_to_nothing(match: Match) -> Outcome:
         )
     if first is None:
         return match.absent("no hidden Dense before it")
+    if is_adapted(dense.config):
+        return match.skip(ADAPTED)
     source = match.before(first)
     assert source.shape is not None
     kernel = fresh((int(source.shape[-1] or 0), dense.config["units"]))

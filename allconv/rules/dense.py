@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
 from allconv.layers.kinds import CHANNEL_ACTIVATIONS, couples_channels, unknown_activation
-from allconv.layers.layer_shapes import is_adapted
+from allconv.layers.layer_shapes import is_quantized
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import FOLDED, passed_up
 from allconv.rules.vectors import entered, form_of_map_met
 from allconv.rules.windows import flattened
-from allconv.weights import Array
+from allconv.weights import Array, derive
 
 Weights = tuple[Array, Array | None]
 
+ADAPTED = "its weights are quantized, or LoRA's are added to them"
 ONLY_ALONG_LAST_AXIS = CHANNEL_ACTIVATIONS - {"softmax"}
 """Activations for which Keras has no layer with an axis."""
 
@@ -97,14 +100,27 @@ def no_plain_dense(dense: Node, form: Layout) -> str:
     activation = dense.config.get("activation")
     if form.channels_first and str(activation) in ONLY_ALONG_LAST_AXIS:
         return f"its activation '{activation}' over channels that come first"
-    if is_adapted(dense.config):
-        return "its weights are quantized, or LoRA's are added to them"
+    without_lora = dense.config.get("lora_rank") and "lora_kernel_a" not in dense.spec.weights
+    if is_quantized(dense.config) or without_lora:
+        return ADAPTED
     return unknown_activation(dense.config)
 
 
 def dense_weights(dense: Node) -> Weights:
-    """A Dense layer's kernel and, where it has one, its bias."""
-    return dense.spec.weights["kernel"], dense.spec.weights.get("bias")
+    """A Dense layer's kernel, LoRA's product added to it, and, where it has one, its bias."""
+    config, weights = dense.config, dense.spec.weights
+    kernel, rank = weights["kernel"], config.get("lora_rank")
+    if rank:
+        factor = (config.get("lora_alpha") or rank) / rank
+        low, high = weights["lora_kernel_a"], weights["lora_kernel_b"]
+        kernel = derive(with_lora, kernel, low, high, factor, shape=kernel.shape)
+    return kernel, weights.get("bias")
+
+
+def with_lora(kernel: np.ndarray, low: np.ndarray, high: np.ndarray, factor: float) -> np.ndarray:
+    """`kernel + factor * low high` (Hu et al. 2021, arXiv 2106.09685)."""
+    product = np.matmul(low.astype("float64"), high.astype("float64"))
+    return np.asarray(kernel + factor * product, kernel.dtype)
 
 
 def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
