@@ -49,11 +49,23 @@ def build(graph: Graph) -> keras.Model:
         model = _sequential(graph, layers) or _functional(graph, layers)
     for spec, node in _first_calls(graph).items():
         copy_adaptation(spec, layers[spec], node.inputs[0].shape)
+    _name_outputs(model, graph)
     if not graph.trainable:
         model.trainable = False
         for spec, layer in layers.items():
             layer.trainable = spec.config.get("trainable", True)
     return model
+
+
+def _name_outputs(model: keras.Model, graph: Graph) -> None:
+    """Let Keras call the outputs as the graph does, where it calls them after other layers.
+
+    `compile` hands these names on to losses and metrics, and targets are found by them. They are
+    known in memory only: a file has the names of the layers.
+    """
+    own = getattr(model, "output_names", [model.layers[-1].name])
+    if graph.output_names and list(own) != list(graph.output_names):
+        model.output_names = list(graph.output_names)
 
 
 def _with_names_for_keras(graph: Graph) -> Graph:

@@ -18,16 +18,15 @@ def carry_compile_settings(original: keras.Model, converted: keras.Model) -> Non
     """Compile a conversion as its original was compiled; not where the original was not.
 
     The optimizer is a fresh one of the same configuration, metrics are made anew, losses are taken
-    as they are. Settings given by output name follow the outputs to their new names. Where a part
-    cannot be copied the conversion stays uncompiled, and a warning is logged.
+    as they are. Settings given by output name stay, since the outputs keep their names. Where a
+    part cannot be copied the conversion stays uncompiled, and a warning is logged.
     """
     settings = getattr(original, "_compile_config", None)
     if not original.compiled or settings is None:
         return
-    renamed = _renamed_outputs(original, converted)
     try:
         arguments = {
-            key: _renamed(_anew(value), renamed) if key in KEYED_BY_OUTPUT else _anew(value)
+            key: _plain(_anew(value), converted) if key in KEYED_BY_OUTPUT else _anew(value)
             for key, value in settings.config.items()
         }
         # The settings hold the optimizer without the loss scaling of mixed precision.
@@ -42,12 +41,16 @@ def carry_compile_settings(original: keras.Model, converted: keras.Model) -> Non
         )
 
 
-def _renamed_outputs(original: keras.Model, converted: keras.Model) -> dict[str, str]:
-    """New names by old ones; none where the model returns a dictionary, which keeps its keys."""
-    if isinstance(getattr(original, "output", None), Mapping):  # a Sequential may have none
-        return {}
-    names = [getattr(model, "output_names", []) for model in (original, converted)]
-    return dict(zip(*names, strict=False))
+def _plain(value: Any, model: keras.Model) -> Any:
+    """A setting by the name of the only output as it is without; others as they are.
+
+    A file does not keep that name, where a layer behind has another.
+    """
+    names = getattr(model, "output_names", [])
+    gives_dictionary = isinstance(getattr(model, "output", None), Mapping)
+    if gives_dictionary or not isinstance(value, Mapping):
+        return value
+    return value[names[0]] if len(names) == 1 and set(value) == set(names) else value
 
 
 def _anew(value: Any) -> Any:
@@ -61,9 +64,3 @@ def _anew(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_anew(item) for item in value]
     return value
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, Mapping) or not set(value) <= set(names):
-        return value
-    return {names[key]: item for key, item in value.items()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from allconv.errors import AllconvError
@@ -22,7 +23,9 @@ def main(folder: Path) -> None:
     try:
         job = json.loads((folder / JOB).read_text(encoding="utf-8"))
         form = Form(job.pop("opset"), job.pop("layout"), verify=False)
-        export_graph(read(folder / "model.keras"), folder / "model.onnx", form, **job)
+        graph = read(folder / "model.keras")
+        graph = replace(graph, output_names=tuple(job.pop("output_names")))
+        export_graph(graph, folder / "model.onnx", form, **job)
     except AllconvError as error:
         answer = {"kind": type(error).__name__, "message": str(error)}
     (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")

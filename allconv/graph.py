@@ -172,6 +172,8 @@ class Graph:
         outputs: The nodes that the model returns, in the model's order.
         input_structure: How the model takes its inputs: `Slot`s nested in lists and dictionaries.
         output_structure: How it gives its outputs, likewise.
+        output_names: What Keras calls its outputs, in order: a nested model gives them its own
+            name, and one layer may give several. Empty where nobody has said.
         sequential: Whether the model is a `Sequential`.
         trainable: The model's own `trainable` flag.
         from_file: Whether it was read from a file, of which no word is trusted.
@@ -185,17 +187,26 @@ class Graph:
     outputs: tuple[Node, ...]
     input_structure: Any = Slot(0)
     output_structure: Any = Slot(0)
+    output_names: tuple[str, ...] = ()
     sequential: bool = False
     trainable: bool = True
     from_file: bool = False
     own_class: str = ""
     untold: tuple[str, ...] = ()
 
-    def with_outputs(self, inputs: Iterable[Node], outputs: Iterable[Node]) -> Graph:
-        """The same model around other tensors; nodes that no output needs are left out."""
+    def with_outputs(
+        self, inputs: Iterable[Node], outputs: Iterable[Node], names: tuple[str, ...] = ()
+    ) -> Graph:
+        """The same model around other tensors; nodes that no output needs are left out.
+
+        Args:
+            inputs: The model's inputs.
+            outputs: Its outputs.
+            names: What these are called.
+        """
         inputs, outputs = tuple(inputs), tuple(outputs)
         nodes = tuple(topological([*inputs, *outputs]))
-        return replace(self, nodes=nodes, inputs=inputs, outputs=outputs)
+        return replace(self, nodes=nodes, inputs=inputs, outputs=outputs, output_names=names)
 
     def with_specs(self, specs: Mapping[Spec, Spec]) -> Graph:
         """The same model with other layers in the places of some; the shapes stay."""
@@ -213,6 +224,10 @@ class Graph:
             inputs=tuple(nodes[node] for node in self.inputs),
             outputs=tuple(nodes[node] for node in self.outputs),
         )
+
+    def names_of_outputs(self) -> tuple[str, ...]:
+        """What the outputs are called; as the layers that give them where nobody has said."""
+        return self.output_names or tuple(node.name for node in self.outputs)
 
     def users(self) -> dict[Node, list[Node]]:
         """For each node, the nodes that take its tensor, once per use."""

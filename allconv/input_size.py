@@ -19,7 +19,7 @@ from allconv.layers import kinds
 from allconv.layout import is_map
 from allconv.one_size import silent_problems
 from allconv.receptive_field import common_stride, receptive_fields
-from allconv.rewrite import Plan
+from allconv.rewrite import Plan, named_after_outputs
 from allconv.shape_walk import Problem, at_any_size, at_size, by_words, images, shapes_at
 from allconv.shapes import Shape
 
@@ -70,11 +70,13 @@ def at_own_size(plan: Plan) -> Plan:
 
 def _on_inputs(plan: Plan, maps: Graph, shapes: Mapping[Node, Shape]) -> Plan:
     after, nodes = on_inputs(maps, shapes)
-    return replace(
-        plan,
-        after=after,
-        skips={nodes[old]: skips for old, skips in plan.skips.items() if old in nodes},
-        origins={nodes[old].spec: plan.origins[old.spec] for old in nodes},
+    return named_after_outputs(
+        replace(
+            plan,
+            after=after,
+            skips={nodes[old]: skips for old, skips in plan.skips.items() if old in nodes},
+            origins={nodes[old].spec: plan.origins[old.spec] for old in nodes},
+        )
     )
 
 
@@ -89,7 +91,8 @@ def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
 
 def giving_maps(graph: Graph) -> Graph:
     """The same network without the layers that make vectors of the maps at its outputs."""
-    return graph.with_outputs(graph.inputs, map(_unflattened, graph.outputs))
+    outputs = map(_unflattened, graph.outputs)
+    return graph.with_outputs(graph.inputs, outputs, graph.output_names)
 
 
 def _unflattened(node: Node) -> Node:
@@ -111,8 +114,8 @@ def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[N
         inputs = [nodes[source] for source in node.inputs]
         new = call(spec, inputs, node.args, node.kwargs)
         nodes[node] = replace(new, lower_bound=node.lower_bound, data_format=node.data_format)
-    ends = ([nodes[node] for node in side] for side in (graph.inputs, graph.outputs))
-    return graph.with_outputs(*ends), nodes
+    inputs, outputs = ([nodes[node] for node in side] for side in (graph.inputs, graph.outputs))
+    return graph.with_outputs(inputs, outputs, graph.output_names), nodes
 
 
 def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None:

@@ -49,14 +49,14 @@ def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:
     # A part of "pool" may be called "pool_relu", but so may a layer of the model.
     inherit = {spec: spec.name in old_names and spec.part_of in ("", spec.name) for spec in specs}
     for spec in sorted(specs, key=lambda spec: not inherit[spec]):
-        names[spec] = _free_name(spec.name, taken)
+        names[spec] = free_name(spec.name, taken)
     return {
         spec: replace(spec, name=names[spec], config={**spec.config, "name": names[spec]})
         for spec in specs
     }
 
 
-def _free_name(name: str, taken: dict[str, int]) -> str:
+def free_name(name: str, taken: dict[str, int]) -> str:
     """Take a name, or the first of `name_1`, `name_2`, ... that is free.
 
     `taken` remembers for each name how far it was counted: many blocks with a "conv" each would

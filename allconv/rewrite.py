@@ -15,6 +15,7 @@ from allconv.errors import RuleError, ShapeError
 from allconv.graph import Graph, Node, Spec, call, topological
 from allconv.layers.layer_shapes import weight_shapes
 from allconv.names import with_unique_layers
+from allconv.output_names import with_output_names
 from allconv.rule import Becomes, Keeps, Match, Rule, Skip
 from allconv.shapes import Shape
 from allconv.weights import Array, fresh
@@ -244,16 +245,33 @@ class _Rewriter:
         """What became of the graph."""
         inputs = [self.placed[node] for node in self.graph.inputs]
         outputs = [self.placed[node] for node in self.graph.outputs]
-        rough = self.graph.with_outputs(inputs, outputs)
-        after, nodes, specs = with_unique_layers(rough, self.graph)
-        return Plan(
-            before=self.graph,
-            after=after,
-            changes=tuple(self.changes),
-            skips={new: self.skips.get(old, ()) for old, new in nodes.items()},
-            fresh=tuple(spec.name for spec in after.specs() if _has_fresh_weights(spec)),
-            origins={new: self.origins[old] for new, old in specs.items()},
+        rough = self.graph.with_outputs(inputs, outputs, self.graph.names_of_outputs())
+        unique, nodes, specs = with_unique_layers(rough, self.graph)
+        return named_after_outputs(
+            Plan(
+                before=self.graph,
+                after=unique,
+                changes=tuple(self.changes),
+                skips={new: self.skips.get(old, ()) for old, new in nodes.items()},
+                fresh=(),
+                origins={new: self.origins[old] for new, old in specs.items()},
+            )
         )
+
+
+def named_after_outputs(plan: Plan) -> Plan:
+    """The plan with the last layers called as the outputs that they give."""
+    after, nodes = with_output_names(plan.after, plan.before)
+    origins = {new.spec: plan.origins[old.spec] for old, new in nodes.items()}
+    for old, new in zip(plan.before.outputs, after.outputs, strict=True):
+        origins.setdefault(new.spec, old.spec)
+    return replace(
+        plan,
+        after=after,
+        skips={nodes[old]: skips for old, skips in plan.skips.items() if old in nodes},
+        fresh=tuple(spec.name for spec in after.specs() if _has_fresh_weights(spec)),
+        origins=origins,
+    )
 
 
 def _uses(graph: Graph) -> dict[Node, list[Node]]:

@@ -65,7 +65,7 @@ def test_each_output_has_a_convolution_of_its_own():
     left = layers.Dense(3, name="left")(hidden(5, 2)(trunk))
     model = keras.Model(image, [left, layers.Dense(2, name="right")(trunk)])
     plan = plan_conversion(model, head="classifier")
-    assert plan.fresh == ("left", "right")
+    assert plan.fresh == ("left_conv", "right_conv")
     converted = allconv.convert(model, head="classifier")
     assert converted.output_shape == [(None, 3), (None, 2)]
     assert kinds_of(converted).count("Conv2D") == 2

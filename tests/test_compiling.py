@@ -56,7 +56,7 @@ def test_optimizer_loss_and_metrics_come_along_and_give_the_same_values():
     np.testing.assert_allclose(evaluated(converted, targets), evaluated(model, targets), rtol=1e-5)
 
 
-def test_settings_by_output_name_follow_the_outputs_to_their_new_names():
+def test_settings_by_output_name_stay_as_the_outputs_keep_their_names():
     model = two_heads()
     model.compile(
         "sgd",
@@ -65,7 +65,7 @@ def test_settings_by_output_name_follow_the_outputs_to_their_new_names():
         metrics={"left": ["mae"], "right": [keras.metrics.MeanSquaredError()]},
     )
     converted = allconv.convert(model)
-    assert list(converted.loss) == converted.output_names != model.output_names
+    assert list(converted.loss) == converted.output_names == model.output_names
     targets = [np.zeros((2, 2)), np.ones((2, 2))]
     np.testing.assert_allclose(evaluated(converted, targets), evaluated(model, targets), rtol=1e-5)
 

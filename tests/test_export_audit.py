@@ -7,6 +7,7 @@ import onnx
 import pytest
 from keras import layers
 
+import allconv
 from allconv.errors import ExportError
 from allconv.export.audit import operator_counts, refuse_others
 from allconv.graph import Graph, Spec, call
@@ -73,3 +74,48 @@ def test_a_permute_or_reshape_at_an_end_is_exported_with_its_transpose(tmp_path)
             "Transpose",
             "Reshape",
         }
+
+
+@on_tensorflow
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize(
+    "shape, front",
+    [
+        ((64,), [layers.Reshape((8, 8, 1))]),
+        ((128,), [layers.Reshape((8, 8, 2))]),
+        ((8, 8), [layers.Reshape((8, 8, 1))]),
+        ((8, 16), [layers.Reshape((8, 8, 2))]),
+        ((3, 8, 8), [layers.Permute((2, 3, 1))]),
+        ((64,), [layers.Reshape((8, 8, 1)), layers.Rescaling(0.5)]),
+        ((64,), [layers.Rescaling(0.5), layers.Reshape((8, 8, 1))]),
+        ((4, 16), [layers.Permute((2, 1))]),
+        ((128,), [layers.Reshape((4, 4, 4, 2))]),
+    ],
+)
+def test_a_reshape_or_permute_at_an_input_is_exported(shape, front, layout, tmp_path):
+    tensor = image = keras.Input(shape)
+    for layer in front:
+        tensor = layer(tensor)
+    conv = getattr(layers, f"Conv{len(tensor.shape) - 2}D")(3, 2)
+    model = randomize(keras.Model(image, layers.Dense(2)(layers.Flatten()(conv(tensor)))))
+    report, _ = exported(allconv.convert(model), tmp_path, layout=layout)
+    assert report.parity.passed and report.all_convolutional
+
+
+@on_tensorflow
+def test_a_reshaped_vector_may_meet_a_map(tmp_path):
+    vector, image = keras.Input((64,)), keras.Input((8, 8, 1))
+    x = layers.Add()([layers.Reshape((8, 8, 1))(vector), image])
+    x = layers.Flatten()(layers.Conv2D(2, 3)(x))
+    model = randomize(keras.Model([vector, image], layers.Dense(2)(x)))
+    report, _ = exported(allconv.convert(model), tmp_path)
+    assert report.parity.passed and report.all_convolutional
+
+
+def test_behind_a_convolution_nothing_is_of_a_reshape_at_an_input():
+    model = onnx_model({}, "Reshape image shape", "Relu layer0/Reshape", "Abs layer1/Relu")
+    refuse_others(model, graph("first", "last"), "nchw")
+    model.graph.node[1].op_type = "Conv"
+    model.graph.node[2].op_type = "Transpose"
+    model.graph.node.append(onnx.helper.make_node("Abs", ["layer2/Transpose"], ["end"], "end/Abs"))
+    assert "Transpose 'layer2/" in refusal_of(model, "nchw", "first", "last")

@@ -14,7 +14,8 @@ errors
 shapes transposed_shapes
 layers layers.kinds layers.axes layers.map_shapes layers.layer_weights layers.layer_shapes
 layers.ranges layers.costs
-weights graph layout shape_walk one_size receptive_field kernels names strategies
+weights graph layout shape_walk one_size receptive_field kernels names output_names
+strategies
 rule rewrite input_size
 rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
 rules.conv_pool rules.stride_pool

@@ -95,7 +95,8 @@ def test_a_layer_without_weights_that_is_called_more_often_than_before_is_split(
     act = relu("act")(start)
     net = graph([start], [conv("left")(act), conv("right")(act)])
     plan = rewrite(net, [relu_conv_to_conv_relu])
-    assert sorted(names(plan)) == ["act", "act_1", "image", "left", "right"]
+    assert sorted(names(plan)) == ["image", "left", "left_conv", "right", "right_conv"]
+    assert [spec.kind for spec in plan.after.specs()].count("ReLU") == 2
     assert plan.unshared == ()
 
 

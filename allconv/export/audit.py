@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Any
 
 from allconv.errors import ExportError
@@ -54,8 +54,7 @@ def refuse_others(model: Any, graph: Graph, layout: str) -> None:
     Raises:
         ExportError: It has another operator, or one that has no place between layers.
     """
-    relabels = {node.name for node in graph.nodes if node.kind in RELABELS}
-    found = list(_others(model, relabels, layout))
+    found = list(_others(model, graph, layout))
     if found:
         raise ExportError(
             f"model '{graph.name}' is all-convolutional, but its ONNX graph would hold "
@@ -63,12 +62,33 @@ def refuse_others(model: Any, graph: Graph, layout: str) -> None:
         )
 
 
-def _others(model: Any, relabels: Set[str], layout: str) -> Iterator[str]:
+def _of_relabels_at_inputs(model: Any, graph: Graph) -> set[str]:
+    """Names of the operators of a Reshape or Permute at an input, where the network has one.
+
+    What such a layer gives may be another view of its input until a layer behind it, past others
+    that act element by element, needs a tensor; the operator that makes it is that layer's.
+    """
+    users = graph.users()
+    if not any(node.kind in RELABELS and users[node] for node in graph.nodes):
+        return set()
+    reached, found = {value.name for value in model.graph.input}, set()
+    for node in model.graph.node:
+        if node.op_type in ELEMENTWISE | OF_RELABELS and not reached.isdisjoint(node.input):
+            reached |= set(node.output)
+            found.add(node.name)
+    return found
+
+
+def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
+    relabels = {node.name for node in graph.nodes if node.kind in RELABELS}
     ends = {value.name for value in (*model.graph.input, *model.graph.output)}
+    at_relabels = _of_relabels_at_inputs(model, graph)
     for node in model.graph.node:
         kind, layer = node.op_type, node.name.rpartition("/")[0]
         touched = ends & {*node.input[:1], *node.output}
         if kind in ANYWHERE | PER_CELL or (kind in OF_RELABELS and layer in relabels):
+            continue
+        if node.name in at_relabels:
             continue
         if kind not in AT_AN_END or not touched or (kind == "Transpose" and layout == "nchw"):
             yield f"{kind} '{node.name}'"

@@ -102,8 +102,8 @@ def _named(operations: Operations, graph: Graph) -> tuple[Operations, list[str]]
         for node, tensor in zip(graph.inputs, operations.inputs, strict=True)
     }
     outputs = {
-        tensor.name: tensors.free(node.name)
-        for node, tensor in zip(graph.outputs, operations.outputs, strict=True)
+        tensor.name: tensors.free(name)
+        for name, tensor in zip(graph.names_of_outputs(), operations.outputs, strict=True)
     }
     new = {**inputs, **outputs, "": ""}
     nodes = []

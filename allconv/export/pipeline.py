@@ -155,6 +155,7 @@ def _written(draft: Draft, name: str, graph: Graph, form: Form, source: str, pla
 
     if keras.config.backend() != "tensorflow":
         options = {"opset": form.opset, "layout": form.layout, "source": source, "plan": plan}
+        options["output_names"] = list(graph.names_of_outputs())
         with exported_elsewhere(build(graph), options) as file:
             return draft.take(file, name)
     network = lowered(graph)

@@ -6,11 +6,12 @@ from typing import Any
 
 from allconv.errors import CalibrationError, ModelError
 from allconv.graph import Graph, Node
+from allconv.output_names import with_old_names
 from allconv.read import is_live, read
 
 
 def read_pair(original: Any, converted: Any) -> tuple[Graph, Graph]:
-    """An original and its conversion, read.
+    """An original and its conversion, read; layers that became one another have one name.
 
     Raises:
         CalibrationError: They do not belong together.
@@ -28,7 +29,7 @@ def read_pair(original: Any, converted: Any) -> tuple[Graph, Graph]:
             f"'{after.name}' is no conversion of '{before.name}': {problem}; give the model that "
             "it was converted from"
         )
-    return before, after
+    return before, with_old_names(after, before)
 
 
 def _difference(before: Graph, after: Graph) -> str:

@@ -48,9 +48,11 @@ def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> G
     if is_sequential:
         inputs, outputs = _sequential(config, None, scope)
         structures: tuple[Any, Any] = (Slot(0), Slot(0))
+        names: tuple[str, ...] = (name_of(config["layers"][-1]),)
     else:
         inputs, outputs = _functional(config, None, scope)
         structures = tuple(numbered(config[key]) for key in ("input_layers", "output_layers"))
+        names = tuple(name for name, _, _ in keys_in(config["output_layers"]))
     return Graph(
         name=config.get("name", class_name.lower()),
         nodes=tuple(topological([*inputs, *outputs])),
@@ -58,6 +60,7 @@ def parse_model(class_name: str, config: Mapping[str, Any], source: Source) -> G
         outputs=tuple(outputs),
         input_structure=structures[0],
         output_structure=structures[1],
+        output_names=names,
         sequential=is_sequential,
         trainable=bool(config.get("trainable", True)),
         own_class="" if class_name in MODELS else class_name,

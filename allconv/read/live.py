@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +40,21 @@ def read_model(model: keras.Model) -> Graph:
         )
     if isinstance(model, keras.Sequential):
         config = _sequential_config(model)
-        return parse_model("Sequential", config, LiveModel(model))
+        return _with_own_names(parse_model("Sequential", config, LiveModel(model)), model)
     if not _is_graph(model):
         raise ModelError(
             f"'{model.name}' is a subclassed model ({type(model).__name__}): its layers are called "
             "by its own code, so there is no graph to convert; write it as a Functional model, "
             "keras.Model(inputs, outputs)"
         )
-    return parse_model("Functional", _functional_config(model), LiveModel(model))
+    graph = parse_model("Functional", _functional_config(model), LiveModel(model))
+    return _with_own_names(graph, model)
+
+
+def _with_own_names(graph: Graph, model: keras.Model) -> Graph:
+    """The graph with its outputs called as the model in memory calls them, as `build` lets it."""
+    names = tuple(getattr(model, "output_names", None) or ())
+    return replace(graph, output_names=names) if len(names) == len(graph.outputs) else graph
 
 
 def _sequential_config(model: keras.Sequential) -> dict[str, Any]:
