@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
         job = json.loads((folder / JOB).read_text(encoding="utf-8"))
         form = Form(job.pop("opset"), job.pop("layout"), verify=False)
         graph = read(folder / "model.keras")
-        graph = replace(graph, output_names=tuple(job.pop("output_names")))
+        graph = replace(graph, output_names=tuple(job.pop("output_names", ())))
         export_graph(graph, folder / "model.onnx", form, **job)
     except AllconvError as error:
         answer = {"kind": type(error).__name__, "message": str(error)}

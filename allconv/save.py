@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from allconv.drafts import draft_folder, put, real_place
 from allconv.errors import FileError
+from allconv.named_outputs import save_with_names
 
 SUFFIXES = (".keras", ".h5")
 
@@ -56,7 +58,7 @@ def save_model(model: Any, path: Path) -> None:
         FileError: The file cannot be written.
     """
     check_writable(path)
-    _write(path, model.save)
+    _write(path, partial(save_with_names, model))
 
 
 def save_text(text: str, path: Path) -> None:

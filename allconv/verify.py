@@ -93,7 +93,8 @@ def verify(
         converted: What is compared with it, of the same kinds.
         inputs: An array, a list of arrays, or a dictionary of arrays by input name, samples along
             the first axis. None draws four samples that suit the original's graph: normal ones,
-            0 to 255 before a Rescaling or Normalization, integers for an integer input.
+            0 to 255 before a Rescaling or Normalization, integers for an integer input, below the
+            number that an Embedding takes.
         seed: What the drawn inputs depend on.
         tolerance: The largest relative error that passes, instead of the default.
 

@@ -15,7 +15,7 @@ shapes transposed_shapes
 layers layers.kinds layers.axes layers.map_shapes layers.layer_weights layers.layer_shapes
 layers.ranges layers.costs
 weights graph layout shape_walk one_size receptive_field kernels names output_names
-strategies
+strategies named_outputs
 rule rewrite input_size
 rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
 rules.conv_pool rules.stride_pool
@@ -30,7 +30,8 @@ read.dialects.tf_operations read.dialects
 read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
 read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling
-verification verification.inputs verification.logits verification.precision
+verification verification.vocabulary verification.inputs verification.logits
+verification.precision
 verification.measure verify
 provenance convert fitting_sizes geometry
 reporting reporting.text_table reporting.report_rows reporting.report_words

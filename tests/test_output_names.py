@@ -11,7 +11,10 @@ import allconv
 from allconv.fitting.goals import Fit
 from allconv.fitting.models import read_pair
 from allconv.fitting.pairing import pair
+from allconv.named_outputs import names_in
 from allconv.output_names import part
+from allconv.read import read
+from allconv.save import save_model
 from tests.agreement import random_images
 from tests.randomized import randomize
 
@@ -297,3 +300,20 @@ def test_calibration_of_two_outputs_fits_both_heads():
     assert [layer.name for layer in calibration.layers] == ["pool", "second", "kind", "other"]
     assert calibration.kept
     assert calibration.after.error < calibration.before.error
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore::UserWarning:absl")
+def test_a_file_that_allconv_writes_tells_the_name_of_a_single_output(suffix, tmp_path):
+    image = keras.Input(SIZE)
+    x = layers.Dense(3, name="kind")(layers.Flatten()(pooled(image)))
+    converted = allconv.convert(randomize(keras.Model(image, x)))
+    save_model(converted, tmp_path / f"converted{suffix}")
+    assert read(tmp_path / f"converted{suffix}").names_of_outputs() == ("kind",)
+    loaded = keras.saving.load_model(tmp_path / f"converted{suffix}")
+    assert allconv.verify(converted, loaded).passed
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "3", "[3]", '{"a": 1}', "[" * 100_000])
+def test_what_is_no_list_of_names_is_none(text):
+    assert names_in(text) == ()

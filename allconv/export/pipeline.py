@@ -154,8 +154,13 @@ def _written(draft: Draft, name: str, graph: Graph, form: Form, source: str, pla
     import keras
 
     if keras.config.backend() != "tensorflow":
-        options = {"opset": form.opset, "layout": form.layout, "source": source, "plan": plan}
-        options["output_names"] = list(graph.names_of_outputs())
+        options = {
+            "opset": form.opset,
+            "layout": form.layout,
+            "source": source,
+            "plan": plan,
+            "output_names": graph.names_of_outputs(),
+        }
         with exported_elsewhere(build(graph), options) as file:
             return draft.take(file, name)
     network = lowered(graph)

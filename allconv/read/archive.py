@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allconv.errors import FileError
+from allconv.named_outputs import KEY, MEMBER, names_in
 from allconv.read.guarded import Region
 from allconv.read.hdf5 import SIGNATURE, Group, hdf5
 from allconv.read.json_text import MOST_BYTES, parse_json
@@ -45,6 +46,7 @@ class SavedModel:
         weights: The group of HDF5 that holds the weights.
         order: How they lie in it: `"by path"` of attributes, as Keras 3 writes them
             (`layers/conv2d/vars/0`), or `"by layer"`, as `.h5` files of all ages have them.
+        output_names: What its outputs are called, where the layers' names do not say it.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class SavedModel:
     backend: str
     weights: Group
     order: Order
+    output_names: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -132,6 +135,7 @@ def _in_hdf5(path: Path, root: Group, described: dict[str, Any] | None) -> Saved
         weights.text("backend") or root.text("backend") or "",
         weights,
         "by layer" if is_by_layer else "by path",
+        names_in(root.text(KEY)),
     )
 
 
@@ -184,7 +188,10 @@ def _in_zip(
     if "metadata.json" in archive.namelist():
         metadata = _member(path, archive, "metadata.json")
         version = str(parse_json(metadata, f"{path}: metadata.json").get("keras_version", ""))
-    return SavedModel(path, description, version, "", root, "by path")
+    names: tuple[str, ...] = ()
+    if MEMBER in archive.namelist():
+        names = names_in(_member(path, archive, MEMBER).decode("utf-8", "replace"))
+    return SavedModel(path, description, version, "", root, "by path", names)
 
 
 def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

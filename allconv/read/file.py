@@ -13,6 +13,7 @@ from allconv.errors import FileError, ModelError, ShapeError
 from allconv.graph import Graph
 from allconv.read import layer_tree
 from allconv.read.archive import opened
+from allconv.read.description import LONGEST_NAME
 from allconv.read.dialects import in_keras_3_words
 from allconv.read.file_weights import with_weights
 from allconv.read.keras_config import parse_model
@@ -53,7 +54,14 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
     with opened(Path(file.path), config) as saved, _errors_naming(config or saved.path):
         model = in_keras_3_words(saved.description, saved.keras_version)
         graph = parse_model(model["class_name"], model["config"], NoLayers())
-        return with_weights(replace(graph, from_file=True), model["config"], saved)
+        graph = replace(_with_names(graph, saved.output_names), from_file=True)
+        return with_weights(graph, model["config"], saved)
+
+
+def _with_names(graph: Graph, names: tuple[str, ...]) -> Graph:
+    """The graph with its outputs called as the file says apart from Keras, if it does."""
+    fits = len(names) == len(graph.outputs) and max(map(len, names), default=0) <= LONGEST_NAME
+    return replace(graph, output_names=names) if fits else graph
 
 
 @contextmanager

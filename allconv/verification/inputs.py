@@ -1,8 +1,8 @@
 """The inputs that two models are compared on: drawn from a seed, or the caller's, checked.
 
 Networks are fed what they expect, as far as their graph tells: integers where an input holds
-integers, values from 0 to 255 where the first layer scales or normalizes images, normal values
-elsewhere.
+integers, no larger than an Embedding takes; values from 0 to 255 where the first layer scales or
+normalizes images, normal values elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import OptionError
+from allconv.verification.vocabulary import vocabulary
 
 DRAWN = 4
 UNKNOWN_SIZES = (32, 64, 96, 128, 192, 224, 256, 299, 384)
@@ -79,6 +80,9 @@ def _draw(model: Any, tensor: Any, sizes: tuple[int, ...], rng: np.random.Genera
     shape = (batch * -(-DRAWN // batch), *sizes)
     if tensor.dtype == "bool":
         return rng.random(shape) < 0.5
+    count = vocabulary(model, tensor)
+    if count is not None:
+        return rng.integers(0, count, shape).astype(tensor.dtype)
     if "int" in tensor.dtype:
         high = min(int(np.iinfo(tensor.dtype).max), 255)
         return rng.integers(0, high, shape, dtype=tensor.dtype, endpoint=True)
