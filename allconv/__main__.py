@@ -1,6 +1,6 @@
 """`python -m allconv` is the command line `allconv`."""
 
-from allconv.cli import main
+from allconv.program import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -13,8 +13,7 @@ from typing import Any
 import click
 
 from allconv.check import ShapeCheck
-from allconv.errors import AllconvError, FileError
-from allconv.quiet import lack_of_memory
+from allconv.errors import AllconvError, FileError, lack_of_memory
 from allconv.report import Report
 from allconv.reporting.text_table import printable
 from allconv.terminal import is_unread, no_longer_read, open_closed_streams, page

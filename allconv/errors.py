@@ -7,6 +7,8 @@ message and exit status 2.
 
 from __future__ import annotations
 
+import re
+
 
 class AllconvError(Exception):
     """Base of everything that allconv raises on purpose."""
@@ -48,6 +50,31 @@ class CalibrationError(AllconvError):
     """There is nothing to fit a converted model to: no new layer, or images that say nothing."""
 
 
-def first_line(error: Exception) -> str:
-    """What an error of another package says, in a line; "" where it says nothing."""
-    return next((line for line in str(error).splitlines() if line.strip()), "")
+_HEADING = re.compile(r"Exception encountered when calling .*\.")
+"""The first line of Keras' errors in layers; what happened is below."""
+
+_AROUND = re.compile(r"\x1b\[\d*m|^{{.*?}} ")
+"""Colours, and TensorFlow's name for the place in its graph."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another package's error that says what happened; "" where none does."""
+    lines = (_AROUND.sub("", line).strip() for line in str(error).splitlines())
+    return next((line for line in lines if line and not _HEADING.fullmatch(line)), "")
+
+
+_LACKS_MEMORY = (
+    *("MemoryError", "Cannot allocate memory", "failed to map segment", "out of memory"),
+    *("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemoryError"),
+)
+"""By what Python, the loader of libraries, CUDA and Keras' backends say so."""
+
+
+def lack_of_memory(error: BaseException) -> str:
+    """That an error comes of too little memory, in words; "" where it does not."""
+    what = f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
+    return (
+        f"there is not enough memory ({what})"
+        if any(word in what for word in _LACKS_MEMORY)
+        else ""
+    )

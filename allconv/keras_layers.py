@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from allconv.errors import AllconvError, ConversionError, first_line
+from allconv.errors import AllconvError, ConversionError, first_line, lack_of_memory
 from allconv.graph import Spec
 from allconv.untrusted import trusted_config
 
@@ -75,6 +75,8 @@ def by_keras(what: str) -> Iterator[None]:
     except AllconvError:
         raise
     except Exception as error:
+        if lack_of_memory(error):
+            raise
         raise ConversionError(
             f"{what}: Keras does not take it ({type(error).__name__}: {first_line(error)})"
         ) from error
@@ -85,6 +87,8 @@ def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:
+        if lack_of_memory(error):
+            raise
         raise ConversionError(
             f"layer '{spec.name}' ({spec.kind}) cannot be made again from its get_config() "
             f"({type(error).__name__}: {first_line(error)}); give it a get_config() that "

@@ -13,16 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from allconv.errors import AllconvError, first_line
+from allconv.errors import AllconvError, first_line, lack_of_memory
 
 BACKENDS = ("tensorflow", "jax", "torch")
 """By Keras' names, which are those of allconv's extras as well."""
-NO_MEMORY = "there is not enough memory"
-LACKS_MEMORY = (
-    *("MemoryError", "Cannot allocate memory", "failed to map segment", "out of memory"),
-    *("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemoryError"),
-)
-"""By what Python, the loader of libraries, CUDA and Keras' backends say so."""
 
 
 @contextmanager
@@ -69,8 +63,21 @@ def _why_not(error: Exception) -> str:
     return (
         f"Keras cannot be imported ({first_line(error) or type(error).__name__}); install its "
         f"backend, as by pip install 'allconv[{extra}]', or set KERAS_BACKEND to one that is "
-        "installed"
+        f"installed{_limit_of_memory()}"
     )
+
+
+def _limit_of_memory() -> str:
+    """How much memory the process may have, in words; "" where there is no limit."""
+    if sys.platform == "win32":
+        return ""
+    import resource
+
+    kind = getattr(resource, "RLIMIT_AS", None)  # OpenBSD has none
+    limit = resource.RLIM_INFINITY if kind is None else resource.getrlimit(kind)[0]
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f"; or allow more memory, which is limited to {limit // 2**20:,} MB (ulimit -v)"
 
 
 def configured_backend() -> str:
@@ -80,12 +87,6 @@ def configured_backend() -> str:
         settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
         return os.environ.get("KERAS_BACKEND") or str(settings.get("backend", "tensorflow"))
     return os.environ.get("KERAS_BACKEND") or "tensorflow"
-
-
-def lack_of_memory(error: Exception) -> str:
-    """That an error comes of too little memory, in words; "" where it does not."""
-    what = f"{type(error).__name__}: {first_line(error)}"
-    return f"{NO_MEMORY} ({what})" if any(word in what for word in LACKS_MEMORY) else ""
 
 
 @contextmanager
@@ -101,15 +102,19 @@ def stderr_kept() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except (AllconvError, KeyboardInterrupt):
-            raise
-        except BaseException:
-            kept.seek(0)
-            os.write(real, kept.read())
+        except BaseException as error:
+            if not _is_foreseen(error):
+                kept.seek(0)
+                os.write(real, kept.read())
             raise
         finally:
             os.dup2(real, 2)
             os.close(real)
+
+
+def _is_foreseen(error: BaseException) -> bool:
+    """Whether an error is told in one line of its own."""
+    return isinstance(error, (AllconvError, KeyboardInterrupt)) or bool(lack_of_memory(error))
 
 
 def _somewhere() -> IO[bytes]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from allconv.drafts import draft_folder, put, real_place
-from allconv.errors import FileError
+from allconv.errors import FileError, first_line
 from allconv.named_outputs import save_with_names
+from allconv.weights import item_bytes
 
 SUFFIXES = (".keras", ".h5")
 
@@ -58,7 +61,31 @@ def save_model(model: Any, path: Path) -> None:
         FileError: The file cannot be written.
     """
     check_writable(path)
-    _write(path, partial(save_with_names, model))
+    _write(path, partial(_save, model))
+
+
+def _save(model: Any, part: Path) -> None:
+    if part.suffix == ".h5":
+        _find_room(part, _most_bytes(model))
+    save_with_names(model, part)
+
+
+def _most_bytes(model: Any) -> int:
+    """Bytes of a model as an `.h5` file, and some more: of weights, description and groups."""
+    weights = sum(math.prod(each.shape) * item_bytes(str(each.dtype)) for each in model.weights)
+    return int(weights) + 3 * len(model.to_json()) + 2**12 * (len(model.weights) + 16)
+
+
+def _find_room(part: Path, count: int) -> None:
+    """Raise an OSError where the disk has no room for so many bytes.
+
+    HDF5 cannot be let run into a full disk: it may end the process, then or later.
+    """
+    block = os.urandom(2**20)  # which no file system packs
+    with part.open("wb") as file:
+        for left in range(count, 0, -len(block)):
+            file.write(block[:left])
+    part.unlink()
 
 
 def save_text(text: str, path: Path) -> None:
@@ -78,5 +105,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> object:
-    return getattr(error, "strerror", None) or error
+def _reason(error: Exception) -> str:
+    """What the system says; HDF5 tells it among much else."""
+    told = re.search(r"error message = '([^']+)'", str(error))
+    return told[1] if told else getattr(error, "strerror", None) or first_line(error)

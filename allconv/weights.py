@@ -7,6 +7,7 @@ layer stay shared after a rewrite. The algebra on them is in `kernels.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,3 +78,9 @@ def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int])
     if any(array.is_fresh for array in arrays):
         return fresh(shape, dtype)
     return Array(tuple(shape), dtype, recipe, parts)
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of one value: the name tells the bits, of types too that NumPy itself does not know."""
+    bits = re.search(r"\d+", dtype)
+    return max(int(bits[0]) // 8, 1) if bits else 1

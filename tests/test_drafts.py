@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keras
 import pytest
 
+import allconv
+from allconv import save
 from allconv.drafts import draft_folder
 from allconv.errors import FileError
 from allconv.export.draft import drafted
 from allconv.export.external_data import data_file
-from allconv.save import check_writable, save_text
+from allconv.save import check_writable, save_model, save_text
+from tests.networks import mnist_cnn, residual, twins
 
 has_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 DRAFTING = """
@@ -137,3 +141,67 @@ def test_what_is_no_file_is_not_written_over(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(FileError, match=r"pipe\.html: is no regular file; give another name"):
         check_html(pipe)
+
+
+# a full disk
+
+
+WRITING = """
+import resource, sys
+from pathlib import Path
+import keras
+from keras import layers
+from allconv.errors import FileError
+from allconv.save import save_model
+model = keras.Sequential([keras.Input((8, 8, 3)), *(layers.Conv2D(9, 1) for _ in range(8))])
+model.add(layers.Conv2D(99, 8))
+output = Path(sys.argv[1])
+for size in (0, 4_000, 64_000, 100_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        save_model(model, output)
+    except FileError as error:
+        print(error)
+        assert output.read_text() == "older"
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+save_model(model, output)
+assert len(list(output.parent.iterdir())) == 1
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize("name", ["model.h5", "model.keras"])
+def test_where_there_is_no_room_that_is_one_line_and_the_older_file_stays(
+    name: str, tmp_path: Path
+) -> None:
+    output = tmp_path / name
+    output.write_text("older")
+    command = [sys.executable, "-c", WRITING, str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (
+        0,
+        4 * f"{output}: cannot be written: File too large\n",
+    ), done.stderr
+
+
+@pytest.mark.parametrize("network", [mnist_cnn, residual, twins])
+def test_an_h5_file_takes_less_room_than_is_looked_for(
+    network: Callable[[], keras.Model], tmp_path: Path
+) -> None:
+    for model in (network(), allconv.convert(network())):
+        save_model(model, tmp_path / "model.h5")
+        assert (tmp_path / "model.h5").stat().st_size < save._most_bytes(model)
+
+
+def test_what_hdf5_says_of_a_full_disk_is_cut_to_what_the_system_said(tmp_path: Path) -> None:
+    class Full:
+        def save(self, path: Path) -> None:
+            raise RuntimeError(
+                "Can't close file (file write failed: time = now\n, errno = 28, error message = "
+                "'No space left on device', buf = 0x55d058022e68)"
+            )
+
+    path = tmp_path / "model.keras"
+    with pytest.raises(FileError) as caught:
+        save_model(Full(), path)
+    assert str(caught.value) == f"{path}: cannot be written: No space left on device"

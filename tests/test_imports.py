@@ -57,7 +57,7 @@ fitting.normal_equations fitting.rows fitting.solve fitting.norms
 fitting.logit_graph fitting.whole_maps fitting.held_back fitting.training
 calibrate distill
 allconv
-quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli __main__
+quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli program __main__
 """
 """Every module after all that it imports, in the order in which they are best read."""
 

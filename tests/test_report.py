@@ -21,7 +21,7 @@ from allconv.errors import ConversionError, OptionError
 from allconv.report import Amount, Report
 from allconv.reporting import report_rows
 from allconv.strategies import ConvPool
-from allconv.weights import Array
+from allconv.weights import Array, item_bytes
 from tests import networks
 from tests.drawn_networks import drawn_network, random_networks
 
@@ -170,7 +170,7 @@ def test_half_precision_takes_half_the_bytes() -> None:
 
 def test_bytes_of_types_that_numpy_does_not_know_are_told_by_their_names() -> None:
     sizes = {"bfloat16": 2, "float8_e4m3fn": 1, "bool": 1, "int4": 1, "float64": 8}
-    assert {name: report_rows._item_bytes(name) for name in sizes} == sizes
+    assert {name: item_bytes(name) for name in sizes} == sizes
 
 
 def test_a_shared_layer_has_one_row_and_pays_for_every_call() -> None:

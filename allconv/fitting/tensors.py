@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from allconv.build import build
-from allconv.errors import CalibrationError
+from allconv.errors import CalibrationError, first_line, lack_of_memory
 from allconv.graph import Graph, Node, Slot
 from allconv.verification.logits import runner
 
@@ -42,10 +42,10 @@ def values_at(
         try:
             return run(inputs)
         except Exception as error:  # each backend raises kinds of its own
-            first_line = str(error).strip().partition("\n")[0][:200]
-            raise CalibrationError(
-                f"the {role} fails on these images: {type(error).__name__}: {first_line}"
-            ) from error
+            if lack_of_memory(error):
+                raise
+            what = f"{type(error).__name__}: {first_line(error)[:200]}"
+            raise CalibrationError(f"the {role} fails on these images: {what}") from error
 
     return values
 

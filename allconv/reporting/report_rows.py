@@ -14,6 +14,7 @@ from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.rewrite import Change, Plan
 from allconv.rule import Keeps
 from allconv.shapes import Shape
+from allconv.weights import item_bytes
 
 _FALLING: tuple[Keeps, ...] = ("function", "shape", "rank")
 """From the most that a rule can keep to the least."""
@@ -84,7 +85,7 @@ def total(counts: Iterable[int | None]) -> int | None:
 def weight_bytes(specs: Iterable[Spec]) -> int:
     """Bytes of all weights, in their own element types."""
     arrays = [array for spec in specs for array in spec.weights.values()]
-    return sum(array.size * _item_bytes(array.dtype) for array in arrays)
+    return sum(array.size * item_bytes(array.dtype) for array in arrays)
 
 
 class _RowWriter:
@@ -192,9 +193,3 @@ def _multiply_accumulates(nodes: Sequence[Node]) -> int | None:
 
 def _fresh(spec: Spec) -> list[str]:
     return [name for name, array in spec.weights.items() if array.is_fresh]
-
-
-def _item_bytes(dtype: str) -> int:
-    """Bytes of one value: the name tells the bits, of types too that NumPy itself does not know."""
-    bits = re.search(r"\d+", dtype)
-    return max(int(bits[0]) // 8, 1) if bits else 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from allconv.errors import OptionError
+from allconv.errors import OptionError, first_line, lack_of_memory
 from allconv.verification.inputs import arrange, batch_size, slices
 from allconv.verification.logits import Arrays, is_graph, runners
 
@@ -100,8 +100,10 @@ def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | No
     try:
         outputs = run(batch)
     except Exception as error:  # each backend raises kinds of its own
-        first_line = str(error).strip().partition("\n")[0][:200]
-        reason = f"the {role} fails on these inputs: {type(error).__name__}: {first_line}"
+        if lack_of_memory(error):
+            raise
+        what = f"{type(error).__name__}: {first_line(error)[:200]}"
+        reason = f"the {role} fails on these inputs: {what}"
         raise Stop(verdict, reason) from error
     for output in outputs:
         lost = output.size - int(np.isfinite(output).sum())
