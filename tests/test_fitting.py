@@ -16,7 +16,7 @@ from allconv.errors import CalibrationError, OptionError
 from allconv.fitting.agreement import Score
 from allconv.fitting.batches import Batches
 from allconv.fitting.goals import Fit
-from allconv.fitting.normal_equations import FEW, NormalEquations, best_ridge
+from allconv.fitting.normal_equations import FEW, MOST_AT_ONCE, NormalEquations, best_ridge
 from allconv.fitting.norms import Moments
 from allconv.fitting.pairing import pair
 from allconv.fitting.rows import cut
@@ -80,12 +80,24 @@ def test_the_sums_do_not_grow_with_the_rows():
     assert few.gram.nbytes + few.moments.nbytes == many.gram.nbytes + many.moments.nbytes
 
 
-def test_products_of_float32_are_summed_in_float64():
-    rows, residuals = (drawn(30_000, n).astype("float32") + 10 for n in (3, 2))
+def test_sums_of_float32_are_off_by_no_more_than_one_block_explains():
+    rows, residuals = (drawn(30_000, n).astype("float32") for n in (3, 2))
     design = np.hstack([rows, np.ones((30_000, 1))]).astype("float64")
     equations = equations_of(rows, residuals)
-    np.testing.assert_allclose(equations.gram, design.T @ design, rtol=1e-6)
-    np.testing.assert_allclose(equations.moments, design.T @ residuals, rtol=1e-6)
+    # Whatever the order in which a BLAS adds n products (Higham 2002, equation 3.5).
+    bound = MOST_AT_ONCE * 2.0**-24 / (1 - MOST_AT_ONCE * 2.0**-24)
+    for found, right in ((equations.gram, design), (equations.moments, residuals)):
+        off = np.abs(found - design.T @ right)
+        assert np.all(off <= bound * (np.abs(design).T @ np.abs(right)))
+
+
+def test_blocks_of_float32_are_added_up_in_float64():
+    huge = np.full((MOST_AT_ONCE, 1), 2.0**16, "float32")
+    equations = equations_of(huge, huge)
+    before = equations.gram[0, 0], equations.moments[0, 0]
+    for _ in range(3):  # whole numbers: exact in any order, and less than half a unit of `before`
+        equations.add(np.ones((999, 1), "float32"), np.ones((999, 1), "float32"))
+    assert (equations.gram[0, 0] - before[0], equations.moments[0, 0] - before[1]) == (2997, 2997)
 
 
 def test_where_nothing_is_missed_the_step_is_zero_whatever_the_ridge():

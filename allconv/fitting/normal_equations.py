@@ -27,11 +27,15 @@ RIDGES = tuple(10.0**power for power in range(-4, 2))
 FEW = 1e-1
 """The penalty where no image is held back."""
 MOST_AT_ONCE = 1 << 13
-"""Rows whose products are summed in their own precision before they are added to the sums."""
+"""Rows whose products are summed in their own precision before they are added to the sums.
+
+In float32 such a sum is off by at most 8192 2**-24 = 4.9e-4 of the sum of the products' magnitudes,
+however a BLAS goes about it, and by some 1e-6 as most do.
+"""
 
 
 class NormalEquations:
-    """The sums G and M, in float64.
+    """The sums G and M, in float64; of float32 rows, blocks are summed in float32 first.
 
     Attributes:
         columns: Values in a window.
