@@ -174,6 +174,13 @@ def test_conv3d_layers_whose_dilations_differ_agree(dilations, padding, size, tm
     assert [*onnx.helper.get_node_attr_value(onnx_model.graph.node[0], "dilations")] == [*dilations]
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 3), (3, 4, None), (None, 4, 3), (None, None, None)])
+def test_conv3d_dilations_that_only_just_fit_the_map_agree(shape, tmp_path):
+    conv = layers.Conv3D(2, 2, dilation_rate=(2, 3, 2))
+    report, _ = exported(network((*shape, 1), conv), tmp_path)
+    assert report.parity.passed
+
+
 def test_an_operation_that_tf2onnx_does_not_write_is_refused_by_name(tmp_path):
     image = keras.Input((4, 5, 3), name="image")
     tensor = keras.ops.erfinv(layers.Conv2D(3, 1, activation="tanh")(image))

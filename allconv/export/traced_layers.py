@@ -10,7 +10,7 @@ TensorFlow no size that is free can answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache
 from typing import Any
 
 from allconv.layers.kinds import CONVOLUTIONS
@@ -66,29 +66,33 @@ def _operation(layer: Any, tensor: Any, kernel: Any, form: str, axes: Sequence[i
         return [1, 1, *sizes] if layer.data_format == "channels_first" else [1, *sizes, 1]
 
     operations = {(2, "depthwise"): tf.raw_ops.DepthwiseConv2dNative, (3, ""): tf.raw_ops.Conv3D}
-    letters = "DHW"[-len(axes) :]
-    write = partial(
-        operations.get((len(axes), form), tf.raw_ops.Conv2D),
+    letters, rates = "DHW"[-len(axes) :], list(layer.dilation_rate)
+    if layer.rank == 3 and _exchanges_dilations():
+        rates[1:] = reversed(rates[1:])
+    return operations.get((len(axes), form), tf.raw_ops.Conv2D)(
         input=tensor,
         filter=kernel,
         strides=each(layer.strides),
         padding="SAME" if layer.padding == "same" else "VALID",
         data_format=f"NC{letters}" if layer.data_format == "channels_first" else f"N{letters}C",
+        dilations=each(rates),
     )
-    result = write(dilations=each(layer.dilation_rate))
-    if len(axes) == 3 and not _is_of_shape(result, layer, tensor):
-        planes, rows, columns = layer.dilation_rate
-        return write(dilations=each((planes, columns, rows)))
-    return result
 
 
-def _is_of_shape(result: Any, layer: Any, tensor: Any) -> bool:
-    """Whether TensorFlow works out the shape that Keras does.
+@cache
+def _exchanges_dilations() -> bool:
+    """Whether TensorFlow works out a Conv3D's shape with its last two dilations exchanged.
 
-    TensorFlow 2.21 takes the last two dilations of a Conv3D in each other's place for that. So they
-    are given to it in the other order, and what is written has them from the layer itself.
+    TensorFlow 2.18 and 2.21 do, and may find that nothing is left of the map. So they are given to
+    it in the other order, and what is written has them from the layer itself.
     """
-    return bool(result.shape.is_compatible_with(layer.compute_output_shape(tuple(tensor.shape))))
+    import tensorflow as tf
+
+    with tf.Graph().as_default():
+        image, kernel = tf.zeros((1, 1, 1, 5, 1)), tf.zeros((1, 1, 2, 1, 1))
+        settings = {"strides": [1] * 5, "padding": "VALID", "dilations": [1, 1, 1, 2, 1]}
+        result = tf.raw_ops.Conv3D(input=image, filter=kernel, **settings)
+    return bool(result.shape[3] == 4)  # 5 - 1, where 5 - 2 is right
 
 
 def _with_past(layer: Any, tensor: Any) -> Any:
