@@ -1,23 +1,29 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer, make, and a package index:
 # they set up their own .venv, and set it up again only when pyproject.toml has changed.
+# `make PYTHON=python3.13 test` has one of its own, .venv-3.13; `make test-lowest` .venv-lowest.
 
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+NAMED := $(PYTHON)
 PYTHON ?= $(shell for p in python3.11 python3 python; do $$p $(IS_NEW_ENOUGH) && echo $$p && break; done)
-VENV := .venv
+VERSION := $(shell '$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := .venv$(if $(NAMED),-$(VERSION))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 READY_FOR_ALL := $(VENV)/ready-for-all-backends
+LOWEST := .venv-lowest
+INSTALL := pip install --quiet --editable '.[tensorflow,jax,onnx,examples,dev]'
 BACKENDS := tensorflow jax torch
 TORCH ?= torch
 MNIST ?=
 SPREAD := -n auto --maxprocesses 4 --dist loadfile
+SEEDS ?= 1 2 3
 
 export KERAS_BACKEND ?= tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends fuzz slow check format mnist bench clean
+.PHONY: help demo test test-backends test-lowest fuzz slow check format mnist bench clean
 
 help:  ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
@@ -37,7 +43,16 @@ test-backends: $(READY_FOR_ALL)  ## run them on TensorFlow, JAX and PyTorch; TOR
 	done; \
 	[ -z "$$failed" ] || { echo "failed on:$$failed" >&2; exit 1; }
 
-fuzz: $(READY_FOR_ALL)  ## convert 10,000 random networks on PyTorch
+test-lowest: $(LOWEST)/ready  ## run them on the oldest Python and packages that pyproject.toml allows
+	@$(LOWEST)/bin/python -m pytest $(SPREAD) -W ignore::DeprecationWarning
+
+fuzz: $(READY_FOR_ALL)  ## draw other examples than `make test`, SEEDS="1 2 3"; then 10,000 networks
+	@failed=; for seed in $(SEEDS); do \
+	    echo "seed $$seed"; \
+	    $(RUN) -m pytest $(SPREAD) -m 'hypothesis and not slow' \
+	        --hypothesis-profile fuzz --hypothesis-seed $$seed || failed="$$failed $$seed"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed with seed:$$failed" >&2; exit 1; }
 	@$(RUN) -m tests.random_networks --examples 10000 --backend torch --seed 0
 
 slow: $(READY)  ## run the slow tests: full-size networks
@@ -62,8 +77,8 @@ bench: $(READY)  ## the benchmarks: time and memory to report and convert, laten
 	@$(RUN) benchmarks/scaling.py
 	@$(RUN) benchmarks/applications.py
 
-clean:  ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove .venv and its like, caches and builds
+	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -73,9 +88,21 @@ $(READY): pyproject.toml
 	    exit 1; } >&2
 	@echo "Setting up $(VENV); TensorFlow is large, so the first time takes some minutes."
 	@'$(PYTHON)' -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --editable '.[tensorflow,jax,onnx,examples,dev]'
+	@$(RUN) -m $(INSTALL)
 	@touch $@
 
 $(READY_FOR_ALL): $(READY)
 	@$(RUN) -m pip install --quiet --editable '.[torch]' '$(TORCH)'
+	@touch $@
+
+# Old packages have no wheels for newer Pythons, and are warned by newer ones that they need.
+$(LOWEST)/ready: PYTHON := $(if $(NAMED),$(NAMED),python3.11)
+$(LOWEST)/ready: pyproject.toml .ci/lowest.py
+	@'$(PYTHON)' .ci/lowest.py >/dev/null || { \
+	    echo "make test-lowest needs Python 3.11: make PYTHON=/path/to/python3.11 test-lowest" >&2; \
+	    exit 1; }
+	@echo "Setting up $(LOWEST); TensorFlow is large, so the first time takes some minutes."
+	@'$(PYTHON)' -m venv $(LOWEST)
+	@$(LOWEST)/bin/python .ci/lowest.py >$(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m $(INSTALL) --constraint $(LOWEST)/constraints.txt
 	@touch $@

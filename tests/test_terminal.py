@@ -25,6 +25,7 @@ import termios  # noqa: E402 -- where there is no pty there is no termios
 
 SHOW_PAGE = "from allconv import terminal; print(terminal.page())"
 OF_A_USER = {"TERM": "xterm-256color", "NO_COLOR": None, "FORCE_COLOR": None, "COLUMNS": None}
+OF_A_USER["PYTHON_COLORS"] = "0"  # from 3.13 on, Python's own tracebacks have colours in a window
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""What all tests share: the same draws on every run, unless others are asked for.
+
+pytest --hypothesis-profile fuzz --hypothesis-seed 7     # other ones, which 7 draws again
+"""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from hypothesis import settings
+
+# No deadlines: the machine may be busy, and the first call of a layer compiles it.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("fuzz", derandomize=False, deadline=None, database=None, print_blob=True)
+settings.load_profile("same")  # before the tests' own settings, which take the rest from it
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begins the random numbers of Python, NumPy and the backend anew.
+
+    Keras draws the kernels that a test leaves to it; they do not depend on the tests before.
+    """
+    keras.utils.set_random_seed(0)
