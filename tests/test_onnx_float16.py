@@ -65,7 +65,7 @@ def test_a_file_in_float16_is_half_as_large_and_takes_and_gives_float32(tmp_path
         kinds = {values.dtype for values in weights_of(found.model).values()}
         assert kinds == {np.dtype("float16"), np.dtype("int64")}
         casts = [node.name for node in found.model.graph.node if node.op_type == "Cast"]
-        assert casts == ["image/to_float16", "flatten/to_float32"]
+        assert casts == ["image/to_float16", "classes/to_float32"]
 
 
 def test_the_stated_error_is_that_of_keras_in_float16(tmp_path):

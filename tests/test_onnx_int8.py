@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import onnx
 import pytest
 from keras import layers
 
@@ -18,7 +19,7 @@ from allconv.export.int8 import (
     refuse_more,
     wide_operators,
 )
-from allconv.export.precision_loss import loss
+from allconv.export.precision_loss import Results, loss
 from allconv.export.reduced_precision import FLOAT32, Written
 from allconv.export.sessions import AS_WRITTEN, file_runner
 from tests.networks import mnist_cnn
@@ -124,11 +125,24 @@ def _images(count: int) -> np.ndarray:
     return np.random.default_rng(3).uniform(-1, 1, (count, 6, 6, 3)).astype("float32")
 
 
+def with_logits(file):
+    """A copy of a file that also gives what its softmax takes."""
+    model = onnx.load(file)
+    (softmax,) = (node for node in model.graph.node if node.op_type == "Softmax")
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(softmax.input[0]))
+    copy = file.with_name("with_logits.draft")
+    onnx.save(model, copy)
+    return copy
+
+
 def test_the_loss_is_what_running_both_files_shows(digits, in_int8, images):
     held_out = np.moveaxis(images[3::4], -1, 1)
     files = digits.draft.folder / FLOAT32, digits.draft.file
-    expected, found = (run_file(file, held_out, AS_WRITTEN)[0] for file in files)
-    error = np.abs(expected - found).max() / expected.max()
+    (expected, logits), (found, other) = (
+        run_file(with_logits(file), held_out, AS_WRITTEN) for file in files
+    )
+    spread = max(logits.max(), 0) - min(logits.min(), 0)
+    error = np.abs(logits - other).max() / spread
     assert in_int8.loss.error == pytest.approx(error, rel=0.01)
     assert in_int8.loss.equal == (expected.argmax(-1) == found.argmax(-1)).sum()
     assert (in_int8.loss.decisions, in_int8.loss.samples) == (6, 6)
@@ -157,10 +171,15 @@ def test_a_processor_whose_sums_overflow_gets_a_note(tmp_path, monkeypatch, over
         )
 
 
+def results(batches):
+    """Outputs whose errors are measured on themselves."""
+    return [Results(arrays, arrays) for arrays in batches]
+
+
 def test_a_loss_counts_cells_and_takes_zero_into_the_spread():
     expected = [[np.float32([[1, 2], [3, 4]])], [np.float32([[2, 1]])]]
     found = [[np.float32([[1, 2], [3.5, 3]])], [np.float32([[2, 1]])]]
-    cost = loss(expected, found, "int8", "images")
+    cost = loss(results(expected), results(found), "int8", "images")
     assert (cost.error, cost.mean_error) == (1 / 4, 1.5 / 6 / 4)
     assert (cost.equal, cost.decisions, cost.samples) == (2, 3, 3)
     assert str(cost) == (
@@ -170,14 +189,45 @@ def test_a_loss_counts_cells_and_takes_zero_into_the_spread():
 
 
 def test_a_loss_without_classes_says_nothing_of_them():
-    cost = loss([[np.zeros((2, 1))]], [[np.zeros((2, 1))]], "float16", "inputs")
+    zeros = results([[np.zeros((2, 1))]])
+    cost = loss(zeros, zeros, "float16", "inputs")
     assert str(cost) == (
         "float16 against float32: largest relative error 0.0e+00, mean 0.0e+00; on 2 inputs"
     )
 
 
 def test_a_loss_of_something_against_nothing_is_infinite():
-    assert loss([[np.zeros((2, 3))]], [[np.ones((2, 3))]], "int8", "images").error == np.inf
+    zeros, ones = results([[np.zeros((2, 3))]]), results([[np.ones((2, 3))]])
+    assert loss(zeros, ones, "int8", "images").error == np.inf
+
+
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid", "tanh"])
+@pytest.mark.parametrize("form", ["float16", "int8"])
+def test_what_fewer_bits_cost_is_measured_before_a_final_activation(ending, form, tmp_path):
+    confident = _ending_in(ending)
+    plain = keras.models.clone_model(confident)
+    plain.layers[-1].activation = keras.activations.linear
+    plain.set_weights(confident.get_weights())
+    costs = []
+    for model in (confident, plain):
+        with exported(model, tmp_path) as draft:
+            written = draft.in_float16() if form == "float16" else draft.in_int8(_images(16))
+            costs.append(written.loss)
+    assert costs[0].error > 1e-5
+    if form == "float16":  # in int8 the last layer's results are rounded, or are not
+        assert costs[0].error == pytest.approx(costs[1].error, rel=1e-3)
+        assert costs[0].mean_error == pytest.approx(costs[1].mean_error, rel=1e-3)
+    assert costs[0].error < 3 * costs[1].error
+
+
+def _ending_in(activation):
+    """A network so confident that its last activation is saturated nearly everywhere."""
+    image = keras.Input((6, 6, 3), name="image")
+    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(image))
+    model = randomize(keras.Model(image, layers.Dense(3, activation=activation)(x)), seed=1)
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * 3000, bias])
+    return model
 
 
 def test_a_layer_that_divides_by_a_sum_of_squares_stays_float32(tmp_path):

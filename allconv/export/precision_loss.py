@@ -8,7 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Outputs = list[np.ndarray]
+
+@dataclass(frozen=True)
+class Results:
+    """What a file gives of one batch.
+
+    Attributes:
+        outputs: Its outputs, the channels of maps last.
+        telling: For each of them what errors are measured on: itself, or what is before its final
+            softmax or sigmoid, where that would hide them.
+    """
+
+    outputs: list[np.ndarray]
+    telling: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -17,7 +29,8 @@ class Loss:
 
     Attributes:
         precision: What the file computes in, `"float16"` or `"int8"`.
-        error: The largest difference of all outputs, relative to the spread of an output's values.
+        error: The largest difference of all outputs, relative to the spread of an output's values;
+            before a final softmax or sigmoid, as `verify` measures it.
         mean_error: The mean difference of the worst output, likewise.
         equal: For how many samples, cells of a map and outputs the same class is the likeliest.
         decisions: Of how many.
@@ -42,9 +55,9 @@ class Loss:
 
 
 def loss(
-    expected: Iterable[Outputs], found: Iterable[Outputs], precision: str, inputs: str
+    expected: Iterable[Results], found: Iterable[Results], precision: str, inputs: str
 ) -> Loss:
-    """Compare outputs, batch by batch; the channels of maps are last.
+    """Compare outputs, batch by batch.
 
     Args:
         expected: What the float32 file gives.
@@ -55,10 +68,11 @@ def loss(
     tallies: list[_Tally] = []
     samples = 0
     for references, results in zip(expected, found, strict=True):
-        tallies = tallies or [_Tally() for _ in references]
-        samples += len(references[0])
-        for tally, reference, result in zip(tallies, references, results, strict=True):
-            tally.add(reference, result)
+        tallies = tallies or [_Tally() for _ in references.outputs]
+        samples += len(references.outputs[0])
+        for number, tally in enumerate(tallies):
+            tally.add(references.telling[number], results.telling[number])
+            tally.decide(references.outputs[number], results.outputs[number])
     return Loss(
         precision,
         error=max(tally.relative(tally.difference) for tally in tallies),
@@ -86,6 +100,9 @@ class _Tally:
         self.difference = max(self.difference, _or_infinite(differences.max()))
         self.sum += _or_infinite(differences.sum())
         self.count += differences.size
+
+    def decide(self, reference: np.ndarray, result: np.ndarray) -> None:
+        """Count where both have the same likeliest class."""
         if reference.ndim > 1 and reference.shape[-1] > 1:
             equal = reference.argmax(axis=-1) == result.argmax(axis=-1)
             self.equal += int(equal.sum())

@@ -15,11 +15,12 @@ from allconv.export.float16_errors import float_tensors, rounding
 from allconv.export.form import Form
 from allconv.export.int8 import quantize, quantized_operators, refuse_more
 from allconv.export.others_words import reason
-from allconv.export.precision_loss import Loss, loss
+from allconv.export.precision_loss import Loss, Results, loss
 from allconv.export.sample_inputs import Sample, Samples
 from allconv.export.sessions import (
     AS_WRITTEN,
     as_the_file_takes,
+    before_activation,
     file_runner,
     looked_into,
     with_classes_last,
@@ -85,11 +86,11 @@ def in_float16(draft: Draft, model: Any, graph: Graph, layout: str, samples: Sam
         ExportError: Weights or values are beyond float16's range.
     """
     half = draft.write(lambda tensors: in_half(model, draft.folder, tensors))
-    (draft.folder / _ROUNDED).write_bytes(rounding(model).SerializeToString())
+    twin = rounding(model)
+    (draft.folder / _ROUNDED).write_bytes(twin.SerializeToString())
     runs = _Runs(draft, graph, layout, samples.measured)
-    expected, rounded, found = (
-        list(runs.outputs(name)) for name in (FLOAT32, _ROUNDED, draft.file.name)
-    )
+    files = {FLOAT32: model, _ROUNDED: twin, draft.file.name: half}
+    expected, rounded, found = (list(runs.results(name, file)) for name, file in files.items())
     if _finite(expected) and not _finite([*rounded, *found]):
         raise ExportError(_overflow(draft, model, graph, runs))
     costs = [loss(expected, each, "float16", samples.words) for each in (rounded, found)]
@@ -107,7 +108,12 @@ def in_int8(draft: Draft, model: Any, graph: Graph, layout: str, samples: Sample
     refuse_more(model, quantized)
     runs = _Runs(draft, graph, layout, samples.measured)
     as_written, here = (
-        loss(runs.outputs(FLOAT32), runs.outputs(draft.file.name, settings), "int8", samples.words)
+        loss(
+            runs.results(FLOAT32, model),
+            runs.results(draft.file.name, quantized, settings),
+            "int8",
+            samples.words,
+        )
         for settings in (AS_WRITTEN, None)
     )
     whole, all_operators = quantized_operators(quantized)
@@ -129,12 +135,25 @@ class _Runs:
     def __init__(self, draft: Draft, graph: Graph, layout: str, samples: Sequence[Sample]) -> None:
         self.draft, self.graph, self.layout, self.samples = draft, graph, layout, samples
 
-    def outputs(
-        self, name: str, settings: Mapping[str, str] | None = None
-    ) -> Iterator[list[np.ndarray]]:
-        """What a file gives, sample by sample, channels last."""
-        for found in self.run(name, settings=settings):
-            yield with_classes_last(found, self.graph, self.layout)
+    def results(
+        self, name: str, model: Any, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Results]:
+        """What a file gives, sample by sample.
+
+        Args:
+            name: The file's name.
+            model: What it holds.
+            settings: ONNX Runtime's session options.
+        """
+        outputs = [value.name for value in model.graph.output]
+        telling = [before_activation(model, output) or output for output in outputs]
+        if telling != outputs:
+            name = looked_into(self.draft.folder / name, model, telling).name
+        taken = list(dict.fromkeys([*outputs, *telling]))
+        for arrays in self.run(name, taken, settings):
+            found = dict(zip(taken, arrays, strict=True))
+            given = with_classes_last([found[each] for each in outputs], self.graph, self.layout)
+            yield Results(given, [found[each] for each in telling])
 
     def run(
         self,
@@ -155,8 +174,8 @@ class _Runs:
                 ) from error
 
 
-def _finite(outputs: Iterable[Sequence[np.ndarray]]) -> bool:
-    return all(np.isfinite(values).all() for each in outputs for values in each)
+def _finite(results: Iterable[Results]) -> bool:
+    return all(np.isfinite(values).all() for each in results for values in each.outputs)
 
 
 def _overflow(draft: Draft, model: Any, graph: Graph, runs: _Runs) -> str:

@@ -64,8 +64,32 @@ def _session(file: Path, settings: Mapping[str, str]) -> Any:
         raise ExportError(f"{file.name}: ONNX Runtime refuses it: {reason(error)}") from error
 
 
+SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh"})
+"""Final activations behind which differences hide."""
+
+CARRYING = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear"})
+CARRYING |= {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
+"""Operators that only carry values on, in another type or under another shape."""
+
+
+def before_activation(model: Any, output: str) -> str:
+    """The tensor that an output's final activation takes, "" where it ends in none that saturates.
+
+    Args:
+        model: An ONNX model.
+        output: The output's name.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    node = producers.get(output)
+    while node is not None and node.op_type in CARRYING:
+        node = producers.get(node.input[0])
+    if node is None or node.op_type not in SATURATING:
+        return ""
+    return str(node.input[0]) if node.input[0] in producers else ""
+
+
 def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
-    """A copy of a file, beside it, whose outputs are these float32 tensors inside it as well.
+    """A copy of a file, beside it, whose outputs are these tensors inside it as well.
 
     Args:
         file: An ONNX file; weights that lie outside it are the copy's, too.
@@ -76,9 +100,7 @@ def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
 
     outputs, count = model.graph.output, len(model.graph.output)
     further = dict.fromkeys(names).keys() - {value.name for value in outputs}
-    outputs.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in further
-    )
+    outputs.extend(onnx.helper.make_empty_tensor_value_info(name) for name in further)
     copy = file.with_name(INSIDE)
     try:
         copy.write_bytes(model.SerializeToString())
