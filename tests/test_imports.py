@@ -47,7 +47,7 @@ export.tensor_view export.graph_writer export.broadcasting export.window_operato
 export.shape_operators export.axis_operators export.operators export.resize_operators
 export.simplifying export.channels_first export.kernel_algebra export.maxima export.fusing
 export.metadata export.external_data export.model_proto export.draft export.audit
-export.sessions export.running export.parity
+export.sessions export.recurrent export.running export.parity
 export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
 export.onnx_report export.tensorflow_process
 export.pipeline export_job

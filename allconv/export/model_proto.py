@@ -55,7 +55,10 @@ def model_proto(
     ]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
-            nodes, encodable(graph.name), *_ends(named, form.layout), tensors(named.constants)
+            nodes,
+            encodable(graph.name),
+            *ends(named.inputs, named.outputs, form.layout),
+            tensors(named.constants),
         ),
         producer_name="allconv",
         producer_version=metadata[VERSION],
@@ -66,14 +69,16 @@ def model_proto(
     return model
 
 
-def _ends(named: Operations, layout: str) -> tuple[list[Any], list[Any]]:
+def ends(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], layout: str
+) -> tuple[list[Any], list[Any]]:
     """The inputs and the outputs; free sizes of one of several images have its name in theirs."""
-    several = sum(None in tensor.shape[1:] for tensor in named.inputs) > 1
-    inputs = [_value_info(each, layout, each.name if several else "") for each in named.inputs]
-    return inputs, [_value_info(each, layout, each.name) for each in named.outputs]
+    several = sum(None in tensor.shape[1:] for tensor in inputs) > 1
+    entering = [_value_info(each, layout, each.name if several else "") for each in inputs]
+    return entering, [_value_info(each, layout, each.name) for each in outputs]
 
 
-class _Names:
+class Names:
     """Gives each name once."""
 
     def __init__(self) -> None:
@@ -96,7 +101,7 @@ def _named(operations: Operations, graph: Graph) -> tuple[Operations, list[str]]
     weights after the first layer that takes them.
     """
     operations = _with_own_outputs(operations, graph)
-    tensors, node_names = _Names(), _Names()
+    tensors, node_names = Names(), Names()
     inputs = {
         tensor.name: tensors.free(node.name)
         for node, tensor in zip(graph.inputs, operations.inputs, strict=True)

@@ -19,6 +19,7 @@ from allconv.export.metadata import metadata
 from allconv.export.model_proto import model_proto
 from allconv.export.onnx_report import OnnxReport, report_of
 from allconv.export.parity import parity
+from allconv.export.recurrent import recurrent_layers, recurrent_model
 from allconv.export.reduced_precision import FLOAT32, in_form
 from allconv.export.sample_inputs import Images, drawn_samples, read_samples
 from allconv.export.tensorflow_graph import traced
@@ -121,6 +122,7 @@ def export_graph(
         reference: A Keras model of this network to compare with; by default one is built.
     """
     _require_packages(form)
+    _refuse_fewer_bits(graph, form)
     plain = in_float32(graph)
     images = None if form.int8 is None else read_samples(form.int8, graph)
     with drafted(path) as draft:
@@ -165,10 +167,24 @@ def _written(draft: Draft, name: str, graph: Graph, form: Form, source: str, pla
             return draft.take(file, name)
     network = lowered(graph)
     named = in_tensorflow_words(network)
+    if recurrent_layers(network):
+        said = metadata(graph, source=source, plan=plan, layout=form.layout)
+        written = recurrent_model(network, build(named), form, said)
+        return draft.write(lambda tensors: written, name)
     found = translated(traced(named, build(named)), network, form.opset)
     operations = fused(channels_first(found, network, form.opset, form.layout))
     said = metadata(graph, source=source, plan=plan, layout=form.layout)
     return draft.write(partial(model_proto, operations, network, form, said), name)
+
+
+def _refuse_fewer_bits(graph: Graph, form: Form) -> None:
+    """Raise an ExportError where a network with loops is to be written in other than float32."""
+    looping = [] if form.is_float32 else recurrent_layers(graph)
+    if looping:
+        raise ExportError(
+            f"model '{graph.name}' has recurrent layers, which are written in float32 only: "
+            f"{', '.join(looping)}; leave float16 and int8 out"
+        )
 
 
 def _reference(plain: Graph, graph: Graph, reference: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from allconv.export.recurrent import recurrent_layers
 from allconv.export.sessions import Run, as_the_file_takes, file_runner, looked_into, move, moved
 from allconv.graph import Graph, Node
 from allconv.verification.logits import Ending, endings, runner
@@ -47,6 +48,8 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> 
         return Both(_compiled(model), _file_runner(file, None, graph, layout), numbers)
     ends = endings(model)
     before = {number: _before(onnx_model, number, end) for number, end in enumerate(ends)}
+    if recurrent_layers(graph):  # of maps nobody knows there how they lie inside
+        before = {n: name for n, name in before.items() if len(model.outputs[n].shape) == 2}
     inner = {number: name for number, name in before.items() if name}
     in_keras = _keras_runner(model, [ends[number] for number in inner])
     taken = [value.name for value in onnx_model.graph.output] + list(inner.values())
