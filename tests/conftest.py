@@ -5,9 +5,13 @@ pytest --hypothesis-profile fuzz --hypothesis-seed 7     # other ones, which 7 d
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import keras
 import pytest
 from hypothesis import settings
+
+from allconv.verification.precision import full_precision
 
 # No deadlines: the machine may be busy, and the first call of a layer compiles it.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -21,3 +25,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     Keras draws the kernels that a test leaves to it; they do not depend on the tests before.
     """
     keras.utils.set_random_seed(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Runs and trains models in full precision, on GPUs as well: tests compare what they give."""
+    with full_precision():
+        return (yield)

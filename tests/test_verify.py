@@ -111,9 +111,7 @@ def test_the_error_is_relative_to_the_spread_from_zero() -> None:
 def test_the_scale_of_a_model_does_not_change_its_error() -> None:
     model, x = plain("linear"), np.random.default_rng(0).normal(size=(4, 12, 12, 3))
     errors = [
-        verify(
-            lambda x, s=s: s * np.asarray(model(x)), lambda x, s=s: s * 1.03 * model(x), x
-        ).max_error
+        verify(lambda x, s=s: s * model(x), lambda x, s=s: s * 1.03 * model(x), x).max_error
         for s in (1e-6, 1.0, 1e6)
     ]
     np.testing.assert_allclose(errors, errors[0], rtol=1e-3)
@@ -549,9 +547,33 @@ def uses_tensorfloat32() -> bool:
         return backend.config.experimental.tensor_float_32_execution_enabled()
     if backend.__name__ == "jax":
         return backend.config.jax_default_matmul_precision != "highest"
-    return backend.backends.cudnn.allow_tf32
+    return backend.backends.cudnn.allow_tf32 or backend.get_float32_matmul_precision() != "highest"
 
 
+@pytest.fixture
+def tensorfloat32() -> Iterator[None]:
+    """A backend that may use it, as users have it; the other tests may not."""
+    backend = importlib.import_module(keras.backend.backend())
+    if backend.__name__ == "tensorflow":
+        backend.config.experimental.enable_tensor_float_32_execution(True)
+        yield
+        backend.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend.__name__ == "jax":
+        with backend.default_matmul_precision("tensorfloat32"):
+            yield
+    else:
+        backend.backends.cudnn.allow_tf32 = True
+        backend.set_float32_matmul_precision("high")
+        yield
+        backend.backends.cudnn.allow_tf32 = False
+        backend.set_float32_matmul_precision("highest")
+
+
+def test_other_tests_compute_in_full_precision() -> None:
+    assert not uses_tensorfloat32()
+
+
+@pytest.mark.usefixtures("tensorfloat32")
 def test_tensorfloat32_is_off_while_models_run_and_on_again_after() -> None:
     seen: list[bool] = []
     verify(lambda x: seen.append(uses_tensorfloat32()) or x, lambda x: x, np.eye(3))

@@ -78,8 +78,8 @@ def in_float32(model: Any) -> Any:
 
 
 @contextmanager
-def inference() -> Iterator[None]:
-    """Full precision and no gradients while models run.
+def full_precision() -> Iterator[None]:
+    """Float32 in all its bits, whatever computes.
 
     On recent GPUs the backends multiply float32 in TensorFloat-32 unless told otherwise: 10 bits of
     mantissa, an error far above what a comparison in float32 has to see.
@@ -87,11 +87,24 @@ def inference() -> Iterator[None]:
     import keras
 
     backend = keras.config.backend()
-    if backend not in _INFERENCE:
+    if backend not in _IN_FULL:
         yield
         return
-    with _INFERENCE[backend](importlib.import_module(backend)):
+    with _IN_FULL[backend](importlib.import_module(backend)):
         yield
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Full precision and no gradients while models run."""
+    import keras
+
+    with full_precision():
+        if keras.config.backend() != "torch":
+            yield
+            return
+        with importlib.import_module("torch").no_grad():
+            yield
 
 
 @contextmanager
@@ -112,16 +125,19 @@ def _jax(jax: Any) -> Iterator[None]:
 
 @contextmanager
 def _torch(torch: Any) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
+    """Of products and of convolutions; `cudnn.flags` would turn cuDNN off besides."""
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
     try:
-        with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]
 
 
-_INFERENCE = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+_IN_FULL = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
 def _kernel_layers(model: Any) -> Iterator[Any]:
