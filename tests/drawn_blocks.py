@@ -69,8 +69,8 @@ def squeeze_excite(pencil, x):
         cell = layers.Reshape(one)(pencil.layer(pool)(x))
         cell = pencil.layer("Conv", channels, 1, activation="hard_sigmoid")(cell)
     else:
-        vector = layers.Dense(2, activation="relu")(pencil.layer(pool)(x))
-        cell = layers.Reshape(one)(layers.Dense(channels, activation="sigmoid")(vector))
+        vector = pencil.make("Dense", 2, activation="relu")(pencil.layer(pool)(x))
+        cell = layers.Reshape(one)(pencil.make("Dense", channels, activation="sigmoid")(vector))
     return layers.Multiply()([x, cell])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import keras
-from hypothesis import strategies as st
 
+from tests.drawn_axes import across_a_vector
 from tests.drawn_steps import ACTIVATIONS, ALL_ACTIVATIONS, over_channels
 
 layers = keras.layers
@@ -20,22 +20,24 @@ def flat(pencil, x):
 
 def vector(pencil, x):
     """What stands between Dense layers, and the last one."""
-    hidden = layers.Dense(
-        pencil.number(1, 6), activation=pencil.draw(ACTIVATIONS), use_bias=pencil.maybe()
+    hidden = pencil.make(
+        "Dense", pencil.number(1, 6), activation=pencil.one(*ACTIVATIONS), use_bias=pencil.maybe()
     )
     between = [
-        *[hidden, layers.BatchNormalization(), layers.Dropout(0.5), layers.PReLU()],
-        *[over_vector(pencil), layers.Activation(pencil.draw(ALL_ACTIVATIONS))],
+        *[hidden, pencil.make("BatchNormalization"), layers.Dropout(0.5), layers.PReLU()],
+        *[over_vector(pencil), layers.Activation(pencil.one(*ALL_ACTIVATIONS))],
     ]
-    for layer in pencil.draw(st.lists(st.sampled_from(between), max_size=4, unique_by=id)):
+    for layer in pencil.random.sample(between, pencil.number(0, 4)):
         x = layer(x)
     last = pencil.one("softmax", "softmax", "linear", "sigmoid", "log_softmax")
-    return layers.Dense(4, activation=last, use_bias=pencil.maybe())(x)
+    return pencil.make("Dense", 4, activation=last, use_bias=pencil.maybe())(x)
 
 
 def over_vector(pencil):
     """A layer that works along a vector; it will work along the channels of a cell."""
-    return pencil.one(layers.Softmax, *over_channels(pencil))()
+    if pencil.wants("axes"):
+        return across_a_vector(pencil)
+    return pencil.make(pencil.one("Softmax", *over_channels(pencil)))
 
 
 def pooled(pencil, x):
@@ -49,7 +51,7 @@ def mapped(pencil, x):
     """Dense on the map, which works along the last axis, whatever it holds."""
     if pencil.axis == 1:
         return x
-    return pooled(pencil, layers.Dense(4, activation=pencil.draw(ALL_ACTIVATIONS))(x))
+    return pooled(pencil, pencil.make("Dense", 4, activation=pencil.one(*ALL_ACTIVATIONS))(x))
 
 
 def plain(pencil, x):
@@ -70,8 +72,8 @@ def pyramid(pencil, x):
 def merged(pencil, x):
     """Two vectors, of the map's cells or of their means, added or side by side."""
     vectors = [
-        layers.Dense(3, activation="relu")(layers.Flatten()(x)),
-        layers.Dense(3)(pencil.layer("GlobalAveragePooling")(x)),
+        pencil.make("Dense", 3, activation="relu")(layers.Flatten()(x)),
+        pencil.make("Dense", 3)(pencil.layer("GlobalAveragePooling")(x)),
     ]
     merge = pencil.one(layers.Add, layers.Multiply, layers.Concatenate, layers.Maximum)
     return vector(pencil, merge()(vectors))
@@ -80,7 +82,7 @@ def merged(pencil, x):
 def generator(pencil, x):
     """Dense, what stands between, Reshape to a map."""
     shape = pencil.shape((2,) * pencil.rank, 3)
-    x = layers.Dense(math.prod(shape), use_bias=pencil.maybe())(layers.Flatten()(x))
+    x = pencil.make("Dense", math.prod(shape), use_bias=pencil.maybe())(layers.Flatten()(x))
     if pencil.maybe():
         x = layers.BatchNormalization()(x)
     if pencil.maybe():

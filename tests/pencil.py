@@ -1,14 +1,19 @@
-"""What networks are drawn with: a rank, a data format, and Hypothesis' choices."""
+"""What networks are drawn with: a rank, a data format, and chance.
+
+    pencil = Pencil(random.Random(7), rank=2, data_format="channels_last", families={"axes"})
+
+Families are ingredients that ordinary networks do without; `tests.families` lists them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from random import Random
 
 import keras
-from hypothesis import strategies as st
+
+from tests.drawn_settings import constrained, written
 
 MOST_CELLS = {1: 40, 2: 300, 3: 300}
 MOST_CHANNELS = 24
@@ -18,9 +23,10 @@ MOST_CHANNELS = 24
 class Pencil:
     """Draws for maps of some rank and data format."""
 
-    draw: Callable[..., Any]
+    random: Random
     rank: int
     data_format: str
+    families: frozenset[str] = frozenset()
 
     @property
     def axis(self):
@@ -34,13 +40,21 @@ class Pencil:
         return (channels, *sizes) if self.axis == 1 else (*sizes, channels)
 
     def one(self, *choices):
-        return self.draw(st.sampled_from(choices))
+        return self.random.choice(choices)
 
     def maybe(self):
-        return self.draw(st.booleans())
+        return self.one(True, False)
 
     def number(self, low, high):
-        return self.draw(st.integers(low, high))
+        return self.random.randint(low, high)
+
+    def some(self, choices, low, high):
+        """A list of so many of the choices, any of them several times."""
+        return [self.one(*choices) for _ in range(self.number(low, high))]
+
+    def wants(self, family):
+        """Whether to draw something of a family here, now and then."""
+        return family in self.families and self.number(1, 4) == 1
 
     def steps(self, most):
         """Strides or the like: on all axes alike, or on each its own."""
@@ -54,7 +68,19 @@ class Pencil:
     def layer(self, kind, *args, **options):
         """A layer of this rank and data format."""
         name = (kind if "{}" in kind else kind + "{}").format(f"{self.rank}D")
-        return getattr(keras.layers, name)(*args, data_format=self.data_format, **options)
+        return self.make(name, *args, data_format=self.data_format, **options)
+
+    def make(self, kind, *args, **options):
+        """A layer of a class, its settings written this way or that."""
+        make = getattr(keras.layers, kind)
+        options |= constrained(self, kind)
+        if not self.wants("written"):
+            return make(*args, **options)
+        try:
+            return make(*(written(self, value) for value in args), **written(self, options))
+        except (TypeError, ValueError):
+            # Keras does not take every setting in every form.
+            return make(*args, **options)
 
     def is_large(self, x):
         cells = math.prod(self.sizes(x))

@@ -1,16 +1,16 @@
 """Random networks by the thousand: each is converted and held to the promise, and counted.
 
     python -m tests.random_networks --examples 10000 --backend torch --seed 0 --workers 2
+    python -m tests.random_networks --only 1234567
 
-Torch computes channels-first convolutions on a CPU as they are, where TensorFlow has to compile
-each network first. A network that breaks the promise is printed as JSON; `rebuilt` of
-`tests.drawn_networks` makes it again from that, weights and all. Exit status 1 says that one did.
+Each network is drawn from a number of its own; the second line draws one again. What is drawn, and
+what is looked at besides the numbers, is in `tests/families.py`. Exit status 1 says that a network
+broke the promise.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import multiprocessing
 import os
 import sys
@@ -18,34 +18,21 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
+
+from tests import families
 
 FORMATS = ("channels_last", "channels_first")
+SEEDS_OF_A_RUN = 1_000_000
 SIZE_OF_BATCH = 50
-"""Hypothesis varies what it has drawn before; to begin anew now and then gives more variety."""
-
-OPTIONS = {
-    "exact": {},
-    "fold": {"fold_batchnorm": True},
-    "any-size": {"input_size": "any"},
-}
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Networks of one kind, drawn from one seed."""
-
-    seed: int
-    rank: int
-    data_format: str
-    options: str
-    examples: int
 
 
 @dataclass
 class Tally:
-    """What became of the networks, by outcome and reason."""
+    """What became of the networks, by outcome and reason, and what was looked at how often."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
     worst: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -55,75 +42,71 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         self.counts += other.counts
+        self.held += other.held
         self.worst = max(self.worst, other.worst)
         self.failures += other.failures
 
     def __str__(self) -> str:
-        lines = [f"{count:7}  {' '.join(key)}" for key, count in self.counts.most_common()]
-        lines.append(f"largest relative error {self.worst:.1e}")
+        lines = [f"{count:7}  {': '.join(filter(None, key))}" for key, count in self.sorted()]
+        with_each = ", ".join(f"{name} {count}" for name, count in self.held.most_common())
+        lines += [f"of these with {with_each}", f"largest relative error {self.worst:.1e}"]
         return "\n".join(lines)
 
+    def sorted(self) -> list[tuple[tuple[str, str], int]]:
+        return self.counts.most_common()
 
-def tally(batch: Batch) -> Tally:
-    """Draw the networks of a batch, and hold each to the promise."""
+
+def tally(seeds: range, **choice: object) -> Tally:
+    """Draw the networks of some seeds, and hold each to the promise."""
     import warnings
 
-    import hypothesis
     import keras
-    from hypothesis import strategies as st
-
-    from tests.drawn_networks import drawing, drawn_network
 
     warnings.simplefilter("ignore")
     keras.utils.clear_session()
     result = Tally()
-
-    @hypothesis.seed(batch.seed)
-    @hypothesis.settings(drawing(batch.examples), database=None)
-    @hypothesis.given(st.data())
-    def hold(data: st.DataObject) -> None:
-        judge(drawn_network(data.draw, batch.data_format, batch.rank), batch, result)
-
-    hold()
+    for seed in seeds:
+        judge(seed, choice, result)
     return result
 
 
-def judge(model, batch: Batch, result: Tally) -> None:
+def judge(seed: int, choice: dict[str, object], result: Tally) -> None:
     """Count one network, and keep what is needed to find out why it fails."""
-    from tests.promise import promise
+    from tests.drawn_cases import drawn_case
+    from tests.held import hold
 
+    case = drawn_case(seed, **choice)
     try:
-        outcome = promise(model, **OPTIONS[batch.options])
-    except Exception:
-        result.counts["FAILED", batch.options] += 1
-        result.failures.append(f"{batch}\n{model.to_json()}\n{traceback.format_exc(limit=-4)}")
+        outcome = hold(case)
+    except Exception as error:
+        result.counts["FAILED", type(error).__name__] += 1
+        result.failures.append(f"--only {seed}  {case}\n{traceback.format_exc(limit=-4)}")
         return
     result.counts[outcome.word, outcome.reason] += 1
+    result.held.update(case.families)
     result.worst = max(result.worst, outcome.error)
 
 
-def batches(arguments: argparse.Namespace) -> list[Batch]:
-    """Batches that together have the examples asked for, kinds taking turns."""
-    kinds = itertools.cycle(
-        itertools.product(arguments.ranks, arguments.data_formats, arguments.options)
-    )
-    starts = range(0, arguments.examples, SIZE_OF_BATCH)
-    return [
-        Batch(seed, *next(kinds), min(SIZE_OF_BATCH, arguments.examples - start))
-        for seed, start in enumerate(starts, arguments.seed * 1_000_000)
-    ]
+def batches(arguments: argparse.Namespace) -> list[range]:
+    """The seeds of the networks asked for."""
+    if arguments.only is not None:
+        return [range(arguments.only, arguments.only + 1)]
+    first = arguments.seed * SEEDS_OF_A_RUN
+    seeds = range(first, first + arguments.examples)
+    return [seeds[start : start + SIZE_OF_BATCH] for start in range(0, len(seeds), SIZE_OF_BATCH)]
 
 
 def parsed() -> argparse.Namespace:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--examples", type=int, default=1000)
-    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="torch")
+    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="the number of one network")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--ranks", type=int, nargs="+", choices=(1, 2, 3), default=(1, 2, 3))
-    parser.add_argument("--data-formats", nargs="+", choices=FORMATS, default=FORMATS)
-    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=tuple(OPTIONS))
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
+    parser.add_argument("--without", nargs="+", choices=sorted(families.ALL), default=())
     return parser.parse_args()
 
 
@@ -132,15 +115,19 @@ def main() -> int:
     # One thread for each worker; the backend is chosen before a worker imports Keras.
     os.environ |= {"KERAS_BACKEND": arguments.backend, "OMP_NUM_THREADS": "1"}
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    choice = {"ranks": arguments.ranks, "formats": arguments.formats}
+    choice["allowed"] = families.ALL - set(arguments.without)
     # Backends keep something of every network they have seen, so workers are renewed.
     context = multiprocessing.get_context("spawn")
     with context.Pool(arguments.workers, maxtasksperchild=20) as pool:
-        for done in pool.imap_unordered(tally, batches(arguments)):
+        for done in pool.imap_unordered(partial(tally, **choice), batches(arguments)):
             total.add(done)
             for failure in done.failures:
                 print(failure, flush=True)
             print(f"{total.examples} in {time.time() - start:.0f} s", end="\r", file=sys.stderr)
-    print(f"{total.examples} networks on {arguments.backend}, seed {arguments.seed}\n{total}")
+    mode = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "as TensorFlow chooses")
+    print(f"{total.examples} networks on {arguments.backend} (oneDNN {mode}), ", end="")
+    print(f"seed {arguments.seed}\n{total}")
     return 1 if total.failures else 0
 
 

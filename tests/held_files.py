@@ -1,0 +1,45 @@
+"""Files: what Keras writes of a conversion it reads again; what it writes of a model converts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+import allconv
+from allconv.errors import ConversionError, ShapeError
+from tests.agreement import outputs
+from tests.closeness import comparable, finite_images, relative_error, tolerance
+
+ENDINGS = (".keras", ".h5")
+
+
+def files_load(model, converted, case):
+    """`.keras` or `.h5`, with the same numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"converted{ENDINGS[case.seed % 2]}")
+        converted.save(path)
+        assert_same_numbers(converted, keras.models.load_model(path, compile=False))
+
+
+def files_convert_alike(model, options, refused):
+    """The original's file is converted as the original in memory is, or refused as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ENDINGS:
+            path = Path(folder, f"original{ending}")
+            model.save(path)
+            try:
+                converted = allconv.convert(str(path), **options)
+            except (ConversionError, ShapeError):
+                assert refused, f"{ending} is refused, the model in memory is not"
+                continue
+            assert not refused, f"{ending} is converted, the model in memory is refused"
+            assert_same_numbers(allconv.convert(model, **options), converted)
+
+
+def assert_same_numbers(model, other):
+    limit = tolerance(model)
+    images, expected = finite_images(comparable(model))
+    for found, each in zip(outputs(comparable(other), images), expected, strict=True):
+        relative_error(found, each, limit)
