@@ -5,6 +5,7 @@ That nobody reads a result changes no exit status: that tells what was done.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,8 +82,9 @@ def _help_may_be_unread() -> Iterator[None]:
 def _message(error: Exception, command: str | None) -> str:
     """What is said of an error."""
     if isinstance(error, AllconvError):
-        # what an error tells a caller of Python to do, in the words of the command line
-        message = str(error).replace("strict=False", "--no-strict")
+        # what an error tells a caller of Python to do, in the words of the command line; within a
+        # call of Python it stays
+        message = re.sub(r"(?<!, )strict=False", "--no-strict", str(error))
         message = message.replace("verify=False", "--no-verify")
         return "\n".join(map(printable, message.splitlines()))
     if lack := lack_of_memory(error):

@@ -20,7 +20,7 @@ from allconv.rule import Rule
 from allconv.rules import Head, rules_for
 from allconv.rules.installed import installed_rules
 from allconv.strategies import Pooling
-from allconv.untrusted import REMEDY, not_made
+from allconv.untrusted import not_made, remedy
 from allconv.verify import verify as run_verification
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile
     return obstacles.is_all_convolutional(read(model))
 
 
-def refuse_obstacles(plan: Plan, remedy: str = "") -> None:
+def refuse_obstacles(plan: Plan, advice: str = "") -> None:
     """Raise a ConversionError that lists all layers that stand in the way, if any do."""
     found = obstacles.obstacles(plan)
     if found:
@@ -157,16 +157,16 @@ def refuse_obstacles(plan: Plan, remedy: str = "") -> None:
         raise ConversionError(
             f"model '{plan.before.name}' does not become all-convolutional; "
             f"these layers stand in the way:\n{lines}\n"
-            f"{remedy or _remedy(plan)}"
+            f"{advice or _advice(plan)}"
         )
 
 
-def _remedy(plan: Plan) -> str:
+def _advice(plan: Plan) -> str:
     """What to do about obstacles: they can stay, if they can be made."""
     unmade = not_made(plan.after)
     if not unmade:
         return "strict=False leaves them as they are"
-    return f"allconv does not make these from a file: {', '.join(unmade)}; {REMEDY}"
+    return f"allconv does not make these from a file: {', '.join(unmade)}; {remedy(plan.after)}"
 
 
 def _require_agreement(original: keras.Model, converted: keras.Model) -> None:

@@ -9,7 +9,7 @@ from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
 from allconv.layers.axes import along_batch
 from allconv.layout import is_vector, not_given
-from allconv.rewrite import Plan, Skipped
+from allconv.rewrite import Plan, Skipped, each_once
 
 STAYS = (
     kinds.CONVOLUTIONS
@@ -46,7 +46,8 @@ def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
     ends = _ends(plan.after)
     for node in plan.after.nodes:
         if reason := _reason(node, ends, plan.skips.get(node, ())):
-            found.setdefault(node.name, Obstacle(node.name, node.kind, reason))
+            layer = plan.origins.get(node.spec, node.spec)  # the user knows the model's own layers
+            found.setdefault(layer.name, Obstacle(layer.name, layer.kind, reason))
     return tuple(found.values())
 
 
@@ -76,7 +77,7 @@ def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
     said = [skip.reason for skip in skips if not skip.absent]
     if not said and node.kind not in kinds.RELABELS | STAYS:
         said = [skip.reason for skip in skips][-1:]
-    return "; ".join(dict.fromkeys(said)) or problem
+    return "; ".join(each_once(said)) or problem
 
 
 def _problem(node: Node, ends: set[Node]) -> str:

@@ -56,6 +56,12 @@ class Skipped:
     absent: bool = False
 
 
+def each_once(reasons: Iterable[str]) -> list[str]:
+    """Reasons without those that are said again, or in more words, by another."""
+    told = list(dict.fromkeys(reasons))
+    return [one for one in told if not any(one in other and one != other for other in told)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """A conversion, everything but the values of its weights.

@@ -32,10 +32,11 @@ convolutions; files have their weights in the order of `layer.weights`."""
 OPERATIONS = {f"keras.src.ops.{name}" for name in ("core", "math", "nn", "numpy")} | {"keras.ops"}
 """Where the operations of `keras.ops` lie."""
 
-
-REMEDY = (
-    "if you trust the file, load it in Python by keras.saving.load_model and give allconv the model"
+WRITTEN_ANEW = (
+    "write the model in Python with layers of Keras in their places, take this file's weights by "
+    "model.load_weights(FILE), and give allconv the model"
 )
+KEPT = ": allconv.convert(model, strict=False) leaves such layers as they are"
 
 
 def refuse_untrusted(graph: Graph) -> None:
@@ -44,24 +45,51 @@ def refuse_untrusted(graph: Graph) -> None:
     if refused:
         raise ConversionError(
             "allconv does not make these from a file, only layers that it knows: "
-            f"{', '.join(refused)}; {REMEDY}"
+            f"{', '.join(refused)}; {remedy(graph)}"
         )
 
 
 def not_made(graph: Graph) -> tuple[str, ...]:
     """What of a graph is not made from a file, in words; Keras is not needed to tell."""
-    return tuple(_not_made(graph)) if graph.from_file else ()
+    if not graph.from_file:
+        return ()
+    own = [f"{graph.own_class} '{graph.name}'"] if graph.own_class else []
+    return (*own, *(f"{spec!r}{why}" for spec, why in _refused(graph)))
 
 
-def _not_made(graph: Graph) -> Iterator[str]:
-    if graph.own_class:
-        yield f"{graph.own_class} '{graph.name}'"
+def remedy(graph: Graph) -> str:
+    """What helps where a graph is not made from a file.
+
+    Keras loads no function of TensorFlow, and a Lambda only where its safe mode is off.
+    """
+    refused = tuple(_refused(graph))
+    kinds = {spec.kind for spec, _ in refused}
+    if any(kind.startswith("tf>") for kind in kinds):
+        return WRITTEN_ANEW
+    if "Lambda" in kinds:
+        loaded = _loaded(", safe_mode=False), which runs the code in it,", KEPT)
+        return f"{WRITTEN_ANEW} (Rescaling(1 / 255) is a Lambda of x / 255); or, {loaded}"
+    has_own_activation = any("activation" in why for _, why in refused)
+    has_own_code = has_own_activation or graph.own_class or any(">" in kind for kind in kinds)
+    settings = ", custom_objects={...})" if has_own_code else ")"
+    return _loaded(settings, KEPT if has_own_activation or kinds - KNOWN_KINDS else "")
+
+
+def _loaded(settings: str, kept: str) -> str:
+    return (
+        f"if you trust the file, load it in Python by keras.saving.load_model(FILE{settings} and "
+        f"give allconv the model{kept}"
+    )
+
+
+def _refused(graph: Graph) -> Iterator[tuple[Spec, str]]:
+    """The layers that are not made, each with the reason, "" where its class says it."""
     for spec in graph.specs():
         why = _objection(spec)
         if why is None and repr(spec) in graph.untold:
             why = " (which of the file's weights are its own cannot be told)"
         if why is not None:
-            yield f"{spec!r}{why}"
+            yield spec, why
 
 
 def trusted_config(spec: Spec) -> dict[str, Any]:

@@ -211,3 +211,16 @@ def test_a_nested_model_with_code_of_its_own_is_left_as_a_layer():
     model = randomize(chain((8, 8, 2), Inner(name="inner"), layers.MaxPooling2D(2)))
     assert obstacles_of(model) == [f"'inner' (tests.test_obstacles>Inner): {UNKNOWN}"]
     converts_alike(model, strict=False)
+
+
+def test_what_stands_in_the_way_has_the_name_and_class_that_it_has_in_the_model():
+    grid = keras.Input((10, 20))
+    x = layers.Reshape((8, 5), name="fold")(
+        layers.Dense(40)(layers.Reshape((200,), name="unfold")(grid))
+    )
+    model = keras.Model(grid, layers.Dense(2)(layers.Flatten()(layers.Conv1D(4, 3)(x))))
+    assert obstacles_of(model, input_size="any") == [
+        "'unfold' (Reshape): it stands between layers",
+        "'fold' (Reshape): it makes a map of one size, (None, 8, 5), whatever the size of the "
+        "input",
+    ]

@@ -7,6 +7,7 @@ import importlib
 import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ from allconv.report import Amount, Report
 from allconv.reporting import report_rows
 from allconv.strategies import ConvPool
 from allconv.weights import Array, item_bytes
-from tests import networks
+from tests import networks, zoo
 from tests.drawn_networks import drawn_network, random_networks
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -364,3 +365,26 @@ def test_the_example_in_the_docstring_is_true() -> None:
 
 if __name__ == "__main__":
     write_golden_reports()
+
+
+def test_a_layer_that_is_converted_is_not_left_as_it_is() -> None:
+    spectrum = keras.Input((13,), name="spectrum")
+    model = keras.Model(spectrum, layers.Dense(2)(layers.Dense(16, name="hidden")(spectrum)))
+    assert "left as they are" not in str(allconv.report(model))
+
+
+@pytest.mark.parametrize("network", zoo.NETWORKS)
+def test_only_what_is_left_has_reasons_for_it_and_each_is_said_once(
+    network: Callable[[], keras.Model],
+) -> None:
+    model = network()
+    for options in ({}, {"pooling": "conv"}, {"head": "classifier"}):
+        report = allconv.report(model, strict=False, **options)
+        for row in report.rows:
+            kind_left = any(words.split()[0] == row.kind for words in row.becomes)
+            assert not row.skips or kind_left, row
+            text = "; ".join(row.skips)
+            assert all(text.count(reason) == 1 for reason in row.skips)
+        for obstacle in report.obstacles:
+            said = obstacle.reason.split("; ")
+            assert all(obstacle.reason.count(reason) == 1 for reason in said)

@@ -101,9 +101,12 @@ def test_layers_that_allconv_does_not_know_are_refused_all_at_once():
         build(plain(from_file(model)))
     assert str(caught.value) == (
         "allconv does not make these from a file, only layers that it knows: TimeDistributed "
-        "'wrapped' (its layer), Lambda 'code'; if you trust the file, load it in Python by "
-        "keras.saving.load_model and give allconv the model"
-    ).replace(" (its layer)", "")
+        "'wrapped', Lambda 'code'; write the model in Python with layers of Keras in their places, "
+        "take this file's weights by model.load_weights(FILE), and give allconv the model "
+        "(Rescaling(1 / 255) is a Lambda of x / 255); or, if you trust the file, load it in Python "
+        "by keras.saving.load_model(FILE, safe_mode=False), which runs the code in it, and give "
+        "allconv the model: allconv.convert(model, strict=False) leaves such layers as they are"
+    )
 
 
 def test_an_operation_outside_keras_ops_is_refused():

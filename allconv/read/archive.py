@@ -29,7 +29,9 @@ DENSEST, ALWAYS = 20, 2**26
 """Weights that are packed may unpack to so many times their size, or to so many bytes: half of the
 weights of a pruned model are zeros, but hardly all. Keras does not pack them."""
 
-HAS_OWN = "it has an architecture of its own; --config is for files of weights only"
+HAS_OWN = (
+    "it has an architecture of its own; --config is for files of weights only, leave it out here"
+)
 
 Order = Literal["by path", "by layer"]
 

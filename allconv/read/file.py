@@ -95,6 +95,13 @@ class NoLayers:
         """None: there is no layer in memory."""
         return None
 
+    def shape_wanted(self) -> str:
+        """What to do about a model that was saved before it knew its input's shape."""
+        return (
+            "write it in Python with keras.Input(shape) in front, take this file's weights by "
+            "model.load_weights(FILE), and give allconv the model, or save it and give the new file"
+        )
+
     def has_own_activation(self, path: layer_tree.Path) -> bool:
         """What cannot be told: a file has a function's name alone."""
         return False

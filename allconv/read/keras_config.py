@@ -80,7 +80,7 @@ def _sequential(
     if inputs is None:
         raise ModelError(
             f"model '{config.get('name')}' is not built, so its shapes are unknown; "
-            "give it an Input layer or call model.build(input_shape) first"
+            f"{scope.source.shape_wanted()}"
         )
     _refuse_namesakes(layers, scope)
     _expect_tensors(1, inputs, scope)

@@ -129,6 +129,10 @@ class LiveModel:
             self.layers[path[:-1]] = {operation.name: operation for operation in operations}
         return self.layers[path[:-1]].get(path[-1])
 
+    def shape_wanted(self) -> str:
+        """What to do about a model that is not built."""
+        return "give it an Input layer or call model.build(input_shape) first"
+
     def has_own_activation(self, path: Path) -> bool:
         """Whether a layer's activation is another function than Keras' of that name.
 

@@ -29,6 +29,9 @@ class Source(Protocol):
     def layer(self, path: Path) -> Any:
         """The live layer at that path, or None where there is only a file."""
 
+    def shape_wanted(self) -> str:
+        """What to do about a model that does not say the shape of its input."""
+
     def has_own_activation(self, path: Path) -> bool:
         """Whether the activation there is the user's own, though it may have a name of Keras'."""
 

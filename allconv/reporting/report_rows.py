@@ -11,7 +11,7 @@ from typing import Any
 from allconv.graph import ITEM, Graph, Node, Spec
 from allconv.layers import costs, kinds
 from allconv.layers.layer_shapes import KNOWN_KINDS
-from allconv.rewrite import Change, Plan
+from allconv.rewrite import Change, Plan, each_once
 from allconv.rule import Keeps
 from allconv.shapes import Shape
 from allconv.weights import item_bytes
@@ -122,7 +122,7 @@ class _RowWriter:
             keeps=max((change.keeps for change in changes), key=_FALLING.index, default=None),
             fresh=tuple(dict.fromkeys(name for part in specs for name in _fresh(part))),
             notes=tuple(self.notes(calls, placed, changes)),
-            skips=tuple(self.skips(placed)),
+            skips=tuple(self.skips([node for node in placed if spec.same_layer(node.spec)])),
         )
 
     def last_shape(self, placed: list[Node]) -> Shape | None:
@@ -144,10 +144,10 @@ class _RowWriter:
             if self.plan.origins[source.spec] is not calls[0].inputs[0].spec:
                 yield f"moved behind '{source.name}'"
 
-    def skips(self, placed: list[Node]) -> Iterable[str]:
-        """Why rules that were tried do not apply to what is left of a layer."""
-        skips = [skip for node in placed for skip in self.plan.skips.get(node, ())]
-        return dict.fromkeys(skip.reason for skip in skips if not skip.absent)
+    def skips(self, left: list[Node]) -> list[str]:
+        """Why rules that were tried do not apply to the calls of a layer that are left as it is."""
+        skips = [skip for node in left for skip in self.plan.skips.get(node, ())]
+        return each_once(skip.reason for skip in skips if not skip.absent)
 
 
 def layer_words(spec: Spec) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from allconv.layout import are_known, layout
 from allconv.reporting.report_rows import Row
 from allconv.shape_walk import by_words, images
-from allconv.untrusted import REMEDY
+from allconv.untrusted import remedy
 
 if TYPE_CHECKING:
     from allconv.geometry import Geometry
@@ -95,7 +95,7 @@ def conclusions(report: Report) -> Iterator[str]:
     if report.not_made:
         yield (
             f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
-            f"a file; {REMEDY}."
+            f"a file; {remedy(report.plan.after)}."
         )
 
 

@@ -29,6 +29,8 @@ def reshape_of_cell_to_nothing(match: Match) -> Outcome:
         return source
     if is_vector(node) and is_map(source) and (in_order or is_cell(source)):
         return _flatten(node)(source)
+    if is_vector(tensor) and is_map(node):
+        return match.absent("it unfolds a vector")  # of which the rules for that say more
     return match.skip(f"it turns {tensor.shape} into {node.shape}")
 
 
