@@ -8,6 +8,7 @@ from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.distill import Distillation, distill
 from allconv.fitting.calibration import Calibration
+from allconv.freezing import freeze_fixed
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
@@ -37,6 +38,7 @@ __all__ = [
     "convert",
     "distill",
     "export_onnx",
+    "freeze_fixed",
     "geometry",
     "is_all_convolutional",
     "report",

@@ -33,11 +33,11 @@ class EveryCell:
 
 def constant(shape: Sequence[int], value: float) -> Array:
     """The same number everywhere."""
-    return derive(_constant, tuple(shape), value, shape=shape)
+    return derive(_constant, value, shape=()).broadcast_to(*shape)
 
 
-def _constant(shape: tuple[int, ...], value: float) -> np.ndarray:
-    return np.full(shape, value, "float32")
+def _constant(value: float) -> np.ndarray:
+    return np.array(value, "float64")
 
 
 def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
@@ -47,13 +47,19 @@ def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
 
 
 def depthwise_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
-    """A kernel that treats every channel alike, by itself: shape `(*window, channels, 1)`."""
+    """A kernel that treats every channel alike, by itself: shape `(*window, channels, 1)`.
+
+    The mean of a window, which may be as large as an image, is one number for all.
+    """
     shape = (*window, channels, 1)
-    return derive(_depthwise_kernel, shape, taps, shape=shape)
+    if isinstance(taps, EveryCell) and taps.factor == 1 / math.prod(window) < 1:
+        return constant(shape, taps.factor)
+    one = (*window, 1, 1)
+    return derive(_depthwise_kernel, one, taps, shape=one).broadcast_to(*shape)
 
 
 def _depthwise_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
-    kernel = np.zeros(shape, "float32")
+    kernel = np.zeros(shape, "float64")
     for cell, factor in taps:
         kernel[cell] = factor
     return kernel
@@ -66,7 +72,7 @@ def diagonal_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
 
 
 def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
-    kernel = np.zeros(shape, "float32")
+    kernel = np.zeros(shape, "float64")
     for cell, factor in taps:
         np.fill_diagonal(kernel[cell], factor)
     return kernel
@@ -85,7 +91,7 @@ def shortfall_kernel(window: Sequence[int], axis: int) -> Array:
     """
     size = [window[axis] if i == axis else 1 for i in range(len(window))]
     shape = (*size, 1, window[axis] - 1)
-    return derive(_shortfall_kernel, shape, shape=shape)
+    return derive(_shortfall_kernel, shape, shape=shape).broadcast_to(*shape)
 
 
 def _shortfall_kernel(shape: tuple[int, ...]) -> np.ndarray:
@@ -105,13 +111,14 @@ def share_weights(window: Sequence[int], axis: int) -> dict[str, Array]:
     """
     k = window[axis]
     shape = (*(1 for _ in window), k - 1, 1)
-    return {"kernel": derive(_share_kernel, shape, k, shape=shape), "bias": constant((1,), 1.0)}
+    kernel = derive(_share_kernel, shape, k, shape=shape).broadcast_to(*shape)
+    return {"kernel": kernel, "bias": constant((1,), 1.0)}
 
 
 def _share_kernel(shape: tuple[int, ...], k: int) -> np.ndarray:
     j = np.arange(2, k + 1)
     slopes = np.where(j < k, 2 / ((j - 1) * j * (j + 1)), 1 / ((k - 1) * k))
-    return np.reshape(k * slopes, shape).astype("float32")
+    return np.reshape(k * slopes, shape)
 
 
 def identity_kernel(order: Sequence[int], sizes: Sequence[int]) -> Array:

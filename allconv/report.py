@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from allconv.build import build
 from allconv.convert import plan_conversion
+from allconv.fixed_kernels import is_fixed, needs_set_weights
 from allconv.geometry import Geometry, graph_geometry
 from allconv.graph import Graph
 from allconv.input_size import InputSize, at_own_size, resized
@@ -105,6 +106,16 @@ class Report:
         return self.plan.lossless
 
     @cached_property
+    def fixed(self) -> tuple[str, ...]:
+        """The layers of the result with fixed kernels, which training is to leave as they are."""
+        return tuple(spec.name for spec in self.plan.after.specs() if is_fixed(spec))
+
+    @cached_property
+    def needs_set_weights(self) -> tuple[str, ...]:
+        """Those whose kernels are not in their configuration: a clone needs `set_weights`."""
+        return tuple(spec.name for spec in self.plan.after.specs() if needs_set_weights(spec))
+
+    @cached_property
     def not_made(self) -> tuple[str, ...]:
         """What `convert` does not make from the file that the model comes from, in words."""
         return not_made(self.plan.after)
@@ -150,6 +161,8 @@ class Report:
             "geometry": None if self.geometry is None else _plain(self.geometry),
             "fresh": list(self.plan.fresh),
             "unshared": list(self.plan.unshared),
+            "fixed": list(self.fixed),
+            "needs_set_weights": list(self.needs_set_weights),
             "verification": None if self.verification is None else _plain(self.verification),
         }
 

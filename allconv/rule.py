@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from allconv.fixed_kernels import initializers
 from allconv.graph import Node, Spec, call
 from allconv.layout import Layout, layout
-from allconv.weights import Array
+from allconv.weights import Array, variable_dtype
 
 Keeps = Literal["function", "shape", "rank"]
 
@@ -181,11 +182,16 @@ class Match:
     ) -> Spec:
         """A new layer in the place of a node's, of the match's own unless `of` says otherwise.
 
-        It inherits that node's dtype policy, and is frozen unless `trainable` says otherwise.
-        Without a `part` it carries the node's name, otherwise `<name>_<part>`.
+        It inherits that node's dtype policy, and is frozen unless `trainable` says otherwise; then
+        its configuration holds its fixed weights too, as far as they are small. Without a `part` it
+        carries the node's name, otherwise `<name>_<part>`.
         """
         old = of or self.node
         name = f"{old.name}_{part}" if part else old.name
         dtype = old.config.get("dtype", "float32")
         settings = {"name": name, "trainable": False, "dtype": dtype, **config}
-        return Spec(kind, name, settings, weights or {}, part_of=old.name)
+        stored = variable_dtype(dtype)
+        weights = {key: array.in_dtype(stored) for key, array in (weights or {}).items()}
+        if not settings["trainable"]:
+            settings |= initializers(kind, weights)
+        return Spec(kind, name, settings, weights, part_of=old.name)

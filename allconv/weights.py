@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ class Array:
         recipe: Makes the values from `parts`; None stands for fresh values, which the layer's own
             initializer draws when the layer is built.
         parts: Arrays and plain parameters that the recipe takes, in order.
+        fixed: No weight of a model is in it: a rule made the values up, and they stay as they are.
     """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     recipe: Callable[..., np.ndarray] | None = None
     parts: tuple[Any, ...] = ()
+    fixed: bool = False
 
     @property
     def is_fresh(self) -> bool:
@@ -50,7 +52,16 @@ class Array:
         """
         if self.recipe is None:
             raise ValueError("fresh weights have no values before the layer is built")
-        return self.recipe(*(p.read() if isinstance(p, Array) else p for p in self.parts))
+        values = self.recipe(*(p.read() if isinstance(p, Array) else p for p in self.parts))
+        # Made up in float64, so that each is the nearest number of its type; 16 bits are Keras'.
+        return values.astype(_wide(self.dtype), copy=False) if self.fixed else values
+
+    def in_dtype(self, dtype: str) -> Array:
+        """The same made-up, or fresh, values in another dtype; a model's own stay as they are."""
+        if not (self.fixed or self.is_fresh) or dtype == self.dtype:
+            return self
+        parts = tuple(p.in_dtype(dtype) if isinstance(p, Array) else p for p in self.parts)
+        return replace(self, dtype=dtype, parts=parts)
 
     def reshape(self, *shape: int) -> Array:
         """The same values in the same row-major order under another shape."""
@@ -62,22 +73,42 @@ class Array:
             return self
         return derive(np.transpose, self, axes, shape=[self.shape[axis] for axis in axes])
 
+    def broadcast_to(self, *shape: int) -> Array:
+        """The same values along further axes, or along axes of length 1."""
+        return derive(broadcast, self, shape, shape=shape)
+
 
 def fresh(shape: Sequence[int], dtype: str = "float32") -> Array:
     """An array whose values the layer's own initializer draws."""
     return Array(tuple(shape), dtype)
 
 
+def broadcast(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The recipe of `Array.broadcast_to`."""
+    return np.array(np.broadcast_to(values, shape))
+
+
 def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int]) -> Array:
     """The array `recipe(*parts)`, of the first part's dtype; fresh where a part is fresh.
 
-    `recipe` is a named function, so that equal derivations are equal.
+    It is fixed where no part is an array, or all of them are fixed. `recipe` is a named function,
+    so that equal derivations are equal.
     """
     arrays = [part for part in parts if isinstance(part, Array)]
     dtype = arrays[0].dtype if arrays else "float32"
     if any(array.is_fresh for array in arrays):
         return fresh(shape, dtype)
-    return Array(tuple(shape), dtype, recipe, parts)
+    return Array(tuple(shape), dtype, recipe, parts, all(array.fixed for array in arrays))
+
+
+def _wide(dtype: str) -> str:
+    return "float64" if dtype == "float64" else "float32"
+
+
+def variable_dtype(policy: Any) -> str:
+    """The dtype in which a layer of a dtype policy, by its name or description, has its weights."""
+    name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
+    return name if name in ("float64", "float16", "bfloat16") else "float32"
 
 
 def item_bytes(dtype: str) -> int:

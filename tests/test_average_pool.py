@@ -139,7 +139,7 @@ def test_the_share_of_every_count_is_exact_to_float32(k):
 def test_a_pool_for_any_size_is_a_mean_times_a_map_of_one_channel():
     model = network((7, 6, 3), layers.AveragePooling2D(3, 1, padding="same"))
     converted = allconv.convert(model, input_size="any")
-    assert "Normalization" not in kinds_of(converted)
+    assert "Rescaling" not in kinds_of(converted)
     assert kinds_of(converted).count("DepthwiseConv2D") == 1
     for size in [(7, 6), (1, 2), (9, 9)]:
         images = np.random.default_rng(0).uniform(-2, 1, (2, *size, 3)).astype("float32")
@@ -152,7 +152,7 @@ def test_a_same_pool_of_a_size_that_fits_is_one_depthwise_convolution():
     assert kinds_of(converted) == ["InputLayer", "DepthwiseConv2D"]
 
 
-def test_a_same_pool_that_reaches_over_is_a_sum_divided_by_constant_counts():
+def test_a_same_pool_that_reaches_over_is_a_mean_times_constant_shares():
     converted = converts_alike(network((7, 6, 3), layers.AveragePooling2D(2, padding="same")))
-    assert kinds_of(converted) == ["InputLayer", "DepthwiseConv2D", "Normalization"]
+    assert kinds_of(converted) == ["InputLayer", "DepthwiseConv2D", "Rescaling"]
     assert not any(weight.trainable for weight in converted.weights)

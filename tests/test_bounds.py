@@ -217,7 +217,7 @@ def test_counts_for_the_cells_of_a_vast_map_are_worked_out_on_the_way(path):
     vast = pool("AveragePooling2D", 3, 1)
     vast["config"]["padding"] = "same"
     (row,) = allconv.report(written(path, sequential(image(5000, 5000, 1), vast))).rows[1:]
-    assert "Multiply" in row.becomes and "Normalization" not in row.becomes
+    assert "Multiply" in row.becomes and "Rescaling" not in row.becomes
 
 
 def test_maps_that_grow_beyond_all_counting_are_refused(path):

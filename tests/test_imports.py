@@ -14,7 +14,7 @@ errors
 shapes transposed_shapes
 layers layers.kinds layers.axes layers.map_shapes layers.layer_weights layers.layer_shapes
 layers.ranges layers.costs
-weights graph layout shape_walk one_size receptive_field kernels names output_names
+weights graph layout shape_walk one_size receptive_field kernels fixed_kernels names output_names
 strategies named_outputs
 rule rewrite input_size
 rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
@@ -29,7 +29,7 @@ read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
 read.dialects.tf_operations read.dialects
 read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
 read.file_weights read.file read.live read
-untrusted recursion keras_layers adapted build compiling
+untrusted recursion keras_layers adapted build compiling freezing
 verification verification.vocabulary verification.inputs verification.logits
 verification.precision
 verification.measure verify

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allconv.fixed_kernels import needs_set_weights
 from allconv.graph import ITEM, Graph, Node, Spec
 from allconv.layers import costs, kinds
 from allconv.layers.layer_shapes import KNOWN_KINDS
@@ -139,6 +140,8 @@ class _RowWriter:
             yield f"called {len(calls)} times"
         if calls[0].name in self.unshared:
             yield "no longer shared"
+        if any(needs_set_weights(node.spec) for node in placed):
+            yield "its fixed kernels are not in the configuration: clones need set_weights"
         if calls[0].kind in kinds.RELABELS and len(placed) == 1:
             source = placed[0].inputs[0]
             if self.plan.origins[source.spec] is not calls[0].inputs[0].spec:

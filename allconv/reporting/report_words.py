@@ -80,6 +80,8 @@ def conclusions(report: Report) -> Iterator[str]:
         yield "The result has to be trained: it does not compute the same numbers as the model."
     elif not report.obstacles:
         yield "Nothing changes: the model is all-convolutional, and convert copies it."
+    if report.fixed:
+        yield "Fixed kernels are frozen; after model.trainable = True, call allconv.freeze_fixed."
     if report.geometry is not None:
         yield f"Geometry: {report.geometry}."
     if report.geometry is not None and report.input_size is not None:

@@ -1,15 +1,17 @@
 """Average pools: a depthwise convolution with a constant kernel.
 
-With padding 'same' Keras divides by the cells inside the map only. At a known size these counts are
-constants. At any size a map of ones counts them, axis by axis: the mean over all cells of the
-window, zeros over the border included, times `k / count` along each axis.
+With padding 'same' Keras divides by the cells inside the map only: it is the mean over all cells of
+the window, zeros over the border included, times `k / count` along each axis. At a known size these
+shares are constants. At any size a map of ones counts the cells, axis by axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from allconv.graph import Node, topological
 from allconv.kernels import average_taps, share_weights, shortfall_kernel
@@ -27,17 +29,21 @@ from allconv.rules.windows import (
     unknown_channels,
 )
 from allconv.shapes import same_padding, window_output
+from allconv.weights import variable_dtype
 
 MOST_COUNTS = 1 << 16
 """Numbers for the cells of a map that are written down in a layer's configuration."""
+
+MOST_WHOLE = 2**31 - 1
+"""The largest int32."""
 
 
 @rule(layer=AVERAGE_POOLS, keeps="function")
 def average_pool_to_conv(match: Match) -> Outcome:
     """AveragePooling(window)  ->  depthwise convolution with every factor 1 / cells of the window.
 
-    With padding 'same' Keras divides by the number of cells inside the map. So the convolution
-    sums, and a constant map divides by the counts: `Normalization(mean=0, variance=counts ** 2)`.
+    With padding 'same' Keras divides by the number of cells inside the map. So the convolution's
+    mean is multiplied by `cells of the window / cells inside`, constants that a Rescaling holds.
     Where the size is free, one-channel convolutions count, and a Multiply mends the mean.
     """
     tensor, config = match.before(match.node), match.node.config
@@ -47,15 +53,17 @@ def average_pool_to_conv(match: Match) -> Outcome:
     window, sizes = Window(size, strides, config["padding"]), known_sizes(match, tensor)
     if config["padding"] == "valid" or max(size) == 1:
         return per_channel(match, "", tensor, window, average_taps(size))
-    is_vast = match.layout(match.node).cells > MOST_COUNTS
-    if not are_known(sizes) or is_vast or is_framework_dependent(size, strides):
-        mean = per_channel(match, "mean", tensor, window, average_taps(size))
-        return match.layer("Multiply")(mean, _share(match, tensor, window))
+    if not are_known(sizes) or is_framework_dependent(size, strides):
+        return _counted(match, tensor, window)
     triples = list(zip(sizes, size, strides, strict=True))
     if not any(sum(same_padding(*triple)) for triple in triples):
         return per_channel(match, "", tensor, Window(size, strides), average_taps(size))
-    sums = per_channel(match, "sum", tensor, window, average_taps(size, 1.0))
-    return _divided(match, sums, [same_counts(*triple) for triple in triples])
+    counts = [same_counts(*triple) for triple in triples]
+    unit = _unit(match, counts, size)
+    if unit is None or match.layout(match.node).cells > MOST_COUNTS:
+        return _counted(match, tensor, window)
+    mean = per_channel(match, "mean", tensor, window, average_taps(size, 1 / unit))
+    return _rescaled(match, mean, counts, unit)
 
 
 @rule(layer=GLOBAL_AVERAGE_POOLS, keeps="function")
@@ -89,6 +97,12 @@ def _is_masked(node: Node) -> bool:
     return len(node.inputs) > 1 or _MASKED[node]
 
 
+def _counted(match: Match, tensor: Node, window: Window) -> Node:
+    """The mean for a map of any size, on which further layers count the cells of each window."""
+    mean = per_channel(match, "mean", tensor, window, average_taps(window.size))
+    return match.layer("Multiply")(mean, _share(match, tensor, window))
+
+
 def _share(match: Match, tensor: Node, window: Window) -> Node:
     """For each window, its cells over those inside the map: a map of one channel."""
     ones = ones_map(match, tensor)
@@ -112,19 +126,30 @@ def same_counts(size: int, window: int, stride: int) -> list[int]:
     return [min(start + window, size) - max(start, 0) for start in starts]
 
 
-def _divided(match: Match, tensor: Node, counts: Sequence[Sequence[int]]) -> Node:
-    """A map divided, cell by cell, by the product of its counts along the axes."""
+def _unit(match: Match, counts: Sequence[Sequence[int]], window: Sequence[int]) -> int | None:
+    """The number that is divided by the counts, in a Rescaling behind a sum divided by it.
 
-    def grid(axes: Sequence[Sequence[int]], value: Callable[[int], float], product: int = 1) -> Any:
-        if not axes:
-            return value(product)
-        return [grid(axes[1:], value, product * count) for count in axes[0]]
+    The cells of the window. But a Rescaling takes its numbers through float32, or as int32; so for
+    float64 it is one that all counts divide, None where that is beyond int32.
+    """
+    if variable_dtype(match.node.config.get("dtype")) != "float64":
+        return math.prod(window)
+    unit = math.prod(math.lcm(*set(axis)) for axis in counts)
+    return unit if unit <= MOST_WHOLE else None
 
-    divide = match.layer(
-        "Normalization",
-        axis=match.layout(tensor).spatial_axes,
-        mean=grid(counts, lambda count: 0.0),
-        variance=grid(counts, lambda count: float(count**2)),
-        invert=False,
-    )
-    return divide(tensor)
+
+def _rescaled(match: Match, tensor: Node, counts: Sequence[Sequence[int]], unit: int) -> Node:
+    """A map times `unit / count`, cell by cell, the count being the product of those of the axes.
+
+    A Rescaling takes nested lists, and unlike other layers' axes both kinds of Keras' files carry
+    them. They begin with an axis for the batch: only so does Keras take them as they lie.
+    """
+    form = match.layout(tensor)
+    shares = np.ones(())
+    for axis in counts:
+        shares = np.multiply.outer(shares, axis)
+    lengths = form.shape(tuple(len(axis) for axis in counts), 1)
+    shares = unit / shares.reshape([1, *(length or 0 for length in lengths)])
+    whole = np.all(shares == np.rint(shares))
+    scale = (shares.astype(int) if whole else shares).tolist()
+    return match.layer("Rescaling", scale=scale, offset=0.0)(tensor)

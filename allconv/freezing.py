@@ -1,0 +1,185 @@
+"""`freeze_fixed`: the fixed kernels of a converted model frozen again, by what they are.
+
+Keras hands `model.trainable = True` down to every layer. A layer does not remember that a
+conversion made it, so its kernel tells: the nested list in its configuration, or else its values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allconv.errors import ModelError
+from allconv.kernels import share_weights, shortfall_kernel
+from allconv.weights import Array
+
+if TYPE_CHECKING:
+    import keras
+
+CLASSES = (
+    *("DepthwiseConv1D", "DepthwiseConv2D", "Conv1D", "Conv2D", "Conv3D"),
+    *("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+)
+"""Layers that may have a fixed kernel."""
+
+
+def freeze_fixed(model: keras.Model) -> tuple[str, ...]:
+    """Freeze the layers of a converted model whose kernels are fixed, those of its pools above all.
+
+    They are frozen when `convert` makes them, and Keras' `model.trainable = True` undoes that. Call
+    this after it, and before `compile`. It works on a model that `convert` made, on one loaded from
+    a file, on a clone, and on a model around any of them.
+
+    A layer is taken for fixed where its configuration holds its kernel as a nested list, or where
+    its kernel is, to the number, the mean of a window, a cell of it, the difference of two, or each
+    value of the map once, alike for all channels. A layer of your own that begins with such a
+    kernel, and was not trained yet, is taken for one, too.
+
+    Args:
+        model: A converted Keras model, or a model that has one inside.
+
+    Returns:
+        The names of the fixed layers.
+
+    Raises:
+        ModelError: It is no model of layers; or training has changed a fixed kernel already.
+
+    Example:
+        >>> import allconv, keras
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.AveragePooling2D(2)])
+        >>> converted = allconv.convert(model)
+        >>> converted.trainable = True
+        >>> allconv.freeze_fixed(converted)
+        ('average_pooling2d',)
+    """
+    if not hasattr(model, "layers"):
+        raise ModelError(f"expected a keras.Model, got {type(model).__name__}")
+    found = [layer for layer in _layers_of(model) if _is_fixed(layer)]
+    if changed := [f"'{layer.name}'" for layer in found if _is_changed(layer)]:
+        raise ModelError(
+            f"training has changed the fixed kernels of {', '.join(changed)}; convert the model "
+            "again, and call allconv.freeze_fixed before compile and fit"
+        )
+    for layer in found:
+        layer.trainable = False
+    return tuple(layer.name for layer in found)
+
+
+def _layers_of(model: Any) -> Iterator[Any]:
+    """The layers of a model, those of models inside it, too, each once."""
+    seen, stack = set(), [model]
+    while stack:
+        layer = stack.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        if hasattr(layer, "layers"):
+            stack.extend(reversed(layer.layers))
+        else:
+            yield layer
+
+
+def _is_fixed(layer: Any) -> bool:
+    import keras
+
+    if type(layer) not in [getattr(keras.layers, name) for name in CLASSES] or not layer.built:
+        return False
+    return _written(layer) is not None or _is_made_up(layer)
+
+
+def _written(layer: Any) -> Any:
+    """The initializer that holds a layer's kernel as a nested list; None where there is none."""
+    names = ("depthwise_initializer", "kernel_initializer")
+    initializer = next(getattr(layer, name) for name in names if hasattr(layer, name))
+    return initializer if isinstance(getattr(initializer, "value", None), list) else None
+
+
+def _is_changed(layer: Any) -> bool:
+    """Whether a kernel is no longer what its configuration says, beyond rounding to float32."""
+    initializer = _written(layer)
+    if initializer is None:
+        return False
+    written = initializer(layer.kernel.shape, layer.kernel.dtype)
+    return not np.allclose(_values(layer.kernel), _values(written), rtol=1e-6, atol=1e-9)
+
+
+def _is_made_up(layer: Any) -> bool:
+    """Whether a layer's weights are ones that only a rule makes up, whatever it says of them."""
+    kernel = _values(layer.kernel)
+    if type(layer).__name__.startswith("Depthwise"):
+        plain = not layer.use_bias and layer.depth_multiplier == 1
+        return plain and math.prod(kernel.shape[:-2]) > 1 and _is_alike(kernel[..., 0])
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    if not layer.use_bias:
+        return _takes_each_once(matrix) or _is_diagonal(kernel) or _is_shortfall(kernel)
+    bias = _values(layer.bias)
+    if layer.filters == 1:
+        return bool(bias[0] == 1) and (not kernel.any() or _is_share(matrix[:, 0]))
+    return _keeps_and_adds_one(matrix, bias)
+
+
+def _is_alike(kernels: np.ndarray, part: bool = False) -> bool:
+    """Whether the last axis has one kernel: a mean, a cell, or the difference of two cells.
+
+    Args:
+        kernels: Shape `(*window, channels)`.
+        part: A sum divided by any whole number counts as well.
+    """
+    first = kernels[..., 0].ravel()
+    if not np.array_equal(kernels, np.broadcast_to(kernels[..., :1], kernels.shape)):
+        return False
+    taps = sorted(first[first != 0].tolist())
+    if len(set(taps)) != 1:
+        return taps == [-1, 1]
+    # A mean in 16 bits is off by 0.4 per cent, but training leaves no two factors alike.
+    whole = max(round(1 / abs(taps[0])), 1) if part else len(taps)
+    is_mean = bool(np.isclose(taps[0], 1 / whole, rtol=4e-3))
+    return is_mean and len(taps) in (1, first.size)
+
+
+def _is_diagonal(kernel: np.ndarray) -> bool:
+    """Whether a full convolution treats every channel by itself, and all alike."""
+    if kernel.shape[-2] != kernel.shape[-1]:
+        return False
+    each = np.diagonal(kernel, axis1=-2, axis2=-1)
+    return np.count_nonzero(kernel) == np.count_nonzero(each) and _is_alike(each, part=True)
+
+
+def _takes_each_once(matrix: np.ndarray) -> bool:
+    """Whether a kernel gives each value of its window to a channel of its own."""
+    square = matrix.shape[0] == matrix.shape[1]
+    ones = square and np.count_nonzero(matrix) == len(matrix) == np.count_nonzero(matrix == 1)
+    return bool(ones and matrix.any(axis=0).all() and matrix.any(axis=1).all())
+
+
+def _keeps_and_adds_one(matrix: np.ndarray, bias: np.ndarray) -> bool:
+    """Whether the channels of a cell are kept, and one is added that is always one."""
+    keeps = matrix.shape[1] == matrix.shape[0] + 1 and np.array_equal(matrix, np.eye(*matrix.shape))
+    return keeps and np.array_equal(bias, np.eye(len(bias))[-1])
+
+
+def _is_shortfall(kernel: np.ndarray) -> bool:
+    """Whether a kernel counts what a window lacks, along an axis."""
+    *window, inputs, filters = kernel.shape
+    if inputs != 1 or filters != math.prod(window) - 1 or max(window) != filters + 1:
+        return False
+    return _is(kernel, shortfall_kernel(window, window.index(filters + 1)))
+
+
+def _is_share(factors: np.ndarray) -> bool:
+    """Whether a kernel makes shares of such counts."""
+    return _is(factors, share_weights([len(factors) + 1], 0)["kernel"].reshape(len(factors)))
+
+
+def _is(values: np.ndarray, array: Array) -> bool:
+    return np.allclose(values, array.read(), rtol=4e-3, atol=0)
+
+
+def _values(tensor: Any) -> np.ndarray:
+    """A variable's values in float64."""
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(tensor)).astype("float64")
