@@ -11,8 +11,9 @@ from allconv.adapted import copy_adaptation, no_copy
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
 from allconv.keras_layers import by_keras, is_foreign, new_layer
-from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.layers.kinds import CONVOLUTIONS
 from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
+from allconv.layout import holds_integers
 from allconv.names import with_unique_layers
 from allconv.read.live import tensor_of
 from allconv.recursion import room_for
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     import keras
 
 Layers = dict[Spec, Any]
-
-KEEPS_TYPE = SPATIAL | RELABELS | {"Identity", "Concatenate"}
-"""Layers that return integers where they take integers."""
 
 
 def build(graph: Graph) -> keras.Model:
@@ -90,14 +88,7 @@ def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
 
 def _casts(node: Node) -> bool:
     """Whether a convolution meets integers, which it does not take; pools and Dense layers do."""
-    return node.kind in CONVOLUTIONS and _holds_integers(node.inputs[0])
-
-
-def _holds_integers(node: Node) -> bool:
-    # Not the tensor's own dtype: Keras' symbolic ZeroPadding says float32 where it returns uint8.
-    if node.kind == "InputLayer":
-        return "int" in str(node.config.get("dtype"))
-    return node.kind in KEEPS_TYPE and _holds_integers(node.inputs[0])
+    return node.kind in CONVOLUTIONS and holds_integers(node.inputs[0])
 
 
 def _functional(graph: Graph, layers: Layers) -> keras.Model:

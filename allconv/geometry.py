@@ -164,7 +164,13 @@ def _number(stride: Fraction) -> int | float:
 def _image(maps: Graph) -> Image:
     """The first image with as many axes as the map."""
     rank = layout(maps.outputs[0]).rank
-    return next(image for image in images(maps) if len(image.sizes) == rank)
+    found = next((image for image in images(maps) if len(image.sizes) == rank), None)
+    if found is None:
+        raise ConversionError(
+            f"model '{maps.name}' takes no image of {rank} axes, as its output is a map of; "
+            "geometry compares them axis by axis"
+        )
+    return found
 
 
 def _treats_border_apart(node: Node) -> bool:

@@ -13,9 +13,6 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from allconv.layers.kinds import BINARY_OPS
 from allconv.layers.layer_shapes import output_shape
 from allconv.layers.ranges import lower_bound
 from allconv.shapes import Shape
@@ -23,6 +20,9 @@ from allconv.weights import Array
 
 ITEM = "item"
 """Kind of the node that stands for one further tensor of a call that returns several."""
+
+OF_ALIKE = frozenset({"ops.Split", "ops.Unstack"})
+"""Operations that give several tensors, all of one shape where it is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,21 +144,16 @@ def call(
         slots = [Slot(i) for i in range(len(inputs))]
         args = tuple(slots) if len(slots) < 2 else (slots,)
     shapes = [node.shape for node in inputs]
-    if spec.kind in BINARY_OPS:
-        shapes += [
-            np.shape(value) for value in (*args, *(kwargs or {}).values()) if _is_array(value)
-        ]
-    known = output_shape(spec.kind, spec.config, shapes)
+    operands = (*args, *(kwargs or {}).values())
+    known = output_shape(spec.kind, spec.config, shapes, operands)
+    if spec.kind == ITEM and inputs[0].kind in OF_ALIKE:
+        known = inputs[0].shape
     bound = lower_bound(spec.kind, spec.config, [node.lower_bound for node in inputs])
     if inputs:
         data_format = inputs[0].data_format
     if spec.kind != "Flatten":
         data_format = spec.config.get("data_format") or data_format
     return Node(spec, tuple(inputs), args, kwargs or {}, known or shape, bound, data_format)
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)

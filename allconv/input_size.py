@@ -16,9 +16,9 @@ from typing import Literal
 from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph, Node, call
 from allconv.layers import kinds
-from allconv.layout import is_map
 from allconv.one_size import silent_problems
 from allconv.receptive_field import common_stride, receptive_fields
+from allconv.relabels import is_list, map_before
 from allconv.rewrite import Plan, named_after_outputs
 from allconv.shape_walk import Problem, at_any_size, at_size, by_words, images, shapes_at
 from allconv.shapes import Shape
@@ -97,11 +97,7 @@ def giving_maps(graph: Graph) -> Graph:
 
 def _unflattened(node: Node) -> Node:
     """The map of which a node gives the values, or the cells, as a list."""
-    while node.kind in ("Flatten", "Reshape") and is_map(node.inputs[0]):
-        if len(node.shape or ()) > 3:
-            break
-        node = node.inputs[0]
-    return node
+    return map_before(node) if is_list(node) else node
 
 
 def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[Node, Node]]:

@@ -78,6 +78,18 @@ def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
     return kernel
 
 
+def picking_kernel(channels: int, numbers: Sequence[int], rank: int) -> Array:
+    """The kernel of a 1x1 convolution that gives some of its channels, in some order."""
+    shape = (*(1,) * rank, channels, len(numbers))
+    return derive(_picking_kernel, shape, tuple(numbers), shape=shape)
+
+
+def _picking_kernel(shape: tuple[int, ...], numbers: tuple[int, ...]) -> np.ndarray:
+    matrix = np.zeros(shape[-2:], "float32")
+    matrix[list(numbers), range(len(numbers))] = 1
+    return matrix.reshape(shape)
+
+
 def shortfall_kernel(window: Sequence[int], axis: int) -> Array:
     """For a map of ones: channel j, from 2 to k, is j less the cells of a window inside the map.
 

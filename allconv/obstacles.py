@@ -9,6 +9,8 @@ from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
 from allconv.layers.axes import along_batch
 from allconv.layout import is_vector, not_given
+from allconv.lists import groups_within_cells, is_along_last, lists
+from allconv.relabels import moves_ones_only
 from allconv.rewrite import Plan, Skipped, each_once
 
 STAYS = (
@@ -21,9 +23,11 @@ STAYS = (
     | kinds.SCALE_LAYERS
     | kinds.UNARY_OPS
     | kinds.BINARY_OPS
-    | {"InputLayer", "Concatenate", ITEM}
+    | {"InputLayer", "Concatenate", "Resizing", ITEM}
 )
 """Layers that an all-convolutional network may have anywhere."""
+
+MIXES = "it works along values of several cells"
 
 OVER_CHANNELS = {"LayerNormalization", "RMSNormalization", "UnitNormalization", "Softmax"}
 
@@ -43,7 +47,7 @@ class Obstacle:
 def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
     """The layers of a plan's result that stand in the way, in order, each once."""
     found = {obstacle.layer: obstacle for obstacle in _own_class(plan.after)}
-    ends = _ends(plan.after)
+    ends = lists(plan.after)
     for node in plan.after.nodes:
         if reason := _reason(node, ends, plan.skips.get(node, ())):
             layer = plan.origins.get(node.spec, node.spec)  # the user knows the model's own layers
@@ -59,14 +63,8 @@ def _own_class(graph: Graph) -> Iterator[Obstacle]:
 
 def is_all_convolutional(graph: Graph) -> bool:
     """Whether no layer of a graph stands in the way."""
-    ends = _ends(graph)
+    ends = lists(graph)
     return not graph.own_class and not any(_problem(node, ends) for node in graph.nodes)
-
-
-def _ends(graph: Graph) -> set[Node]:
-    """The outputs whose tensors no other layer takes."""
-    users = graph.users()
-    return {node for node in graph.outputs if not users[node]}
 
 
 def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
@@ -85,20 +83,27 @@ def _problem(node: Node, ends: set[Node]) -> str:
         return "" if _is_at_an_end(node, ends) else "it stands between layers"
     if node.kind not in STAYS:
         return _unknown(node)
+    if node in ends and is_along_last(node):
+        return "" if groups_within_cells(node.inputs[0]) else MIXES
     return kinds.unknown_activation(node.config) or _not_cellwise(node)
 
 
 def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
-    """Whether a node only gives the model's own input or output another shape."""
+    """Whether a node only gives the model's own input or output, or one cell, another shape."""
     source = node.inputs[0]
     enters = is_vector(source) and not_given(source) is None
-    return node in ends or source.kind == "InputLayer" or enters
+    return node in ends or source.kind == "InputLayer" or enters or moves_ones_only(node)
 
 
 def _unknown(node: Node) -> str:
     if node.kind == "Lambda":
         return "it runs code of your own, into which allconv does not look"
-    if ">" in node.kind or node.kind.startswith("ops."):
+    if node.kind.startswith("ops."):
+        return (
+            "no layer of Keras does the same, and no rule is known for it; write it as layers, or "
+            "give a rule with rules=[...]"
+        )
+    if ">" in node.kind:
         return "no rule is known for it; give one with rules=[...]"
     if node.kind == "Dense" or "Pooling" in node.kind:
         return "no rule was tried on it"

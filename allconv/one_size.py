@@ -14,6 +14,7 @@ import numpy as np
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Sizes, layout
+from allconv.relabels import moves_ones_only
 from allconv.shape_walk import Problem, by_words
 from allconv.shapes import Shape
 
@@ -29,7 +30,7 @@ def silent_problems(maps: Graph, shapes: Shapes) -> Iterator[Problem]:
     """
     for node in maps.nodes:
         if node.inputs and shapes[node] is not None and len(node.shape or ()) > 2:
-            for look in (_numbers, _spread, _joined):
+            for look in (_numbers, _spread, _joined, _squeezed):
                 for message in look(node, shapes):
                     yield Problem(node.name, node.kind, message)
 
@@ -77,6 +78,16 @@ def _joined(node: Node, shapes: Shapes) -> Iterator[str]:
         axis = node.config["axis"] % len(own)
         if axis in layout(node).spatial_axes and own[axis] != other[axis]:
             yield f"it joins maps along axis {axis}, along which they grow"
+
+
+def _squeezed(node: Node, shapes: Shapes) -> Iterator[str]:
+    """A Reshape that drops an axis of one cell here, and moves values where that has more."""
+    if moves_ones_only(node):
+        (source,) = node.inputs
+        other = replace(source, shape=shapes[source])
+        if not moves_ones_only(replace(node, shape=shapes[node], inputs=(other,))):
+            sizes = by_words(_sizes(source, shapes[source]))
+            yield f"it drops axes of one cell, and the map before it becomes {sizes}"
 
 
 def _sizes(node: Node, shape: Shape | None) -> Sizes:

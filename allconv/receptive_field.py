@@ -24,6 +24,7 @@ from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
 from allconv.layers.map_shapes import by_axis, margins
 from allconv.layout import layout
+from allconv.relabels import axis_origins
 from allconv.shapes import padding_cells, span
 
 VAST = 1 << 40
@@ -121,6 +122,9 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
             _met(node, axis, sources, [found[source][axis] for source in sources])
             for axis in range(len(found[sources[0]]))
         )
+    if (origins := axis_origins(node)) is not None:
+        fields = found[sources[0]]
+        return tuple(Field() if origin is None else fields[origin] for origin in origins)
     step = _STEPS.get(node.kind)
     if step is None and node.kind not in _CELLWISE:
         raise ConversionError(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from allconv.errors import OptionError, ShapeError
-from allconv.graph import Graph, Node
+from allconv.graph import ITEM, OF_ALIKE, Graph, Node
+from allconv.layers.kinds import BINARY_OPS
 from allconv.layers.layer_shapes import output_shape, weight_shapes
 from allconv.layers.map_shapes import join, split
 from allconv.shapes import Shape
@@ -136,7 +137,11 @@ def by_words(sizes: Sequence[int | None]) -> str:
 
 def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
     """What a call gives; of a class that is not known here only the model's own shape is."""
-    shape = output_shape(node.kind, node.config, inputs)
+    # A constant that fits the model's own size only is found, and named, by `one_size`.
+    operands = () if node.kind in BINARY_OPS else (*node.args, *node.kwargs.values())
+    shape = output_shape(node.kind, node.config, inputs, operands)
+    if node.kind == ITEM and node.inputs[0].kind in OF_ALIKE:
+        shape = inputs[0]
     own_inputs = [source.shape for source in node.inputs]
     return node.shape if shape is None and inputs == own_inputs else shape
 

@@ -65,6 +65,10 @@ def dense(units=3, **options):
     return lambda: layers.Dense(units, **options)
 
 
+def resizing(*size):
+    return lambda: layers.Resizing(*size)
+
+
 def reshape(*shape):
     return lambda: layers.Reshape(shape)
 
@@ -77,6 +81,21 @@ SQUARE_KERNEL = {"pooling": ConvPool(kernel_size=(3, 3))}
 flat, relu, mean = layers.Flatten, layers.ReLU, layers.GlobalAveragePooling2D
 
 CASES = {
+    "channels_picked_to_conv": Case(
+        chain((5, 4, 3), lambda: lambda x: x[..., ::-1]),
+        chain((5, 4, 3), lambda: lambda x: x[:, ::-1]),
+        "it does not pick channels of one map",
+    ),
+    "resizing_to_up_sampling": Case(
+        chain((5, 4, 2), conv(), resizing(8, 9)),
+        chain((5, 4, 2), conv(), resizing(8, 8)),
+        "it makes a map of 8x8 of any other, and (8, 8) is no whole multiple of (4, 3)",
+    ),
+    "reshape_activation_to_activation_reshape": Case(
+        chain((5, 4, 2), conv(), reshape(12, 3), layers.Softmax),
+        chain((5, 4, 4), conv(4), reshape(24, 2), layers.Softmax),
+        "it does not act along the channels of the map",
+    ),
     "max_pool_to_relu": Case(
         chain((7, 6, 2), conv(activation="relu"), max_pool(3, 2, padding="same")),
         chain((7, 6, None), max_pool(2)),

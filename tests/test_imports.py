@@ -12,12 +12,15 @@ import pytest
 TOP_TO_BOTTOM = """
 errors
 shapes transposed_shapes
-layers layers.kinds layers.axes layers.map_shapes layers.layer_weights layers.layer_shapes
+layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_weights
+layers.layer_shapes
 layers.ranges layers.costs
-weights graph layout shape_walk one_size receptive_field kernels fixed_kernels names output_names
+weights graph layout relabels shape_walk one_size receptive_field kernels fixed_kernels names
+output_names
 strategies named_outputs
-rule rewrite input_size
-rules.windows rules.max_steps rules.maximum rules.same_max rules.max_pool rules.average_pool
+rule lists rewrite input_size
+rules.windows rules.channels rules.resizing rules.max_steps rules.maximum rules.same_max
+rules.max_pool rules.average_pool
 rules.conv_pool rules.stride_pool
 rules.over_channels rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense
 rules.merge rules.unfold rules.classifier rules rules.installed
@@ -26,7 +29,7 @@ read.guarded read.hdf5 read.json_text read.archive
 read.description read.layer_tree read.setting_forms read.settings read.calls
 read.dialects.class_names read.dialects.setting_objects read.dialects.keras_1
 read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
-read.dialects.tf_operations read.dialects
+read.dialects.tf_operations read.dialects read.layers_of_operations read.operations
 read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
 read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling freezing

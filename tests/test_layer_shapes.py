@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from allconv.errors import ShapeError
 from allconv.layers import kinds, layer_shapes
 from allconv.layers.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
+from allconv.layout import PICKS
 from tests.drawn_layers import DRAWN, drawn_layer
 
 keras = pytest.importorskip("keras")
@@ -58,7 +59,10 @@ def snake_case(name):
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-@pytest.mark.parametrize("kind", sorted(kind for kind in KNOWN_KINDS if kind.startswith("ops.")))
+OPERATIONS = {kind for kind in KNOWN_KINDS if kind.startswith("ops.")}
+
+
+@pytest.mark.parametrize("kind", sorted(OPERATIONS - PICKS))
 @given(st.data())
 @settings(max_examples=3, deadline=None)
 def test_an_operation_has_the_shape_that_keras_gives_it(kind, data):
@@ -77,10 +81,34 @@ def test_an_operation_has_the_shape_that_keras_gives_it(kind, data):
     assert weight_shapes(kind, {}, shapes) == {}
 
 
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_is_picked_has_the_shape_that_keras_gives_it(data):
+    one, size = data.draw, st.sampled_from([2, 3, 4, None])
+    x = keras.KerasTensor((None, one(size), one(size), 4))
+    place = st.integers(-2, 1) | st.slices(4).filter(lambda part: len(range(4)[part]) > 0)
+    axis = one(st.sampled_from([-1, 3]))
+    picks = {
+        "ops.GetItem": lambda: x[..., one(place)],
+        "ops.Take": lambda: keras.ops.take(x, one(st.sampled_from([1, [0], [3, 1]])), axis),
+        "ops.Flip": lambda: keras.ops.flip(x, axis),
+        "ops.Stack": lambda: keras.ops.stack([x, x], one(st.integers(-4, 4))),
+        "ops.Unstack": lambda: keras.ops.unstack(x, axis=axis)[0],
+        "ops.Split": lambda: keras.ops.split(x, one(st.sampled_from([1, 2, 4])), axis)[0],
+    }
+    assert set(picks) == PICKS
+    kind = one(st.sampled_from(sorted(PICKS)))
+    tensor = picks[kind]()
+    operation, index, _ = tensor._keras_history
+    call = operation._inbound_nodes[index]
+    shapes, operands = [given.shape for given in call.input_tensors], call.arguments.args
+    found = output_shape(kind, operation.get_config(), shapes, operands)
+    assert found == tensor.shape
+
+
 def test_every_known_kind_is_compared_with_keras():
     elsewhere = {"InputLayer", "LayerScale", "CustomScaleLayer"}
-    operations = {kind for kind in KNOWN_KINDS if kind.startswith("ops.")}
-    assert set(DRAWN) | elsewhere | operations | NOT_IN_KERAS_3 == KNOWN_KINDS
+    assert set(DRAWN) | elsewhere | OPERATIONS | NOT_IN_KERAS_3 == KNOWN_KINDS
 
 
 @pytest.mark.parametrize("name", ["ConvNeXtTiny", "MobileNetV3Small"])

@@ -8,8 +8,10 @@ from typing import Any
 
 from allconv.errors import ExportError
 from allconv.export.operators import ELEMENTWISE
-from allconv.graph import Graph
+from allconv.graph import Graph, Node
 from allconv.layers.kinds import RELABELS
+from allconv.lists import lists
+from allconv.relabels import moves_ones_only
 
 ANYWHERE = ELEMENTWISE | {"Conv", "ConvTranspose", "Concat", "Pad", "Resize", "Slice"}
 """Operators that an all-convolutional graph may have anywhere."""
@@ -34,8 +36,11 @@ PER_CELL = frozenset(
 AT_AN_END = frozenset({"Identity", "Reshape", "Transpose"})
 """Operators that only say how the numbers at an input or an output lie."""
 
-OF_RELABELS = AT_AN_END | {"Squeeze", "Unsqueeze"}
-"""Those of a Flatten, Reshape or Permute, which such a network has at its ends only."""
+OF_ONES = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
+"""Operators that may drop an axis of one cell, or add one."""
+
+OF_RELABELS = AT_AN_END | OF_ONES
+"""Those of a Flatten, Reshape or Permute, and of what stands behind one at an output."""
 
 
 def operator_counts(model: Any) -> dict[str, int]:
@@ -79,8 +84,23 @@ def _of_relabels_at_inputs(model: Any, graph: Graph) -> set[str]:
     return found
 
 
+def _relabels(graph: Graph) -> set[str]:
+    """Names of the layers that only say how values lie, and of those of lists at outputs."""
+    relabels = {node for node in graph.nodes if node.kind in RELABELS}
+    return {node.name for node in relabels | lists(graph)}
+
+
+def _behind_ones(graph: Graph) -> set[str]:
+    """Names of the layers behind an axis of one cell that comes or goes: one of them writes it."""
+    behind = set[Node]()
+    for node in graph.nodes:
+        if moves_ones_only(node) or any(source in behind for source in node.inputs):
+            behind.add(node)
+    return {node.name for node in behind}
+
+
 def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
-    relabels = {node.name for node in graph.nodes if node.kind in RELABELS}
+    relabels, behind_ones = _relabels(graph), _behind_ones(graph)
     ends = {value.name for value in (*model.graph.input, *model.graph.output)}
     at_relabels = _of_relabels_at_inputs(model, graph)
     for node in model.graph.node:
@@ -88,7 +108,7 @@ def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
         touched = ends & {*node.input[:1], *node.output}
         if kind in ANYWHERE | PER_CELL or (kind in OF_RELABELS and layer in relabels):
             continue
-        if node.name in at_relabels:
+        if node.name in at_relabels or (kind in OF_ONES and layer in behind_ones):
             continue
         if kind not in AT_AN_END or not touched or (kind == "Transpose" and layout == "nchw"):
             yield f"{kind} '{node.name}'"

@@ -15,6 +15,7 @@ from allconv.export.resize_operators import Repeated, merged, resized, settled, 
 from allconv.export.simplifying import worked_out
 from allconv.export.tensor_view import View
 from allconv.graph import Graph, Node
+from allconv.lists import output_formats
 from allconv.shape_walk import images
 from allconv.shapes import Shape
 
@@ -54,8 +55,10 @@ class _Rewriter:
             results = self.results(operation)
             self.values |= dict(zip(operation.outputs, results, strict=False))
         outputs = [
-            self.given(node, tensor)
-            for node, tensor in zip(self.graph.outputs, self.found.outputs, strict=True)
+            self.given(node, tensor, data_format)
+            for node, tensor, data_format in zip(
+                self.graph.outputs, self.found.outputs, output_formats(self.graph), strict=True
+            )
         ]
         operations, constants = tuple(self.writer.operations), self.writer.constants
         return Operations(operations, constants, tuple(inputs), tuple(outputs))
@@ -80,7 +83,7 @@ class _Rewriter:
         lying = tuple(shape[axis] for axis in last) if self.layout == "nhwc" else shape
         return replace(tensor, shape=lying)
 
-    def given(self, node: Node, tensor: Tensor) -> Tensor:
+    def given(self, node: Node, tensor: Tensor, data_format: str) -> Tensor:
         """An output as the file is to have it."""
         value, rank = settled(self.writer, self.values[tensor.name]), len(tensor.shape)
         if not isinstance(value, View):
@@ -89,9 +92,9 @@ class _Rewriter:
             sizes = [found or own for own, found in zip(node.shape, value.shape, strict=True)]
             value = replace(value, shape=tuple(sizes))
         self.writer.call = self.graph.nodes.index(node)
-        if rank > 2 and self.layout == "nchw" and node.data_format != "channels_first":
+        if rank > 2 and self.layout == "nchw" and data_format == "channels_last":
             value = value.permuted(_channels_first_order(rank))
-        if rank > 2 and self.layout == "nhwc" and node.data_format == "channels_first":
+        if rank > 2 and self.layout == "nhwc" and data_format == "channels_first":
             value = value.permuted(_channels_last_order(rank))
         return replace(tensor, name=self.writer.plain(value), shape=value.shape)
 

@@ -13,7 +13,8 @@ import numpy as np
 from allconv.export.recurrent import recurrent_layers
 from allconv.export.sessions import Run, as_the_file_takes, file_runner, looked_into, move, moved
 from allconv.graph import Graph, Node
-from allconv.verification.logits import Ending, endings, runner
+from allconv.lists import lists, output_formats
+from allconv.verification.logits import PASSED, Ending, endings, runner
 
 ONE_OPERATOR = {"softmax": "Softmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 """Final activations before which an ONNX graph can be looked into."""
@@ -123,14 +124,25 @@ def _file_runner(
             file has them.
     """
     run_file = file_runner(file, taken)
-    given = [move(node.data_format, layout) for node in graph.outputs]
-    given += [move(graph.outputs[number].data_format, "nchw") for number in inner]
+    formats, found = output_formats(graph), lists(graph)
+    given = [move(data_format, layout) for data_format in formats]
+    for number in inner:
+        ends_as_list = _last_of_values(graph.outputs[number]) in found
+        own = formats[number] if ends_as_list else graph.outputs[number].data_format
+        given.append(move(own, "nchw"))
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = run_file(as_the_file_takes(inputs, graph, layout))
         return [moved(values, *way[::-1]) for values, way in zip(found, given, strict=True)]
 
     return run
+
+
+def _last_of_values(node: Node) -> Node:
+    """The last node that does more than say how values lie."""
+    while node.kind in PASSED and node.inputs:
+        node = node.inputs[0]
+    return node
 
 
 def _before(onnx_model: Any, number: int, end: Ending) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from allconv.errors import ExportError
 from allconv.export.others_words import reason
 from allconv.graph import Graph
+from allconv.lists import output_formats
 from allconv.shape_walk import images
 
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -119,8 +120,8 @@ def as_the_file_takes(inputs: Sequence[np.ndarray], graph: Graph, layout: str) -
 def with_classes_last(outputs: Sequence[np.ndarray], graph: Graph, layout: str) -> list[np.ndarray]:
     """Outputs as the file gives them, with the channels of maps last."""
     return [
-        moved(values, 1, -1) if layout == "nchw" and node.data_format else values
-        for node, values in zip(graph.outputs, outputs, strict=True)
+        moved(values, 1, -1) if layout == "nchw" and data_format else values
+        for data_format, values in zip(output_formats(graph), outputs, strict=True)
     ]
 
 

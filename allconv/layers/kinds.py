@@ -61,6 +61,9 @@ ACTIVATION_LAYERS = frozenset({"Activation", "ReLU", "LeakyReLU", "ELU", "PReLU"
 CHANNEL_ACTIVATIONS = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
 """Activations of `keras.activations` that look at all channels of a cell (along the last axis)."""
 
+OF_GROUPS = CHANNEL_ACTIVATIONS - {"glu"}
+"""Those that give as many values as they take."""
+
 NORMALIZATIONS = frozenset(
     {
         "BatchNormalization",
@@ -82,6 +85,7 @@ UNARY_OPS = frozenset(
     for name in (
         "Abs",
         "Absolute",
+        "Cast",
         "Celu",
         "Clip",
         "Elu",

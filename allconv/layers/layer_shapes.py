@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from allconv.errors import ShapeError
-from allconv.layers import map_shapes
+from allconv.layers import indexing, map_shapes
 from allconv.layers.kinds import (
     ACTIVATION_LAYERS,
     BINARY_OPS,
@@ -32,14 +35,16 @@ LARGEST = 2**63 - 1
 """Every framework counts cells in 64 bits."""
 
 
-def output_shape(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Shape | None:
+def output_shape(
+    kind: str, config: Config, inputs: Sequence[Shape | None], operands: Sequence[Any] = ()
+) -> Shape | None:
     """Shape that one call of a layer gives, batch axis included.
 
     Args:
-        kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`. A
-            constant operand of an operation is not among its inputs and taken to be a number.
+        kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`.
         config: what the layer's `get_config()` gives, from a live layer or from a file.
         inputs: shapes of the inputs, None where unknown.
+        operands: all that the layer is called with; constants of an operation are among them.
 
     Returns:
         The shape, None where the kind is not known here or the shape of an input is unknown.
@@ -56,8 +61,12 @@ def output_shape(kind: str, config: Config, inputs: Sequence[Shape | None]) -> S
         return None
     if kind == "InputLayer":
         return tuple(config["batch_shape"])
+    if kind in BINARY_OPS:
+        known += [np.shape(value) for value in operands if isinstance(value, np.ndarray)]
     shape = None
-    if known and kind in _OF_MANY_INPUTS:
+    if known and kind in _OF_OPERANDS:
+        shape = _OF_OPERANDS[kind](config, known[0], operands)
+    elif known and kind in _OF_MANY_INPUTS:
         shape = _OF_MANY_INPUTS[kind](config, known)
     elif known and kind in _OF_ONE_INPUT:
         shape = _OF_ONE_INPUT[kind](config, known[0])
@@ -189,16 +198,20 @@ _SHAPE_KEEPING = (
     | NORMALIZATIONS
     | UNARY_OPS
     | {"ThresholdedReLU", "GroupNormalization", "Masking", "Rescaling", "LayerScale"}
-    | {"ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax", "ops.Cast", "ops.StopGradient"}
+    | {"ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax", "ops.StopGradient", "ops.Flip"}
 )
 
-_OF_ONE_INPUT: Mapping[str, Callable[[Config, Shape], Shape]] = {
+_OF_ONE_INPUT: Mapping[str, Callable[[Config, Shape], Shape | None]] = {
     **dict.fromkeys(_SHAPE_KEEPING, _keep),
     "Dense": _dense,
     "Flatten": _flatten,
     "Reshape": _reshape,
     "Permute": _permute,
     "RepeatVector": _repeat_vector,
+    "ops.Split": lambda config, shape: indexing.split(
+        shape, config.get("indices_or_sections"), config.get("axis", 0)
+    ),
+    "ops.Unstack": lambda config, shape: indexing.unstacked(shape, config.get("axis", 0)),
     "Resizing": partial(map_shapes.resizing, 2),
     "DepthwiseConv1D": partial(map_shapes.depthwise_conv, 1),
     "DepthwiseConv2D": partial(map_shapes.depthwise_conv, 2),
@@ -221,12 +234,21 @@ _OF_ONE_INPUT: Mapping[str, Callable[[Config, Shape], Shape]] = {
     },
 }
 
-_OF_MANY_INPUTS: Mapping[str, Callable[[Config, Sequence[Shape]], Shape]] = {
+_OF_MANY_INPUTS: Mapping[str, Callable[[Config, Sequence[Shape]], Shape | None]] = {
     **dict.fromkeys(MERGES, _merge),
     **dict.fromkeys(BINARY_OPS, _broadcast),
     "Concatenate": _concatenate,
     "CustomScaleLayer": _broadcast,
+    "ops.Stack": lambda config, shapes: indexing.stacked(shapes, config.get("axis", 0)),
 }
 
-KNOWN_KINDS = frozenset({"InputLayer", *_OF_ONE_INPUT, *_OF_MANY_INPUTS})
+_OF_OPERANDS: Mapping[str, Callable[[Config, Shape, Sequence[Any]], Shape | None]] = {
+    "ops.GetItem": lambda config, shape, operands: indexing.indexed(shape, operands[-1]),
+    "ops.Take": lambda config, shape, operands: indexing.taken(
+        shape, config.get("axis"), operands[-1]
+    ),
+}
+"""What operations give whose operands say which part of a tensor is taken."""
+
+KNOWN_KINDS = frozenset({"InputLayer", *_OF_ONE_INPUT, *_OF_MANY_INPUTS, *_OF_OPERANDS})
 """Class names of the layers whose shapes, weights and costs are known here."""

@@ -129,6 +129,11 @@ def _upsampling(config: Config, inputs: Sequence[Bound]) -> Bound:
     return inputs[0] if config.get("interpolation") in ("nearest", "bilinear") else None
 
 
+def _resizing(config: Config, inputs: Sequence[Bound]) -> Bound:
+    """The border that keeps an image's proportions may have any value."""
+    return None if config.get("pad_to_aspect_ratio") else _upsampling(config, inputs)
+
+
 def _of_all(combine: Callable[[list[float]], float]) -> Callable[[Config, Sequence[Bound]], Bound]:
     def bound(config: Config, inputs: Sequence[Bound]) -> Bound:
         known = [value for value in inputs if value is not None]
@@ -160,6 +165,7 @@ _BOUNDS: dict[str, Callable[[Config, Sequence[Bound]], Bound]] = {
     "ops.Celu": _elu,
     "Softmax": lambda config, inputs: 0.0,
     "Rescaling": _rescaling,
+    "Resizing": _resizing,
     "UpSampling2D": _upsampling,
     "Add": _of_all(sum),
     "Average": _of_all(lambda bounds: sum(bounds) / len(bounds)),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from allconv.errors import ModelError, ShapeError
-from allconv.graph import ITEM, Graph, Node, Slot, Spec, call, topological
+from allconv.graph import ITEM, OF_ALIKE, Graph, Node, Slot, Spec, call, topological
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE
 from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.read.calls import Call, Key, keys_in, numbered
@@ -183,7 +183,7 @@ class _Tensors:
         name, index, item = key
         if key not in self.nodes and self.has(key):
             data = self.layers[name]
-            if is_model(data) or kind_of(data) in KNOWN_KINDS:
+            if is_model(data) or kind_of(data) in KNOWN_KINDS - OF_ALIKE:
                 raise ModelError(
                     f"{self.scope.where(name)} ({kind_of(data)}): its result number {item + 1} is "
                     "taken, and it gives no so many; the description of the model is damaged"
@@ -213,6 +213,9 @@ def _call_layer(
                 f"{scope.where(spec.name)} ({spec.kind}): it is called on {len(inputs)} tensors, "
                 f"{takes}; the description of the model is damaged"
             )
+        layer = scope.called(spec, inputs, args, kwargs)
+        if layer is not spec:
+            return [_call(layer, inputs, args, {}, shape)]
         handed_down = scope.kwargs if spec.kind in TAKES_TRAINING else {}
         return [_call(spec, inputs, args, {**handed_down, **kwargs}, shape)]
     read = _sequential if kind_of(data) == "Sequential" else _functional

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from allconv.errors import ModelError
-from allconv.graph import Spec
+from allconv.graph import Node, Spec
 from allconv.read.calls import Calls, calls_of
 from allconv.read.layer_tree import Path, kind_of, name_of
+from allconv.read.operations import as_layer
 from allconv.weights import Array
 
 MOST_CALLS = 20_000
@@ -60,6 +61,21 @@ class Scope:
         path = (*self.path, name_of(data))
         if path not in self.specs:
             self.specs[path] = self._read_spec(path, data)
+        return self.specs[path]
+
+    def called(
+        self, spec: Spec, inputs: Sequence[Node], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Spec:
+        """The layer that a call of an operation is, one for all such calls; else itself."""
+        found = as_layer(spec, inputs, args, kwargs)
+        if found is None:
+            return spec
+        kind, config = found
+        path = (*self.path, spec.name, kind, repr(config))
+        if path not in self.specs:
+            where = f"{self.where(spec.name)} ({kind})"
+            settings = self.source.settings(kind, config, where)
+            self.specs[path] = Spec(kind, spec.name, settings, inside=self.path)
         return self.specs[path]
 
     def calls_of(self, config: Mapping[str, Any]) -> Calls:

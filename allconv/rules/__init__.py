@@ -11,6 +11,7 @@ from allconv.layers.kinds import MAX_POOLS
 from allconv.rule import Rule
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
 from allconv.rules.batchnorm import conv_batchnorm_to_conv
+from allconv.rules.channels import channels_picked_to_conv
 from allconv.rules.classifier import hidden_dense_to_nothing, hidden_denses
 from allconv.rules.conv_pool import max_pool_to_conv
 from allconv.rules.dense import dense_on_map_to_conv, flatten_dense_to_conv, vector_dense_to_conv
@@ -27,16 +28,20 @@ from allconv.rules.merge import (
     flattens_merged_to_maps_merged,
 )
 from allconv.rules.reshape import (
+    reshape_activation_to_activation_reshape,
     reshape_dense_to_dense_reshape,
     reshape_flatten_to_flatten,
     reshape_of_cell_to_nothing,
 )
+from allconv.rules.resizing import resizing_to_up_sampling
 from allconv.rules.stride_pool import max_pool_to_stride
 from allconv.rules.unfold import dense_reshape_to_transposed_conv, vector_reshape_to_transposed_conv
 from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePool, strategy_of_each
 
 Head = Literal["dense", "classifier", "keep"]
 HEADS = ("dense", "classifier", "keep")
+
+MAP_RULES = (channels_picked_to_conv, resizing_to_up_sampling)
 
 AVERAGE_POOL_RULES = (average_pool_to_conv, global_average_pool_to_conv)
 
@@ -51,6 +56,7 @@ FLATTEN_RULES = (
     reshape_of_cell_to_nothing,
     dense_reshape_to_transposed_conv,
     vector_reshape_to_transposed_conv,
+    reshape_activation_to_activation_reshape,
 )
 
 DENSE_RULES = (
@@ -89,7 +95,8 @@ def rules_for(
     """
     head_rules = (*FLATTEN_RULES, *_dense_rules(graph, head))
     folds = (conv_batchnorm_to_conv,) if fold_batchnorm else ()
-    return (*others, *_pool_rules(graph, pooling), *head_rules, *folds)
+    pools = _pool_rules(graph, pooling)
+    return (*others, *MAP_RULES, *pools, *head_rules, *folds)
 
 
 def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from allconv.graph import Node, topological
+from allconv.graph import Node
 from allconv.kernels import average_taps, share_weights, shortfall_kernel
 from allconv.layers.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
-from allconv.layout import are_known
+from allconv.layout import are_known, carries_mask
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import (
     Window,
@@ -76,25 +75,13 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
     form = match.layout(tensor)
     if problem := unknown_channels(match, tensor):
         return match.skip(problem)
-    if _is_masked(match.node):
+    if len(match.node.inputs) > 1 or carries_mask(tensor):
         return match.skip("a mask leaves cells out of its mean")
     if not are_known(form.sizes):
         return match.skip(f"a mean over the whole map needs a fixed size, got {tensor.shape}")
     window = Window(form.sizes, (1,) * form.rank)
     mean = per_channel(match, "", tensor, window, average_taps(form.sizes))
     return mean if match.node.config["keepdims"] else flattened(match, mean)
-
-
-_MASKED: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
-"""What `_is_masked` found, so that many pools of one network walk up each of its layers once."""
-
-
-def _is_masked(node: Node) -> bool:
-    """Whether a call is given a mask, or Keras may hand one down to it from a layer above."""
-    for above in topological([node], known=_MASKED):
-        begins = above.kind == "Masking" or bool(above.config.get("mask_zero"))
-        _MASKED[above] = begins or any(_MASKED[source] for source in above.inputs)
-    return len(node.inputs) > 1 or _MASKED[node]
 
 
 def _counted(match: Match, tensor: Node, window: Window) -> Node:

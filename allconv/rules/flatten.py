@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from allconv.graph import Node, Slot, Spec
+from allconv.graph import Node, Spec
 from allconv.kernels import identity_kernel, kernel_of_flattened
 from allconv.layers.axes import along_batch
 from allconv.layers.kinds import (
@@ -19,9 +19,9 @@ from allconv.layers.kinds import (
     NOISE,
     NORMALIZATIONS,
     UNARY_OPS,
-    is_elementwise,
 )
 from allconv.layout import Layout, are_known, is_map, is_vector
+from allconv.lists import acts_elementwise
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.over_channels import over_channels
 from allconv.weights import Array
@@ -54,14 +54,6 @@ def flatten_elementwise_to_elementwise_flatten(match: Match) -> Outcome:
     if not acts_elementwise(node) or node.config.get("noise_shape"):
         return match.absent("it does not act element by element")
     return match.flattened_by(flatten, match.again(node, match.before(flatten)))
-
-
-def acts_elementwise(node: Node) -> bool:
-    """Whether a call makes each value from the value in its place, and all alike."""
-    if node.kind not in BINARY_OPS:
-        return is_elementwise(node.kind, node.config)
-    operands = (*node.args, *node.kwargs.values())
-    return len(node.inputs) == 1 and all(isinstance(x, (int, float, Slot)) for x in operands)
 
 
 @rule(layer="PReLU", keeps="function")

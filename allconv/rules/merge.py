@@ -9,6 +9,7 @@ from allconv.kernels import kernel_of_flattened, rows
 from allconv.layers.axes import along_batch
 from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
+from allconv.lists import leads_to_outputs
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.dense import convolution, no_plain_dense, with_batchnorms
 from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
@@ -58,6 +59,8 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
     large = not all(match.layout(match.before(flatten)).is_cell for flatten in flattens)
     if large and leads_to_dense(match, node):
         return match.skip("the Dense behind it is split")
+    if large and _is_list(match):
+        return match.skip("it only puts the values of an output side by side")
     cells = _cells(match, node.inputs)
     if isinstance(cells, Skip):
         return cells
@@ -65,6 +68,12 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
         return match.skip(UNLIKE)
     spec = node.spec.with_config(axis=match.layout(cells[0]).channel_axis)
     return match.flattened_by(flattens[0], match.again(node, *cells, spec=spec))
+
+
+def _is_list(match: Match) -> bool:
+    """Whether flattened maps are joined to be a list, as of boxes: a Reshape follows, no layer."""
+    follow = match.users(match.node)
+    return all(user.kind == "Reshape" for user in follow) and leads_to_outputs(match, match.node)
 
 
 @rule(layer="Dense", keeps="function")

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from allconv.graph import Node, Spec
-from allconv.layers.kinds import ACTIVATION_LAYERS, IDENTITY_AT_INFERENCE, RELABELS, UNARY_OPS
+from allconv.layers.kinds import (
+    ACTIVATION_LAYERS,
+    BINARY_OPS,
+    IDENTITY_AT_INFERENCE,
+    OF_GROUPS,
+    RELABELS,
+    UNARY_OPS,
+)
 from allconv.layout import are_known, is_map, is_vector
+from allconv.lists import acts_elementwise
+from allconv.relabels import lies_along, map_before, moves_ones_only
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.flatten import acts_elementwise
+from allconv.rules.over_channels import over_channels
 
 
 @rule(layer=("Reshape", "Permute"), keeps="function")
@@ -55,6 +64,49 @@ def reshape_dense_to_dense_reshape(match: Match) -> Outcome:
     after = match.again(node, vector)
     units = (after.shape or ())[-1]
     return reshape.spec.with_config(target_shape=(*shape[1:-1], units))(after)
+
+
+@rule(
+    layer=ACTIVATION_LAYERS | UNARY_OPS | BINARY_OPS | IDENTITY_AT_INFERENCE | {"Rescaling"},
+    keeps="function",
+)
+def reshape_activation_to_activation_reshape(match: Match) -> Outcome:
+    """Reshape or Permute of a map, then an activation  ->  the activation on the map, then Reshape.
+
+    A softmax comes along where it works along the map's channels, as in a list (cells, classes).
+    """
+    node, relabel = match.node, match.before(match.node)
+    if relabel.kind not in ("Reshape", "Permute") or moves_ones_only(relabel):
+        return match.absent("no Reshape of a map before it")
+    source = map_before(relabel)
+    if not is_map(source) or source.kind == "InputLayer" or node.config.get("noise_shape"):
+        return match.absent("no Reshape of a map before it")
+    spec: Spec | str = node.spec
+    if not acts_elementwise(node):
+        if not is_softmax(node) or not lies_along(relabel, _axis(node)):
+            return match.absent("it does not act along the channels of the map")
+        spec = over_channels(node, match.layout(source))
+    if isinstance(spec, str):
+        return match.skip(spec)
+    return _relabelled(match, relabel, match.again(node, source, spec=spec))
+
+
+def is_softmax(node: Node) -> bool:
+    """Whether a layer is an activation along one axis, of as many values as it takes."""
+    if node.kind == "Softmax":
+        return isinstance(node.config.get("axis", -1), int)
+    return node.kind == "Activation" and node.config.get("activation") in OF_GROUPS
+
+
+def _axis(node: Node) -> int:
+    return int(node.config.get("axis", -1))
+
+
+def _relabelled(match: Match, node: Node, source: Node) -> Node:
+    """A chain of Flatten, Reshape and Permute on another map."""
+    if node.kind not in RELABELS:
+        return source
+    return match.again(node, _relabelled(match, node.inputs[0], source))
 
 
 @rule(layer="Flatten", keeps="function")

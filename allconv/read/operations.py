@@ -1,0 +1,55 @@
+"""Operations of `keras.ops` that are word for word a layer of Keras, read as that layer.
+
+`keras.ops.mean(x, axis=(1, 2))` is a GlobalAveragePooling2D, and what is known of that layer holds
+for it: rules, shapes, costs. `keras.activations.softmax(x)` on a tensor is such an operation, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from allconv.graph import Node, Slot, Spec
+from allconv.layout import carries_mask
+from allconv.read.layers_of_operations import LAYER_OF, Found, relu
+
+
+def as_layer(
+    spec: Spec, inputs: Sequence[Node], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Found:
+    """The class and the settings of the layer that a call of an operation is; None for none.
+
+    A mask that Keras hands down would reach a layer, and does not reach an operation.
+    """
+    is_activation = spec.kind == "ReLU" and ".activations" in spec.module
+    read = relu if is_activation else LAYER_OF.get(spec.kind)
+    slots = [Slot(place) for place in range(len(inputs))]
+    plain = args == ((slots,) if spec.kind == "ops.Concatenate" else tuple(slots))
+    if read is None or not plain or any(map(_is_other, inputs)):
+        return None
+    if any(key != "constant_values" or not _is_zero(value) for key, value in kwargs.items()):
+        return None
+    policies = [_policy(node) for node in inputs]
+    found = read(spec.config, inputs[0])
+    if found is None or any(policy != policies[0] for policy in policies):
+        return None
+    return found[0], {"name": spec.name, "dtype": policies[0], **found[1]}
+
+
+def _is_other(node: Node) -> bool:
+    """Whether a tensor is none of which a layer would make the same as an operation."""
+    return node.shape is None or len(node.shape) < 2 or carries_mask(node)
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value == 0
+
+
+def _policy(node: Node) -> Any:
+    """The dtype policy of the nearest layer above: an operation computes in its tensor's dtype."""
+    while "dtype" not in node.config and node.inputs:
+        node = node.inputs[0]
+    policy = node.config.get("dtype") or "float32"
+    if isinstance(policy, Mapping) and "Quantized" in str(policy.get("class_name")):
+        policy = policy.get("config", {}).get("source_name", "float32")
+    return "float32" if isinstance(policy, str) and "float" not in policy else policy
