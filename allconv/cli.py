@@ -43,6 +43,7 @@ from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import printable
 from allconv.save import SUFFIXES, check_writable, save_text
+from allconv.saved_as_h5 import refuse_loss
 from allconv.terminal import progress
 from allconv.untrusted import refuse_untrusted
 
@@ -209,6 +210,8 @@ def convert(
         if planned.refused and planned.strict:
             refuse_obstacles(planned.plan)
         refuse_untrusted(planned.plan.after)
+        if output is not None:
+            refuse_loss(planned.plan.after, output)
     outcome = Outcome("nothing written: --dry-run")
     if output is not None and not dry_run:
         outcome = convert_and_save(

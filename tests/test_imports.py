@@ -42,7 +42,7 @@ reporting.report_text
 reporting.slabs reporting.layering reporting.drawing reporting.network_drawings
 reporting.layer_table reporting.report_html report
 check
-drafts save
+drafts save saved_as_h5
 export export.others_words export.lowering export.traced_layers export.tensorflow_graph
 export.tf2onnx_handlers export.onnx_graph export.through_tf2onnx
 export.keras_differences export.trial_sizes export.image_folder export.sample_inputs export.form

@@ -7,6 +7,7 @@ where no value is below zero or, after a shift, below a known number.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from allconv.layers.kinds import CONVOLUTIONS
 
 Bound = float | None
 Config = Mapping[str, Any]
+
+LARGEST = 3.4e38
+"""The largest float32."""
 
 ACTIVATION_MINIMA = {
     "relu": 0.0,
@@ -95,8 +99,15 @@ def _activation(config: Config, inputs: Sequence[Bound]) -> Bound:
     return inputs[0] if config["activation"] == "linear" else _activation_minimum(config)
 
 
+def _in_float32(value: float) -> float:
+    """A setting as a layer may take it, in whatever precision it computes."""
+    return struct.unpack("f", struct.pack("f", value))[0] if abs(value) < LARGEST else value
+
+
 def _leaky(slope: float, bound: Bound) -> Bound:
-    return None if bound is None else bound if bound >= 0 else slope * bound
+    if bound is None or bound >= 0:
+        return bound
+    return max(slope, _in_float32(slope)) * bound
 
 
 def _relu(config: Config, inputs: Sequence[Bound]) -> Bound:
@@ -122,7 +133,8 @@ def _rescaling(config: Config, inputs: Sequence[Bound]) -> Bound:
     numbers = all(isinstance(value, (int, float)) for value in (scale, offset))
     if not numbers or inputs[0] is None or scale < 0:
         return None
-    return float(scale * inputs[0] + offset)
+    rounded = _in_float32(scale) * inputs[0] + _in_float32(offset)
+    return min(float(scale * inputs[0] + offset), rounded)
 
 
 def _upsampling(config: Config, inputs: Sequence[Bound]) -> Bound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from allconv.graph import Node
@@ -45,6 +46,7 @@ def max_pool_to_relu(match: Match) -> Outcome:
         return window_maximum(match, edge_padded(match, tensor, pads), window, strides)
     if bound >= 0:
         return _same(match, tensor, window, strides, pads)
+    bound = _in_few_digits(bound)
     shifted = match.layer("Rescaling", "shift", scale=1.0, offset=-bound)(tensor)
     maximum = _same(match, shifted, window, strides, pads, "shifted")
     return match.layer("Rescaling", scale=1.0, offset=bound)(maximum)
@@ -81,3 +83,9 @@ def _same(
     if pads is None or max(strides) == 1:
         return same_maximum(match, tensor, window, strides, last)
     return window_maximum(match, zero_padded(match, tensor, pads), window, strides, last)
+
+
+def _in_few_digits(bound: float) -> float:
+    """A number not above a bound that all floats hold: a Rescaling rounds others, up or down."""
+    fraction, exponent = math.frexp(bound)
+    return math.ldexp(math.floor(fraction * 256), exponent - 8)
