@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from allconv.graph import ITEM
+from allconv.errors import ConversionError
+from allconv.graph import ITEM, Graph
+from allconv.image_sizes import ImageSizes, resized_sizes
 from allconv.read import read_with_problems
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import (
@@ -53,6 +55,7 @@ class ShapeCheck:
         rows: Every call of a layer, in order.
         problems: The layers that do not fit, each once; what lies behind them is not judged.
         frozen_by: Names of the layers whose weights fit one image size only.
+        takes: The sizes of images that fit; None where all layers do, or no other size does.
     """
 
     model: str
@@ -60,6 +63,7 @@ class ShapeCheck:
     rows: tuple[CheckedCall, ...]
     problems: tuple[Problem, ...]
     frozen_by: tuple[str, ...]
+    takes: ImageSizes | None = None
 
     @property
     def ok(self) -> bool:
@@ -99,6 +103,8 @@ class ShapeCheck:
             yield page.paint(printable(f"{self.model}: {layers} not fit{size}"), "warning")
         for problem in self.problems:
             yield paragraph(str(problem), "  ", "    ", page=page)
+        if self.takes and self.input_size:
+            yield paragraph(f"{self.takes.words_for(self.input_size)}", page=page)
         if self.unknown and self.ok:
             unknown = f"not judged, their shapes are unknown: {', '.join(self.unknown)}"
             yield paragraph(unknown, page=page)
@@ -147,4 +153,12 @@ def check(
     ]
     frozen_by = [problem.layer for problem in shapes_at(graph, at_any_size(graph))[1]]
     size = tuple(input_size) if input_size else None
-    return ShapeCheck(graph.name, size, tuple(rows), problems, tuple(frozen_by))
+    takes = _taken(graph) if size and problems and not frozen_by else None
+    return ShapeCheck(graph.name, size, tuple(rows), problems, tuple(frozen_by), takes)
+
+
+def _taken(graph: Graph) -> ImageSizes | None:
+    try:
+        return resized_sizes(graph)
+    except ConversionError:  # no size fits, or a layer is not known well enough
+        return None

@@ -53,7 +53,8 @@ def convert(
         input_size: `"any"` for a model that takes images `(batch, None, None, channels)`, or the
             `(height, width)` of its images; `(length,)` for a 1D model, `(depth, height, width)`
             for a 3D one. It gives class maps `(batch, rows, columns, classes)`: 1x1 at the
-            original's own size, larger on larger images. `geometry` says where its cells look.
+            original's own size, larger on larger images. `geometry` says where its cells look, and
+            which image is the smallest; of a smaller one Keras may make numbers that mean nothing.
         fold_batchnorm: Fold BatchNormalizations into the convolutions before them.
         strict: Refuse a model in which layers stand in the way; otherwise leave these as they are.
         rules: Your own rules, tried before those of installed packages and allconv's.
@@ -154,10 +155,10 @@ def refuse_obstacles(plan: Plan, advice: str = "") -> None:
     found = obstacles.obstacles(plan)
     if found:
         lines = "\n".join(f"  {obstacle}" for obstacle in found)
+        remedies = filter(None, (obstacles.missing_size(plan, found), advice or _advice(plan)))
         raise ConversionError(
             f"model '{plan.before.name}' does not become all-convolutional; "
-            f"these layers stand in the way:\n{lines}\n"
-            f"{advice or _advice(plan)}"
+            f"these layers stand in the way:\n{lines}\n{'; '.join(remedies)}"
         )
 
 

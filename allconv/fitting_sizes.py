@@ -12,7 +12,7 @@ from itertools import repeat
 
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import Graph, Node
-from allconv.shape_walk import call_shape, images
+from allconv.shape_walk import Image, call_shape, images
 from allconv.shapes import Shape
 
 LARGE = 1 << 14
@@ -32,7 +32,7 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
     that fits the search goes on by halving, in steps of a period.
 
     Args:
-        maps: A network that gives maps.
+        maps: A network.
         axis: 0 for the first axis of the image.
         own: The model's own size, None where it is free.
         period: The stride that all cells of the network share along this axis.
@@ -82,8 +82,7 @@ def _fit(maps: Graph, axis: int, sizes: Sequence[int]) -> list[bool]:
     fits = [True] * len(sizes)
     shapes: dict[Node, list[Shape | None]] = {
         image.node: [image.shape([*image.sizes[:axis], n, *image.sizes[axis + 1 :]]) for n in sizes]
-        for image in images(maps)
-        if len(image.sizes) > axis
+        for image in _varied(maps, axis)
     }
     for node in maps.nodes:
         if node in shapes:
@@ -99,6 +98,12 @@ def _fit(maps: Graph, axis: int, sizes: Sequence[int]) -> list[bool]:
             shapes[node].append(shape)
             fits[place] &= does_fit
     return fits
+
+
+def _varied(maps: Graph, axis: int) -> list[Image]:
+    """The images that are tried at other sizes: those whose own is free, or else all of them."""
+    along = [image for image in images(maps) if len(image.sizes) > axis]
+    return [image for image in along if image.sizes[axis] is None] or along
 
 
 def _called(node: Node, inputs: Sequence[Shape | None]) -> tuple[Shape | None, bool]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from allconv.convert import plan_conversion, refuse_obstacles
 from allconv.errors import ConversionError
+from allconv.field import Fields
 from allconv.fitting_sizes import size_step, smallest_size
 from allconv.graph import Graph, Node
 from allconv.input_size import giving_maps
@@ -18,7 +19,7 @@ from allconv.layers.kinds import CONVOLUTIONS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
 from allconv.read.file import ModelFile
-from allconv.receptive_field import Fields, common_stride, receptive_fields
+from allconv.receptive_field import common_stride, joins_places, receptive_fields
 from allconv.shape_walk import Image, by_words, images
 from allconv.shapes import span
 
@@ -36,10 +37,14 @@ class Geometry:
     Attributes:
         output_stride: Cells of the image from one cell of the map to the next; a fraction where the
             map is finer than the image.
-        receptive_field: Cells of the image that one cell of the map depends on, padding included;
-            None where it depends on all of them.
+        receptive_field: Cells of the image, from the first to the last that one cell of the map
+            depends on, padding included; None where it depends on all of them. Where a map is made
+            finer (UpSampling, transposed convolutions), cells between two coarse ones see other
+            cells than these do: each lies in this field, and some reach its ends.
         offset: Position of the first cell's centre in the image.
-        minimum_input_size: The smallest image that gives a map of at least one cell.
+        minimum_input_size: The smallest image that gives a map of at least one cell. Of a smaller
+            one a backend may make numbers that mean nothing: TensorFlow with oneDNN gives them
+            without an error.
         input_size_step: Cells from one image size that fits to the next; 1 where all do from the
             smallest on. Others have branches that meet at some sizes only.
         period: Cells of the image by which all maps inside the network grow by whole cells. Where
@@ -93,8 +98,8 @@ def geometry(
             one.
 
     Raises:
-        ConversionError: Layers stand in the way, the model has no image or several outputs, or
-            branches with different strides meet.
+        ConversionError: Layers stand in the way, the model has no image or several outputs,
+            branches with different strides meet, or maps are joined side by side.
         FileError: The file cannot be opened.
         ModelError: The model is not built, empty or subclassed.
 
@@ -152,6 +157,11 @@ def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
         count = len(maps.outputs)
         raise ConversionError(f"model '{maps.name}' has {count} outputs; geometry is that of one")
     found = receptive_fields(maps)
+    if joined := next(filter(joins_places, maps.nodes), None):
+        raise ConversionError(
+            f"layer '{joined.name}' ({joined.kind}) has no receptive field: it joins maps side by "
+            "side, and each of them looks elsewhere"
+        )
     if maps.outputs[0] not in found:
         raise ConversionError(f"model '{maps.name}' makes its output of no image")
     return found

@@ -15,6 +15,7 @@ from typing import Literal
 
 from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph, Node, call
+from allconv.image_sizes import resized_sizes
 from allconv.layers import kinds
 from allconv.one_size import silent_problems
 from allconv.receptive_field import common_stride, receptive_fields
@@ -42,8 +43,21 @@ def with_own_size(graph: Graph, size: InputSize | None) -> Graph:
         node: tuple(own or new for own, new in zip(node.shape or (), shape, strict=True))
         for node, shape in at_size(graph, size).items()
     }
-    changes = any(node.shape != shape for node, shape in fixed.items())
-    return on_inputs(graph, fixed)[0] if changes else graph
+    if all(node.shape == shape for node, shape in fixed.items()):
+        return graph
+    _refuse_small(graph, fixed, size)
+    return on_inputs(graph, fixed)[0]
+
+
+def _refuse_small(graph: Graph, fixed: Mapping[Node, Shape], size: Sequence[int]) -> None:
+    """Raise a ConversionError where a model whose own size is free does not take this one."""
+    problems = shapes_at(graph, fixed)[1]
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConversionError(
+            f"model '{graph.name}' leaves the size of its images free, and these layers do not fit "
+            f"{by_words(size)}:\n{lines}\n{_advice(graph, size) or 'choose another input_size'}"
+        )
 
 
 def resized(plan: Plan, size: InputSize) -> Plan:
@@ -59,7 +73,7 @@ def resized(plan: Plan, size: InputSize) -> Plan:
     """
     maps = giving_maps(plan.after)
     shapes = _wanted(maps, size)
-    _refuse_fixed(plan, maps, shapes)
+    _refuse_fixed(plan, maps, shapes, size)
     return _on_inputs(plan, maps, shapes)
 
 
@@ -108,14 +122,15 @@ def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[N
         if node in shapes:
             spec = spec.with_config(batch_shape=shapes[node])
         inputs = [nodes[source] for source in node.inputs]
-        new = call(spec, inputs, node.args, node.kwargs)
+        same = all(new.shape == old.shape for new, old in zip(inputs, node.inputs, strict=True))
+        new = call(spec, inputs, node.args, node.kwargs, node.shape if inputs and same else None)
         nodes[node] = replace(new, lower_bound=node.lower_bound, data_format=node.data_format)
     inputs, outputs = ([nodes[node] for node in side] for side in (graph.inputs, graph.outputs))
     return graph.with_outputs(inputs, outputs, graph.output_names), nodes
 
 
-def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None:
-    """Raise a ConversionError that lists the layers that fit no other size, if any do."""
+def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: InputSize) -> None:
+    """Raise a ConversionError that lists the layers that do not fit this size, if any do not."""
     own = " and ".join(dict.fromkeys(by_words(image.sizes) for image in images(maps)))
     try:
         tried = _tried_shapes(maps, wanted)
@@ -126,10 +141,22 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape]) -> None
     if problems:
         at = " and ".join(dict.fromkeys(map(str, tried.values())))
         lines = "\n".join(f"  {_told(problem, plan, maps)}" for problem in problems)
+        advice = "" if isinstance(size, str) else _advice(maps, size)
         raise ConversionError(
             f"model '{maps.name}' is made for images of {own}, and these layers do not fit "
-            f"{at}:\n{lines}\nchoose another input_size, if it is only too small; or leave it out"
+            f"{at}:\n{lines}\n{advice or 'it takes no other size; leave input_size out'}"
         )
+
+
+def _advice(graph: Graph, size: Sequence[int]) -> str:
+    """Which sizes a network takes in place of one that does not fit; "" where no other fits."""
+    try:
+        shapes, problems = shapes_at(graph, _tried_shapes(graph, at_any_size(graph)))
+        if problems or any(silent_problems(graph, shapes)):
+            return ""
+        return resized_sizes(graph).words_for(size)
+    except ConversionError:  # a layer is not known well enough to tell
+        return ""
 
 
 def _tried_shapes(maps: Graph, wanted: Mapping[Node, Shape]) -> dict[Node, Shape]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from allconv.layout import Layout
-from allconv.weights import Array, derive
+from allconv.weights import Array, broadcast, derive
 
 Taps = Iterable[tuple[tuple[int, ...], float]]
 """The cells of a window that count, each with its factor; all others are zero."""
@@ -88,6 +88,30 @@ def _picking_kernel(shape: tuple[int, ...], numbers: tuple[int, ...]) -> np.ndar
     matrix = np.zeros(shape[-2:], "float32")
     matrix[list(numbers), range(len(numbers))] = 1
     return matrix.reshape(shape)
+
+
+MOST_READ = 1 << 18
+"""Values of a kernel that is read to see which of its cells are zero: one megabyte."""
+
+
+def ends_of_taps(kernel: Array) -> list[tuple[int, int]] | None:
+    """The first and the last cell of a window that count, along each axis; None for all of them.
+
+    A kernel that the rules made says so by itself; another one is read, if it is small.
+    """
+    window = kernel.shape[:-2]
+    if kernel.is_fresh or math.prod(window) == 1:
+        return None
+    made = kernel.parts[0] if kernel.recipe is broadcast else kernel
+    if made.recipe is _constant:
+        return None
+    if made.recipe in (_depthwise_kernel, _diagonal_kernel):
+        used = [cell for cell, factor in made.parts[1] if factor]
+    elif kernel.size <= MOST_READ:
+        used = [tuple(cell) for cell in np.argwhere(kernel.read().any(axis=(-2, -1))).tolist()]
+    else:
+        return None
+    return [(min(axis), max(axis)) for axis in zip(*used, strict=True)] if used else None
 
 
 def shortfall_kernel(window: Sequence[int], axis: int) -> Array:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph, Node
+from allconv.image_sizes import Sizes, free_sizes, has_free_sizes
 from allconv.layers import kinds
 from allconv.layers.axes import along_batch
 from allconv.layout import is_vector, not_given
 from allconv.lists import groups_within_cells, is_along_last, lists
 from allconv.relabels import moves_ones_only
 from allconv.rewrite import Plan, Skipped, each_once
+from allconv.shape_walk import by_words, images
 
 STAYS = (
     kinds.CONVOLUTIONS
@@ -53,6 +56,23 @@ def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
             layer = plan.origins.get(node.spec, node.spec)  # the user knows the model's own layers
             found.setdefault(layer.name, Obstacle(layer.name, layer.kind, reason))
     return tuple(found.values())
+
+
+def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
+    """The way out where layers need a size that the model leaves free; "" where none does."""
+    if not has_free_sizes(plan.before) or not any("needs a fixed" in o.reason for o in found):
+        return ""
+    size = _usual_size(plan.before)
+    return f"input_size={size} (--input-size {by_words(size)}) gives the images a size"
+
+
+def _usual_size(graph: Graph) -> Sizes:
+    """224 cells along each axis, or the first that fit above."""
+    usual = (224,) * max(len(image.sizes) for image in images(graph))
+    try:
+        return free_sizes(graph).at_least(usual)
+    except ConversionError:  # a layer is not known well enough to tell
+        return usual
 
 
 def _own_class(graph: Graph) -> Iterator[Obstacle]:

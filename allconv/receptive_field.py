@@ -8,60 +8,28 @@ Along one axis, cell number `i` of a tensor sees the image's cells `first + stri
 
 (Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
 Distill, equations 2 to 4, written for both ends). A layer that spreads cells out by `s`, as a
-transposed convolution does, divides the stride by it; fractions are exact, and what the cells see
-is then a bound, met by those of some phase.
+transposed convolution does, divides the stride by it. Cells in different *phases*, so far from the
+last whole cell, then see the image differently, and each phase has a first and a last of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from allconv.errors import ConversionError
+from allconv.field import Field, Fields, united
 from allconv.graph import ITEM, Graph, Node
+from allconv.kernels import ends_of_taps
 from allconv.layers import kinds
 from allconv.layers.map_shapes import by_axis, margins
 from allconv.layout import layout
 from allconv.relabels import axis_origins
-from allconv.shapes import padding_cells, span
+from allconv.shapes import padding_cells
+from allconv.spread_fields import repeated, transposed
 
 VAST = 1 << 40
 """Strides that multiply to more than this are none of a network for images."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """What the cells along one axis of a tensor see.
-
-    Attributes:
-        stride: Cells of the image from one cell to the next.
-        first: First cell of the image that cell 0 sees; below 0 in the padding.
-        last: Last cell of the image that cell 0 sees.
-        whole: A factor of the whole image comes in, too: every cell sees all of it.
-    """
-
-    stride: Fraction = Fraction(1)
-    first: Fraction = Fraction(0)
-    last: Fraction = Fraction(0)
-    whole: bool = False
-
-    def through(self, window: int, stride: int | Fraction, before: int | Fraction) -> Field:
-        """After a window of so many cells, over a map with `before` cells of padding."""
-        return replace(
-            self,
-            stride=self.stride * stride,
-            first=self.first - self.stride * before,
-            last=self.last + self.stride * (window - 1 - before),
-        )
-
-    def shifted(self, cells: int) -> Field:
-        """Of the same tensor without so many cells at its beginning."""
-        return self.through(1, 1, -cells)
-
-
-Fields = tuple[Field, ...]
 
 
 def receptive_fields(graph: Graph) -> dict[Node, Fields]:
@@ -141,52 +109,29 @@ def _windowed(node: Node, fields: Fields) -> Fields:
     strides = config.get("strides") or config.get("pool_size", 1)
     axes = by_axis(layout(node.inputs[0]).sizes, window, strides, config.get("dilation_rate", 1))
     padding = config.get("padding", "valid")
+    taps = _fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in by_axis(fields, window, 1, 1)]
     return tuple(
         field.through(
-            span(cells, dilation),
+            range(first * dilation, last * dilation + 1, dilation),
             stride,
             padding_cells(size or stride, cells, stride, padding, dilation)[0],
         )
-        for field, (size, cells, stride, dilation) in zip(fields, axes, strict=True)
+        for field, (first, last), (size, cells, stride, dilation) in zip(
+            fields, taps, axes, strict=True
+        )
     )
 
 
-def _transposed(node: Node, fields: Fields) -> Fields:
-    """Transposed convolutions: `j = i * stride - cropped + tap` of result `j` and input `i`."""
-    config = node.config
-    strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
-    axes = by_axis(fields, config["kernel_size"], strides, dilation_rate)
-    extra, padding = config.get("output_padding") is not None, config.get("padding", "valid")
-    return tuple(
-        _spread(field, span(cells, dilation), stride, padding, extra)
-        for field, cells, stride, dilation in axes
-    )
+def _fixed_taps(node: Node) -> list[tuple[int, int]] | None:
+    """The first and the last cell of a window, along each axis, that a frozen kernel looks at.
 
-
-def _spread(field: Field, window: int, stride: int, padding: str, extra: bool) -> Field:
-    cropped = 0
-    if padding == "same":
-        cropped = window // 2 if extra else max(window - stride, 0) // 2
-    reach = Fraction(window - 1, stride)
-    return replace(
-        field,
-        stride=field.stride / stride,
-        first=field.first + field.stride * (Fraction(cropped, stride) - reach),
-        last=field.last + field.stride * Fraction(cropped, stride),
-    )
-
-
-def _repeated(node: Node, fields: Fields) -> Fields:
-    """UpSampling: result `j` is input `floor(j / size)`, or is mixed of its neighbours."""
-    reach = {"nearest": 0, "bilinear": 1}.get(node.config.get("interpolation", "nearest"), 3)
-    return tuple(
-        _wider(_spread(field, size, size, "valid", False), field.stride * reach)
-        for field, size in by_axis(fields, node.config["size"])
-    )
-
-
-def _wider(field: Field, cells: Fraction) -> Field:
-    return replace(field, first=field.first - cells, last=field.last + cells)
+    That of a lowered pool picks cells of its window; the others are no part of what it computes.
+    """
+    if node.config.get("trainable", True) or not node.spec.weights:
+        return None
+    if node.kind.startswith("Separable"):  # two kernels; a rule makes none
+        return None
+    return ends_of_taps(next(iter(node.spec.weights.values())))
 
 
 def _padded(node: Node, fields: Fields) -> Fields:
@@ -210,12 +155,7 @@ def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]
             f"layer '{node.name}' ({node.kind}) has no receptive field: its inputs do not "
             f"grow alike, they have strides {' and '.join(map(str, sorted(strides)))}"
         )
-    return Field(
-        strides.pop(),
-        min(field.first for field in fields),
-        max(field.last for field in fields),
-        any(stretched) or any(field.whole for field in fields),
-    )
+    return united(fields, any(stretched) or any(field.whole for field in fields))
 
 
 def _joined_axis(node: Node) -> int | None:
@@ -225,13 +165,34 @@ def _joined_axis(node: Node) -> int | None:
     return form.spatial_axes.index(axis) if axis in form.spatial_axes else None
 
 
+def joins_places(node: Node) -> bool:
+    """Whether a layer joins maps of several places side by side, so that no field tells of all.
+
+    Where the border of a map is repeated, as an exact pool does it, that is padding.
+    """
+    if node.kind != "Concatenate" or len(node.inputs) < 2 or len(node.shape or ()) < 3:
+        return False
+    axis = _joined_axis(node)
+    if axis is None:
+        return False
+    largest = node.inputs[_largest(node.inputs, axis)]
+    border = [source for source in node.inputs if source is not largest]
+    cells = [layout(source).sizes[axis] for source in border]
+    return not all(source.inputs == (largest,) for source in border) or set(cells) - {1} != set()
+
+
 def _joined(sources: Sequence[Node], found: Mapping[Node, Fields], axis: int) -> Fields:
     """Maps side by side, as where a border is repeated: the largest one tells."""
-    sizes = [layout(source).sizes[axis] or 0 for source in sources]
-    largest = sizes.index(max(sizes))
+    largest = _largest(sources, axis)
+    before = [layout(source).sizes[axis] or 0 for source in sources[:largest]]
     fields = list(found[sources[largest]])
-    fields[axis] = fields[axis].shifted(-sum(sizes[:largest]))
+    fields[axis] = fields[axis].shifted(-sum(before))
     return tuple(fields)
+
+
+def _largest(sources: Sequence[Node], axis: int) -> int:
+    sizes = [layout(source).sizes[axis] or 0 for source in sources]
+    return sizes.index(max(sizes))
 
 
 def _ranks(*names: str) -> list[str]:
@@ -240,8 +201,8 @@ def _ranks(*names: str) -> list[str]:
 
 _STEPS: Mapping[str, Callable[[Node, Fields], Fields]] = {
     **dict.fromkeys(kinds.CONVOLUTIONS | kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _windowed),
-    **dict.fromkeys(_ranks("Conv{}DTranspose"), _transposed),
-    **dict.fromkeys(_ranks("UpSampling{}D"), _repeated),
+    **dict.fromkeys(_ranks("Conv{}DTranspose"), transposed),
+    **dict.fromkeys(_ranks("UpSampling{}D"), repeated),
     **dict.fromkeys(_ranks("ZeroPadding{}D"), _padded),
     **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -15,6 +16,12 @@ from allconv.layers.map_shapes import join, split
 from allconv.shapes import Shape
 
 Sizes = tuple[int | None, ...]
+
+OF_ANY_LENGTH = frozenset(
+    {"LSTM", "GRU", "SimpleRNN", "Bidirectional", "Embedding"}
+    | {"Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"}
+)
+"""Layers of sequences, which take any and keep their lengths; nothing else is known of them."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +143,25 @@ def by_words(sizes: Sequence[int | None]) -> str:
 
 
 def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
-    """What a call gives; of a class that is not known here only the model's own shape is."""
+    """What a call gives; of a class that is not known here what the model's own shapes tell."""
     # A constant that fits the model's own size only is found, and named, by `one_size`.
     operands = () if node.kind in BINARY_OPS else (*node.args, *node.kwargs.values())
-    shape = output_shape(node.kind, node.config, inputs, operands)
+    shape, own = output_shape(node.kind, node.config, inputs, operands), node.shape
     if node.kind == ITEM and node.inputs[0].kind in OF_ALIKE:
         shape = inputs[0]
+    if shape is not None or own is None:
+        return shape
     own_inputs = [source.shape for source in node.inputs]
-    return node.shape if shape is None and inputs == own_inputs else shape
+    if inputs == own_inputs or (_are_free(own_inputs) and None not in own[1:]):
+        return own
+    if node.kind in OF_ANY_LENGTH and inputs and inputs[0] is not None:
+        return tuple(a or b for a, b in zip_longest(own, inputs[0][: len(own)]))
+    return None
+
+
+def _are_free(shapes: list[Shape | None]) -> bool:
+    """Whether shapes leave a size open: what is made of them all alike does not depend on it."""
+    return any(shape is not None and None in shape[1:] for shape in shapes)
 
 
 def _check_weights(node: Node, inputs: list[Shape | None], own_sizes: str) -> None:

@@ -13,11 +13,12 @@ rounding: it is called constant, and the verification not run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
-from allconv.errors import ModelError
+from allconv.errors import ConversionError, ModelError
 from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
 from allconv.verification.logits import is_graph
 from allconv.verification.measure import Stop, Tally, measure
@@ -27,6 +28,7 @@ from allconv.verification.precision import (
     in_float32,
     inference,
 )
+from allconv.verification.sizes import drawn_shapes, leaves_sizes_open, refuse_sizes
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def verify(
         inputs: An array, a list of arrays, or a dictionary of arrays by input name, samples along
             the first axis. None draws four samples that suit the original's graph: normal ones,
             0 to 255 before a Rescaling or Normalization, integers for an integer input, below the
-            number that an Embedding takes.
+            number that an Embedding takes; of 32 cells along axes whose size is free, or of the
+            first size above that fits its layers.
         seed: What the drawn inputs depend on.
         tolerance: The largest relative error that passes, instead of the default.
 
@@ -103,7 +106,8 @@ def verify(
         inputs, the original fails on them or gives NaN, or its output does not depend on them.
 
     Raises:
-        OptionError: `inputs` does not fit the original model.
+        OptionError: `inputs` does not fit the original model: too small an image is refused by the
+            shapes of its layers, since a backend may give numbers for it that mean nothing.
         ModelError: One of the two is neither a model with weights nor a function.
 
     Example:
@@ -117,11 +121,14 @@ def verify(
         return Verification(None, reason=f"{vast}, too many to be tried; give inputs")
     original, converted, note = _comparable(original, converted)
     limit = default_tolerance(original, converted)
-    with inference():
-        outcome = _first_outcome(original, converted, _attempts(original, converted, inputs, seed))
-    if isinstance(outcome, Verification):
-        return outcome
-    return _verdict(*outcome, limit if tolerance is None else tolerance, limit, note)
+    try:
+        inputs = _arranged(original, converted, inputs, seed)
+        with inference():
+            tallies = measure(original, converted, inputs)
+    except Stop as stop:
+        return Verification(stop.passed, reason=str(stop))
+    allowed = limit if tolerance is None else tolerance
+    return _verdict(tallies, samples_of(inputs), allowed, limit, note)
 
 
 def _check_runnable(model: Any, role: str) -> None:
@@ -150,33 +157,37 @@ def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
     return original, converted, ""
 
 
-def _attempts(original: Any, converted: Any, inputs: Any, seed: int) -> Iterable[Any]:
-    """The sets of inputs to try, until the original runs on one."""
-    if not is_graph(original):
-        return [] if inputs is None else [inputs]
+def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
+    """The inputs to run both on: the caller's, checked, or drawn ones.
+
+    Raises:
+        OptionError: Those of the caller do not fit the original.
+        Stop: None are given and none can be drawn, or they are too few to prove anything.
+    """
     if inputs is None:
-        return draw_inputs(original, seed, converted)
-    return [arrange(inputs, original, "original")]
+        return _drawn(original, converted, seed)
+    if is_graph(original):
+        inputs = arrange(inputs, original, "original")
+        refuse_sizes(original, [array.shape for array in inputs], "inputs")
+    samples = samples_of(inputs)
+    if samples < 2:
+        count = ("no inputs", "one input")[samples]
+        raise Stop(None, f"got {count}; two show whether the output depends on them")
+    return inputs
 
 
-def _first_outcome(
-    original: Any, converted: Any, attempts: Iterable[Any]
-) -> tuple[list[Tally], int] | Verification:
-    """What was measured on the first set of inputs that says anything, and its samples."""
-    reason = "the original's inputs are not known from its graph; give some"
-    for inputs in attempts:
-        samples = samples_of(inputs)
-        if samples < 2:
-            count = ("no inputs", "one input")[samples]
-            reason = f"got {count}; two show whether the output depends on them"
-            continue
-        try:
-            return measure(original, converted, inputs), samples
-        except Stop as stop:
-            reason = str(stop)
-            if stop.passed is not None:
-                return Verification(stop.passed, reason=reason)
-    return Verification(None, reason=reason)
+def _drawn(original: Any, converted: Any, seed: int) -> Any:
+    """Inputs that suit the original's graph, of a size that fits it."""
+    if not is_graph(original):
+        raise Stop(None, "the original's inputs are not known from its graph; give some")
+    if not leaves_sizes_open(original):
+        return draw_inputs(original, seed)
+    try:
+        shapes = drawn_shapes(original, converted)
+    except ConversionError as error:
+        raise Stop(None, f"{error}; give inputs") from error
+    known = SimpleNamespace(inputs=[SimpleNamespace(shape=shape) for shape in shapes])
+    return draw_inputs(original, seed, known)
 
 
 def _verdict(

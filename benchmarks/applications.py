@@ -130,7 +130,7 @@ def measure(name: str, size: int | None, images: int) -> dict[str, Any]:
     start = time.perf_counter()
     original = make(name, size)
     made = time.perf_counter()
-    drawn = next(draw_inputs(original, seed=0))
+    drawn = draw_inputs(original, seed=0)
     for count in (images, 2 * images):
         inputs = [array[:count] for array in drawn]
         if divisor := draw_weights(original, inputs):

@@ -75,7 +75,7 @@ def run_child(name: str) -> list[dict[str, Any]]:
 def rows_of(name: str) -> list[dict[str, Any]]:
     """A network's two rows: as it is, and converted."""
     model = BUILDERS[name](weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
-    draw_weights(model, next(draw_inputs(model, seed=0)))
+    draw_weights(model, draw_inputs(model, seed=0))
     forms = {"original": model, "converted": allconv.convert(model)}
     return [{"network": name, "form": form, **exported(each)} for form, each in forms.items()]
 

@@ -13,10 +13,9 @@ TOP_TO_BOTTOM = """
 errors
 shapes transposed_shapes
 layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_weights
-layers.layer_shapes
-layers.ranges layers.costs
-weights graph layout relabels shape_walk one_size receptive_field kernels fixed_kernels names
-output_names
+layers.layer_shapes layers.ranges layers.costs
+weights graph layout relabels kernels shape_walk one_size field spread_fields receptive_field
+fitting_sizes image_sizes fixed_kernels names output_names
 strategies named_outputs
 rule lists rewrite input_size
 rules.windows rules.channels rules.resizing rules.max_steps rules.maximum rules.same_max
@@ -34,9 +33,9 @@ read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_
 read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling freezing
 verification verification.vocabulary verification.inputs verification.logits
-verification.precision
+verification.precision verification.sizes
 verification.measure verify
-provenance convert fitting_sizes geometry
+provenance convert geometry
 reporting reporting.text_table reporting.report_rows reporting.report_words
 reporting.report_text
 reporting.slabs reporting.layering reporting.drawing reporting.network_drawings

@@ -152,7 +152,7 @@ def test_a_global_pool_that_feeds_a_multiply_is_named():
     assert "is made for images of 8x8, and these layers do not fit (None, 9, 9, 3)" in message
     assert "(Multiply): inputs (None, 9, 9, 8) and (None, 2, 2, 8) do not broadcast" in message
     assert "(GlobalAveragePooling2D) looks at the whole map" in message
-    assert message.endswith("choose another input_size, if it is only too small; or leave it out")
+    assert message.endswith("it takes no other size; leave input_size out")
 
 
 def test_a_reshape_from_a_vector_to_a_map_is_named():

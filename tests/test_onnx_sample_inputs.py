@@ -229,5 +229,5 @@ def test_images_that_vanish_in_a_network_of_any_size_are_refused():
         samples.calibration[0]()
     assert str(caught.value) == (
         f"int8: images of shape (1, 6, 9, 3) do not fit model '{model.name}', at wide (Conv2D): "
-        "a window of 5 does not fit a map of 4; give larger ones"
+        "a window of 5 does not fit a map of 4; it takes images from 7x7 on"
     )

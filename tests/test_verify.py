@@ -346,7 +346,7 @@ def test_a_function_without_inputs_is_not_run() -> None:
 
 
 def test_inputs_are_normal_unless_the_graph_says_otherwise() -> None:
-    (images,) = next(draw_inputs(plain(size=64), seed=0))
+    (images,) = draw_inputs(plain(size=64), seed=0)
     assert images.shape == (4, 64, 64, 3)
     assert abs(images.mean()) < 0.05 and abs(images.std() - 1) < 0.05
 
@@ -359,7 +359,7 @@ def test_a_network_that_scales_images_first_gets_0_to_255(first: keras.Layer, de
     model = keras.Sequential([layers.Input((32, 32, 3)), first, layers.Conv2D(2, 3)])
     for _ in range(depth):
         model = keras.Sequential([layers.Input((32, 32, 3)), model])
-    (images,) = next(draw_inputs(model, seed=0))
+    (images,) = draw_inputs(model, seed=0)
     assert 0 <= images.min() < 5 and 250 < images.max() <= 255
 
 
@@ -367,14 +367,14 @@ def test_a_rescaling_further_on_says_nothing_about_the_input() -> None:
     model = keras.Sequential(
         [layers.Input((32, 32, 3)), layers.Conv2D(2, 3), layers.Rescaling(2.0)]
     )
-    (images,) = next(draw_inputs(model, seed=0))
+    (images,) = draw_inputs(model, seed=0)
     assert images.min() < 0
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [("uint8", 255), ("int32", 255), ("int8", 127)])
 def test_an_integer_input_gets_integers(dtype: str, largest: int) -> None:
     model = keras.Sequential([layers.Input((32, 32, 3), dtype=dtype), layers.Rescaling(1 / 255)])
-    (images,) = next(draw_inputs(model, seed=0))
+    (images,) = draw_inputs(model, seed=0)
     assert images.dtype == dtype
     assert (images.min(), images.max()) == (0, largest)
 
@@ -387,7 +387,7 @@ def test_a_fixed_batch_size_gets_whole_batches() -> None:
         verify(model, model, np.zeros((9, 12, 12, 3)))
 
 
-def test_unknown_sizes_grow_until_the_network_runs() -> None:
+def test_unknown_sizes_are_those_that_fit_the_network() -> None:
     x = image = keras.Input((None, None, 3))
     for _ in range(6):
         x = layers.MaxPooling2D()(layers.ReLU()(layers.Conv2D(4, 3)(x)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from allconv.export.keras_differences import known_difference, table_error
 from allconv.export.others_words import reason
 from allconv.export.running import Both, both
 from allconv.export.sessions import Run
-from allconv.export.trial_sizes import Sizes, has_free_sizes, trial_sizes
+from allconv.export.trial_sizes import taking, trial_sizes
 from allconv.graph import Graph
-from allconv.shape_walk import at_size, by_words
+from allconv.shape_walk import by_words
 from allconv.verification.inputs import batch_size, draw_inputs
 from allconv.verification.measure import Tally
 from allconv.verification.precision import default_tolerance, inference
@@ -95,10 +94,6 @@ def _tallies(
         of_case = tallies.setdefault(case, [Tally() for _ in expected])
         for tally, own, other in zip(of_case, expected, found, strict=True):
             _add(tally, own, other, at)
-    if not tallies:
-        raise ExportError(
-            f"model '{graph.name}': no size of image was found that it takes; {UNVERIFIED}"
-        )
     return tallies
 
 
@@ -107,9 +102,12 @@ def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
 
     Where the model has its own batch size, as many of these as were drawn, under one name.
     """
-    sizes: list[Sizes | None] = list(trial_sizes(graph)) if has_free_sizes(graph) else [None]
+    try:
+        sizes = trial_sizes(graph)
+    except ExportError as error:
+        raise ExportError(f"{error}; {UNVERIFIED}") from error
     for number, size in enumerate(sizes):
-        whole = next(draw_inputs(model, number, size and _at(graph, size)))
+        whole = draw_inputs(model, number, taking(graph, size))
         own = batch_size(model)
         counts = [own] * (len(whole[0]) // own) if own else BATCHES[number % 2 if number else 0 :]
         for place, count in enumerate(counts):
@@ -117,14 +115,6 @@ def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
             inputs = [values[first : first + count] for values in whole]
             shapes = [values.shape[1:] for values in inputs] if size is None else [size]
             yield f"{count} of {' and '.join(dict.fromkeys(map(by_words, shapes)))}", inputs
-
-
-def _at(graph: Graph, size: Sizes) -> Any:
-    """Something whose inputs have known sizes, for `draw_inputs`."""
-    shapes = at_size(graph, size)
-    return SimpleNamespace(
-        inputs=[SimpleNamespace(shape=shapes.get(node, node.shape)) for node in graph.inputs]
-    )
 
 
 def _run(run: Run, inputs: Arrays, failing: str, way_out: str) -> Arrays:

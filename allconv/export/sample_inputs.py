@@ -13,11 +13,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from allconv.errors import ExportError, FileError, OptionError
+from allconv.errors import FileError, OptionError
 from allconv.export.image_folder import pictures
-from allconv.export.trial_sizes import Sizes, has_free_sizes, trial_sizes
+from allconv.export.trial_sizes import taking, trial_sizes
 from allconv.graph import Graph
-from allconv.shape_walk import at_size, shapes_at
+from allconv.image_sizes import Sizes, refuse_misfits
 from allconv.shapes import Shape
 from allconv.verification.inputs import DRAWN, arrange, batch_size, draw_inputs
 
@@ -88,12 +88,7 @@ def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -
     arrays = sample()
     shapes = tuple(array.shape for array in arrays)
     if shapes not in seen:
-        problems = shapes_at(graph, dict(zip(graph.inputs, shapes, strict=True)))[1]
-        if problems:
-            raise OptionError(
-                f"int8: images of shape {' and '.join(map(str, shapes))} do not fit model "
-                f"'{graph.name}', at {problems[0]}; give larger ones"
-            )
+        refuse_misfits(graph, shapes, "int8")
         seen.add(shapes)
     return arrays
 
@@ -149,15 +144,11 @@ def drawn_samples(model: Any, graph: Graph) -> Samples:
     Raises:
         ExportError: No size was found that it takes.
     """
-    sizes = trial_sizes(graph) if has_free_sizes(graph) else [None]
+    sizes = trial_sizes(graph)
     drawn = [partial(_drawn, model, graph, seed, size) for size in sizes for seed in range(DRAWS)]
-    if not drawn:
-        raise ExportError(f"model '{graph.name}': no size of image was found that it takes")
     return Samples(drawn, drawn, "inputs drawn at random")
 
 
 def _drawn(model: Any, graph: Graph, seed: int, size: Sizes | None) -> list[np.ndarray]:
-    at = at_size(graph, size) if size else {}
-    shapes = [SimpleNamespace(shape=at.get(node, node.shape)) for node in graph.inputs]
-    drawn = next(draw_inputs(model, seed, SimpleNamespace(inputs=shapes)))
+    drawn = draw_inputs(model, seed, taking(graph, size))
     return [values[: batch_size(model) or DRAWN] for values in drawn]

@@ -10,6 +10,7 @@ import numpy as np
 
 from allconv.errors import OptionError
 from allconv.verification.inputs import arrange, batch_size, samples_of, slices
+from allconv.verification.sizes import refuse_sizes
 
 
 class Batches:
@@ -28,6 +29,7 @@ class Batches:
         self.source = images
         self.model = model
         self.length = batch_size(model) or length
+        self.fitting: set[tuple[tuple[int, ...], ...]] = set()
         if length < 1:
             raise OptionError(f"batch_size is a number >= 1, got {length}")
         if isinstance(images, Iterator):
@@ -54,9 +56,17 @@ class Batches:
         """
         for part in self._parts():
             arrays = arrange(part, self.model, "original")
+            self._refuse_sizes(arrays)
             for array in arrays:
                 _check_finite(array)
             yield arrays
+
+    def _refuse_sizes(self, arrays: list[np.ndarray]) -> None:
+        """Raise an OptionError where a model of free sizes takes no images of these; once each."""
+        shapes = tuple(array.shape[1:] for array in arrays)
+        if shapes not in self.fitting:
+            refuse_sizes(self.model, [array.shape for array in arrays], "images")
+            self.fitting.add(shapes)
 
     def _parts(self) -> Iterator[Any]:
         """What the model takes at once, batch by batch or all of it."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from allconv.layout import are_known, layout
+from allconv.obstacles import missing_size
 from allconv.reporting.report_rows import Row
 from allconv.shape_walk import by_words, images
 from allconv.untrusted import remedy
@@ -94,6 +95,8 @@ def conclusions(report: Report) -> Iterator[str]:
         refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
         stay = ", and stay" if not report.strict else f": {refused}" if not report.not_made else ""
         yield f"{layers} in the way{stay}."
+        if report.strict and (size := missing_size(report.plan, report.obstacles)):
+            yield f"{size}."
     if report.not_made:
         yield (
             f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
@@ -109,6 +112,8 @@ def _sizes(report: Report, geometry: Geometry) -> Iterator[str]:
         steps = f" in steps of {by_words(step)}" if max(step) > 1 else ""
         maps = f": {own}" if are_known(geometry.output_size) else ""
         yield f"The result takes images of any size from {smallest} on{steps} and gives maps{maps}."
+        if max(geometry.minimum_input_size) > 1:
+            yield "Of a smaller image Keras may make numbers that mean nothing, without an error."
     else:
         image = next(i for i in images(report.plan.after) if len(i.sizes) == len(geometry.period))
         size, result = by_words(image.sizes), by_words(layout(report.plan.after.outputs[0]).sizes)

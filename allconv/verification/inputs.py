@@ -17,30 +17,34 @@ from allconv.errors import OptionError
 from allconv.verification.vocabulary import vocabulary
 
 DRAWN = 4
-UNKNOWN_SIZES = (32, 64, 96, 128, 192, 224, 256, 299, 384)
-"""Heights and widths tried for an input of unknown size. Multiples of 32 suit five halvings."""
+USUAL_SIZE = 32
+"""Cells along an axis of unknown size, where they fit; `verification.sizes` finds what does."""
 MOST_VALUES = 1 << 29
 """Values of a map that is still made to compare two models: 2 GB."""
 
 
-def draw_inputs(model: Any, seed: int, other: Any = None) -> Iterator[list[np.ndarray]]:
-    """Yields inputs for a built Functional or Sequential model, one array per input.
+def draw_inputs(model: Any, seed: int, other: Any = None) -> list[np.ndarray]:
+    """Inputs for a built Functional or Sequential model, one array per input.
 
-    There is one set, or one of each size in `UNKNOWN_SIZES` where the model leaves sizes open: a
-    small image may vanish in the network. A set holds four samples, or whole batches of the size
-    that the model insists on.
+    They hold four samples, or whole batches of the size that the model insists on.
 
     Args:
         model: The model.
         seed: What the inputs depend on.
-        other: A model that takes the same inputs, and may insist on sizes that `model` leaves open.
+        other: Something whose inputs have the sizes that `model` leaves open; those that it leaves
+            open too are 32.
     """
-    shapes = [_known_sizes(*pair) for pair in _pairs(model, other)]
-    open_sizes = any(None in shape[1:] for shape in shapes)
-    for size in UNKNOWN_SIZES if open_sizes else UNKNOWN_SIZES[:1]:
-        rng = np.random.default_rng(seed)
-        full = [tuple(n or size for n in shape[1:]) for shape in shapes]
-        yield [_draw(model, *pair, rng) for pair in zip(model.inputs, full, strict=True)]
+    rng = np.random.default_rng(seed)
+    full = [tuple(n or USUAL_SIZE for n in shape[1:]) for shape in known_sizes(model, other)]
+    return [_draw(model, *pair, rng) for pair in zip(model.inputs, full, strict=True)]
+
+
+def known_sizes(model: Any, other: Any) -> list[tuple[int | None, ...]]:
+    """The shapes of a model's inputs, with sizes of another's where the model leaves them open."""
+    own = [tensor.shape for tensor in model.inputs]
+    others = [tensor.shape for tensor in getattr(other, "inputs", None) or ()]
+    pairs = zip(own, others if len(others) == len(own) else own, strict=True)
+    return [_known_sizes(*pair) for pair in pairs]
 
 
 def vast_map(model: Any) -> str:
@@ -50,17 +54,10 @@ def vast_map(model: Any) -> str:
         for node in operation._inbound_nodes:
             maps += [(operation.name, tensor) for tensor in node.output_tensors]
     for name, tensor in maps:
-        values = DRAWN * math.prod(size or UNKNOWN_SIZES[0] for size in tensor.shape[1:])
+        values = DRAWN * math.prod(size or USUAL_SIZE for size in tensor.shape[1:])
         if values > MOST_VALUES:
             return f"'{name}' gives {values:,} values for {DRAWN} inputs"
     return ""
-
-
-def _pairs(model: Any, other: Any) -> Iterator[tuple[Any, Any]]:
-    """The shapes of a model's inputs, each with that of the other's."""
-    own = [tensor.shape for tensor in model.inputs]
-    others = [tensor.shape for tensor in getattr(other, "inputs", None) or ()]
-    return zip(own, others if len(others) == len(own) else own, strict=True)
 
 
 def _known_sizes(shape: Any, other: Any) -> tuple[int | None, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from allconv.errors import OptionError, first_line, lack_of_memory
 from allconv.verification.inputs import arrange, batch_size, slices
 from allconv.verification.logits import Arrays, is_graph, runners
+from allconv.verification.sizes import refuse_sizes
 
 BATCH = 32
 
@@ -89,8 +90,12 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
 
 
 def _rearranged(inputs: Any, converted: Any) -> Any:
+    if not is_graph(converted):
+        return inputs
     try:
-        return arrange(inputs, converted, "converted") if is_graph(converted) else inputs
+        arrays = arrange(inputs, converted, "converted")
+        refuse_sizes(converted, [array.shape for array in arrays], "inputs of the converted model")
+        return arrays
     except OptionError as error:
         raise Stop(False, str(error)) from error
 
