@@ -17,7 +17,7 @@ from allconv.check import ShapeCheck
 from allconv.errors import AllconvError, FileError, lack_of_memory
 from allconv.report import Report
 from allconv.reporting.text_table import printable
-from allconv.terminal import is_unread, no_longer_read, open_closed_streams, page
+from allconv.terminal import is_unread, no_longer_read, page, prepare_streams
 
 EXIT_STATUS = {True: 0, False: 1, None: 3}
 INTERRUPTED = 130
@@ -39,7 +39,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs a command line and ends the program, unless `standalone_mode` is false."""
-        open_closed_streams()
+        prepare_streams()
         run: Callable[..., Any] = super().main
         if not extra.pop("standalone_mode", True):
             return run(*args, standalone_mode=False, **extra)

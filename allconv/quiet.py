@@ -82,8 +82,8 @@ def _limit_of_memory() -> str:
 
 def configured_backend() -> str:
     """The backend that Keras is set to; Keras says tensorflow where nothing else does."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    with suppress(OSError, ValueError, AttributeError, RuntimeError):
+    with suppress(OSError, ValueError, AttributeError, RuntimeError):  # there may be no home at all
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
         settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
         return os.environ.get("KERAS_BACKEND") or str(settings.get("backend", "tensorflow"))
     return os.environ.get("KERAS_BACKEND") or "tensorflow"

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from itertools import cycle
 from typing import TextIO
 
@@ -33,10 +34,11 @@ def page() -> Page:
     return Page(width, wanted and not os.environ.get("NO_COLOR") and not _is_dumb())
 
 
-def open_closed_streams() -> None:
+def prepare_streams() -> None:
     """Opens to nowhere what the caller has closed of stdin, stdout and stderr.
 
-    Otherwise the next files to be opened would get their numbers, and what C code logs.
+    Otherwise the next files to be opened would get their numbers, and what C code logs. Letters
+    that a stream has no bytes for are written as escapes: not every system writes UTF-8.
     """
     for number in range(3):
         try:
@@ -46,6 +48,8 @@ def open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_unread(error: OSError) -> bool:

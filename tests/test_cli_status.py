@@ -208,3 +208,18 @@ def test_a_backend_that_is_not_there_is_one_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: Keras cannot be imported") and words in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_a_stream_that_has_no_bytes_for_a_name_gets_escapes(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(2, 3, name="卷积")]).save(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "allconv", "report", str(path)],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    expected = "卷积" if encoding == "utf-8" else "\\u5377\\u79ef"
+    assert expected in done.stdout.decode(encoding)

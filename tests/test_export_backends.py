@@ -88,3 +88,9 @@ def test_a_process_that_dies_is_an_error_that_says_what_is_needed(tmp_path):
         "ONNX is written by way of TensorFlow, and the process started for it failed "
         "(No module named 'tensorflow'); pip install 'allconv[onnx]' brings what it needs"
     )
+
+
+def test_a_process_that_crashes_is_told(tmp_path):
+    message = "the process started for it was ended by signal 6, most likely because memory ran out"
+    with pytest.raises(ExportError, match=message):
+        tensorflow_process._raise_error(tmp_path / ANSWER, "terminate called", -6)

@@ -44,19 +44,24 @@ def exported_elsewhere(model: Any, options: Mapping[str, Any]) -> Iterator[Path]
             [sys.executable, "-m", "allconv.export_job", str(folder)],
             env={**os.environ, "KERAS_BACKEND": "tensorflow"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
-        _raise_error(folder / ANSWER, done.stderr)
+        _raise_error(folder / ANSWER, done.stderr, done.returncode)
         yield folder / "model.onnx"
 
 
-def _raise_error(answer: Path, log: str) -> None:
+def _raise_error(answer: Path, log: str, status: int = 0) -> None:
+    failed = "ONNX is written by way of TensorFlow, and the process started for it"
+    if not answer.exists() and status < 0:
+        raise ExportError(
+            f"{failed} was ended by signal {-status}, most likely because memory ran out"
+        )
     if not answer.exists():
         last_line = next(reversed(log.strip().splitlines()), "it said nothing")
         raise ExportError(
-            "ONNX is written by way of TensorFlow, and the process started for it failed "
-            f"({last_line}); pip install 'allconv[onnx]' brings what it needs"
+            f"{failed} failed ({last_line}); pip install 'allconv[onnx]' brings what it needs"
         )
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:
