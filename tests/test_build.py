@@ -92,7 +92,7 @@ def test_an_empty_batch_goes_through():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # With oneDNN, TensorFlow's convolution leaves an empty batch as many channels as it had.
+        # With oneDNN, TensorFlow's own convolution gives an empty batch the channels of its input.
         run = tf.function(converted, jit_compile=True)
     assert tuple(run(np.zeros((0, 8, 8, 2), "float32")).shape) == (0, 3)
 

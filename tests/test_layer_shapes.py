@@ -15,11 +15,23 @@ from allconv.layers import kinds, layer_shapes
 from allconv.layers.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
 from allconv.layout import PICKS
 from tests.drawn_layers import DRAWN, drawn_layer
+from tests.versions import since_keras
 
 keras = pytest.importorskip("keras")
 layers = keras.layers
 
 NOT_IN_KERAS_3 = {"ThresholdedReLU", "ops.Abs"}
+
+NEW_IN_3_14 = {
+    "Conv1DTranspose": "its shapes with dilation, and with output_padding",
+    "Conv2DTranspose": "its shapes with dilation, and with output_padding",
+    "Conv3DTranspose": "its shapes with dilation, and with output_padding",
+    "RMSNormalization": "several axes",
+}
+DRAWN_HERE = [
+    pytest.param(kind, marks=since_keras(3, 14, NEW_IN_3_14[kind]) if kind in NEW_IN_3_14 else ())
+    for kind in sorted(DRAWN)
+]
 
 
 def by_keras(layer, shapes):
@@ -43,7 +55,7 @@ def by_us(kind, config, shapes):
     return output, list(weights.items())
 
 
-@pytest.mark.parametrize("kind", sorted(DRAWN))
+@pytest.mark.parametrize("kind", DRAWN_HERE)
 @given(st.data())
 @settings(max_examples=20, deadline=None)
 def test_a_layer_has_the_shape_and_the_weights_that_keras_gives_it(kind, data):
@@ -148,12 +160,14 @@ def test_a_dilated_transposed_convolution_crops_by_the_cells_it_spans(size):
     assert by_us("Conv1DTranspose", layer.get_config(), [(None, 9, 3)]) == expected
 
 
+@since_keras(3, 14, "batch renormalization")
 def test_batch_renormalization_has_three_weights_more():
     layer = layers.BatchNormalization(renorm=True)
     expected = by_keras(layer, [(None, 4, 4, 3)])
     assert by_us("BatchNormalization", layer.get_config(), [(None, 4, 4, 3)]) == expected
 
 
+@since_keras(3, 14, "axes in their order")
 def test_layer_normalization_over_several_axes_sorts_them_as_keras_does():
     for axis in ([3, 1], (1, 2, 3), [-1, -3]):
         layer = layers.LayerNormalization(axis=axis)

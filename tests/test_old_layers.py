@@ -23,6 +23,7 @@ from allconv.read.dialects.setting_objects import (
 from allconv.read.layer_tree import kind_of
 from tests.drawn_layers import DRAWN, drawn_layer
 from tests.old_models import layer, sequential
+from tests.versions import since_keras
 
 NO_LAYERS = {"FlaxLayer", "InputSpec", "JaxLayer", "Layer", "TFSMLayer", "TorchModuleWrapper"}
 """Names of `keras.layers` that no configuration alone makes a layer of."""
@@ -39,6 +40,7 @@ def translated(class_name, version="2.4.0", **config):
     return kind_of(described), {k: v for k, v in described["config"].items() if k != "name"}
 
 
+@since_keras(3, 15, "all the classes that are known")
 def test_the_classes_of_keras_are_known():
     public = {name for name in dir(keras.layers) if inspect.isclass(getattr(keras.layers, name))}
     own = {name for name in public if getattr(keras.layers, name).__name__ == name}
@@ -66,6 +68,7 @@ def test_the_activations_are_those_that_keras_gets_by_name():
             assert keras.activations.get(alias) is keras.activations.get(name)
 
 
+@since_keras(3, 15, "all the settings that are known")
 @pytest.mark.parametrize(
     ("module", "classes"),
     [
