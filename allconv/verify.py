@@ -19,6 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from allconv.errors import ConversionError, ModelError
+from allconv.verification.chaos import moved_by_rounding
+from allconv.verification.compiled import NOTE, layers_of, needs_xla
 from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
 from allconv.verification.logits import is_graph
 from allconv.verification.measure import Stop, Tally, measure
@@ -27,6 +29,7 @@ from allconv.verification.precision import (
     default_tolerance,
     in_float32,
     inference,
+    rounding,
 )
 from allconv.verification.sizes import drawn_shapes, leaves_sizes_open, refuse_sizes
 
@@ -103,7 +106,8 @@ def verify(
 
     Returns:
         The verification. Its `passed` is None where nothing is proved: there are fewer than two
-        inputs, the original fails on them or gives NaN, or its output does not depend on them.
+        inputs, the original fails on them or gives NaN, its output does not depend on them, or it
+            is chaotic: one rounding of its inputs moves it more than the conversion does.
 
     Raises:
         OptionError: `inputs` does not fit the original model: too small an image is refused by the
@@ -121,14 +125,19 @@ def verify(
         return Verification(None, reason=f"{vast}, too many to be tried; give inputs")
     original, converted, note = _comparable(original, converted)
     limit = default_tolerance(original, converted)
+    allowed = limit if tolerance is None else tolerance
     try:
         inputs = _arranged(original, converted, inputs, seed)
         with inference():
             tallies = measure(original, converted, inputs)
+            found = _verdict(tallies, samples_of(inputs), allowed, limit, note)
+            if found.passed is not False:
+                return found
+            eps = rounding(original, converted)
+            moved = moved_by_rounding(original, converted, inputs, eps, seed)
     except Stop as stop:
         return Verification(stop.passed, reason=str(stop))
-    allowed = limit if tolerance is None else tolerance
-    return _verdict(tallies, samples_of(inputs), allowed, limit, note)
+    return _unless_chaotic(found, tallies, moved)
 
 
 def _check_runnable(model: Any, role: str) -> None:
@@ -149,12 +158,13 @@ def _vast_map(model: Any) -> str:
 
 
 def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
-    """Both models, or float32 copies where one computes in 16 bits, and a note that says so."""
+    """Both models, or float32 copies where one computes in 16 bits, and a note on how they run."""
     models = [original, converted]
+    by_xla = NOTE if any(needs_xla(layers_of(model)) for model in models) else ""
     if all(map(is_graph, models)) and any(map(computes_in_half, models)):
-        note = "computed in float32, on the same weights"
+        note = _joined("computed in float32, on the same weights", by_xla)
         return in_float32(original), in_float32(converted), note
-    return original, converted, ""
+    return original, converted, by_xla
 
 
 def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
@@ -216,6 +226,25 @@ def _verdict(
         f"{stillest.input_spread:.1e} of its spread; {needed:.1e} would show an error"
     )
     return Verification(None, tolerance=tolerance, samples=samples, reason=reason)
+
+
+def _unless_chaotic(
+    failed: Verification, tallies: Sequence[Tally], moved: Sequence[float]
+) -> Verification:
+    """A failure, unless the original moves as far where its inputs are rounded another way."""
+    wrong = [
+        (tally, by_rounding)
+        for tally, by_rounding in zip(tallies, moved, strict=True)
+        if tally.error > (failed.tolerance or 0.0)
+    ]
+    if not all(tally.error <= by_rounding for tally, by_rounding in wrong):
+        return failed
+    worst, by_rounding = max(wrong, key=lambda pair: pair[0].error)
+    reason = (
+        f"{_which(tallies, worst) or 'the original'} is chaotic: the conversion moves it by "
+        f"{worst.error:.1e} of its spread, and one rounding of its inputs by {by_rounding:.1e}"
+    )
+    return Verification(None, tolerance=failed.tolerance, samples=failed.samples, reason=reason)
 
 
 def _which(tallies: Sequence[Tally], tally: Tally) -> str:

@@ -14,6 +14,7 @@ from allconv.export.recurrent import recurrent_layers
 from allconv.export.sessions import Run, as_the_file_takes, file_runner, looked_into, move, moved
 from allconv.graph import Graph, Node
 from allconv.lists import lists, output_formats
+from allconv.verification.compiled import by_xla, needs_xla
 from allconv.verification.logits import PASSED, Ending, endings, runner
 
 ONE_OPERATOR = {"softmax": "Softmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}
@@ -45,7 +46,7 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> 
         ExportError: ONNX Runtime refuses the file.
     """
     numbers = range(len(graph.outputs))
-    if _needs_xla(graph):
+    if needs_xla((node.kind, node.config) for node in graph.nodes):
         return Both(_compiled(model), _file_runner(file, None, graph, layout), numbers)
     ends = endings(model)
     before = {number: _before(onnx_model, number, end) for number, end in enumerate(ends)}
@@ -68,40 +69,10 @@ def _keras_runner(model: Any, ends: Sequence[Ending]) -> Run:
     return lambda inputs: whole(inputs) + (inside(inputs) if inside else [])
 
 
-def _needs_xla(graph: Graph) -> bool:
-    """Whether TensorFlow runs a model on a CPU only if XLA compiles it.
-
-    It has no convolutions there whose channels come first, no transposed ones with dilation, and
-    not in all cases depthwise ones whose strides differ.
-    """
-    import keras
-
-    return keras.config.backend() == "tensorflow" and any(
-        node.config.get("data_format") == "channels_first"
-        or _is_spread_apart(node)
-        or _has_two_strides(node)
-        for node in graph.nodes
-        if node.kind != "Flatten"
-    )
-
-
-def _is_spread_apart(node: Node) -> bool:
-    rates = node.config.get("dilation_rate", 1)
-    each = [rates] if isinstance(rates, int) else rates
-    return node.kind.endswith("Transpose") and max(each) > 1
-
-
-def _has_two_strides(node: Node) -> bool:
-    strides = node.config.get("strides", 1)
-    depthwise = node.kind in ("DepthwiseConv2D", "SeparableConv2D")
-    return depthwise and not isinstance(strides, int) and len(set(strides)) > 1
-
-
 def _compiled(model: Any) -> Run:
     import keras
-    import tensorflow as tf
 
-    function = tf.function(partial(model, training=False), jit_compile=True)
+    function = by_xla(partial(model, training=False))
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         results = function(list(inputs) if len(inputs) > 1 else inputs[0])

@@ -21,6 +21,7 @@ import numpy as np
 
 from allconv.layers.layer_shapes import is_adapted
 from allconv.recursion import room_for
+from allconv.verification.compiled import by_xla, layers_of, needs_xla
 
 SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})
 PASSED = frozenset({"Flatten", "Reshape", "Permute", "Dropout", "Identity"})
@@ -127,11 +128,12 @@ def runner(model: Any, ends: Sequence[Ending] | None = None) -> Callable[[Any], 
     ends = [Ending((tensor,)) for tensor in model.outputs] if ends is None else ends
     stem = _stem(model, [tensor for end in ends for tensor in end.tensors])
 
-    def run(inputs: Sequence[np.ndarray]) -> Arrays:
+    def compute(inputs: Sequence[Any]) -> list[Any]:
         values = iter(_as_list(_call(stem, list(inputs))))
-        return _arrays([_finish(end, [next(values) for _ in end.tensors]) for end in ends])
+        return [_finish(end, [next(values) for _ in end.tensors]) for end in ends]
 
-    return run
+    run = by_xla(compute) if needs_xla(layers_of(model)) else compute
+    return lambda inputs: _arrays(run(list(inputs)))
 
 
 def _finish(end: Ending, values: list[Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import OptionError, first_line, lack_of_memory
+from allconv.verification.compiled import layers_of, needs_xla
 from allconv.verification.inputs import arrange, batch_size, slices
 from allconv.verification.logits import Arrays, is_graph, runners
 from allconv.verification.sizes import refuse_sizes
@@ -73,6 +74,8 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
         Stop: A model cannot run on these inputs, an output is not finite, or shapes differ.
     """
     run_original, run_converted = runners(original, converted)
+    # XLA may refuse a network for reasons of its own, which says nothing of the conversion.
+    refusal = None if needs_xla(layers_of(converted)) else False
     length = batch_size(original) or batch_size(converted) or BATCH
     tallies: list[Tally] = []
     batches = zip(
@@ -80,7 +83,7 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     )
     for batch, converted_batch in batches:
         references = _run(run_original, batch, "original", None)
-        results = _run(run_converted, converted_batch, "converted model", False)
+        results = _run(run_converted, converted_batch, "converted model", False, refusal)
         results = _without_cells(results, references)
         _check_shapes(references, results)
         tallies = tallies or [Tally() for _ in references]
@@ -100,8 +103,17 @@ def _rearranged(inputs: Any, converted: Any) -> Any:
         raise Stop(False, str(error)) from error
 
 
-def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | None) -> Arrays:
-    """The outputs of one model; a model that cannot give them ends the measurement."""
+def _run(
+    run: Callable[[Any], Arrays],
+    batch: Any,
+    role: str,
+    verdict: bool | None,
+    refusal: bool | None = None,
+) -> Arrays:
+    """The outputs of one model; a model that cannot give them ends the measurement.
+
+    The verdict is `verdict` where they are no numbers, and `refusal` where there are none.
+    """
     try:
         outputs = run(batch)
     except Exception as error:  # each backend raises kinds of its own
@@ -109,7 +121,7 @@ def _run(run: Callable[[Any], Arrays], batch: Any, role: str, verdict: bool | No
             raise
         what = f"{type(error).__name__}: {first_line(error)[:200]}"
         reason = f"the {role} fails on these inputs: {what}"
-        raise Stop(verdict, reason) from error
+        raise Stop(refusal, reason) from error
     for output in outputs:
         lost = output.size - int(np.isfinite(output).sum())
         if lost or not output.size:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,11 +50,23 @@ def default_tolerance(original: Any, converted: Any = None) -> float:
     They are still too large to see one per cent of a kernel: hence `in_float32`.
     """
     layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
-    units = [_UNITS.get(layer.compute_dtype, 0.0) for layer in layers]
-    unit = max(units, default=0.0) or _UNITS["float32"]
+    unit = _unit(layers)
     eps = unit / 32 if unit <= _UNITS["float32"] else 0.0
     terms = max(map(_terms, layers), default=0)
     return unit * math.sqrt(len(layers) or 50) + eps * math.sqrt(terms)
+
+
+def rounding(original: Any, converted: Any = None) -> float:
+    """From one to the next number, in the finest compute dtype of the layers with kernels."""
+    layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
+    dtypes = {layer.compute_dtype for layer in layers}
+    return 2.0**-52 if "float64" in dtypes else 2.0**-23
+
+
+def _unit(layers: Sequence[Any]) -> float:
+    """The unit of the coarsest compute dtype."""
+    units = [_UNITS.get(layer.compute_dtype, 0.0) for layer in layers]
+    return max(units, default=0.0) or _UNITS["float32"]
 
 
 def computes_in_half(model: Any) -> bool:
