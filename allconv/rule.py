@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from allconv.errors import ModelError, RuleError
 from allconv.fixed_kernels import initializers
 from allconv.graph import Node, Spec, call
 from allconv.layout import Layout, layout
+from allconv.read.settings import checked_settings
 from allconv.weights import Array, variable_dtype
 
 Keeps = Literal["function", "shape", "rank"]
@@ -184,12 +186,20 @@ class Match:
 
         It inherits that node's dtype policy, and is frozen unless `trainable` says otherwise; then
         its configuration holds its fixed weights too, as far as they are small. Without a `part` it
-        carries the node's name, otherwise `<name>_<part>`.
+        carries the node's name, otherwise `<name>_<part>`. Settings that are not given are Keras'
+        own, so that rules may look at all of them.
+
+        Raises:
+            RuleError: A setting is none that such a layer takes.
         """
         old = of or self.node
         name = f"{old.name}_{part}" if part else old.name
         dtype = old.config.get("dtype", "float32")
         settings = {"name": name, "trainable": False, "dtype": dtype, **config}
+        try:
+            settings = checked_settings(kind, settings, f"layer '{name}' ({kind})")
+        except ModelError as error:
+            raise RuleError(f"rule '{self.rule.name}' makes a wrong layer: {error}") from None
         stored = variable_dtype(dtype)
         weights = {key: array.in_dtype(stored) for key, array in (weights or {}).items()}
         if not settings["trainable"]:

@@ -17,6 +17,7 @@ layers.layer_shapes layers.ranges layers.costs
 weights graph layout relabels kernels shape_walk one_size field spread_fields receptive_field
 fitting_sizes image_sizes fixed_kernels names output_names
 strategies named_outputs
+read.setting_forms read.settings
 rule lists rewrite input_size
 rules.windows rules.channels rules.resizing rules.max_steps rules.maximum rules.same_max
 rules.max_pool rules.average_pool
@@ -25,7 +26,7 @@ rules.over_channels rules.flatten rules.batchnorm rules.reshape rules.vectors ru
 rules.merge rules.unfold rules.classifier rules rules.installed
 obstacles
 read.guarded read.hdf5 read.json_text read.archive
-read.description read.layer_tree read.setting_forms read.settings read.calls
+read.description read.layer_tree read.calls
 read.dialects.class_names read.dialects.setting_objects read.dialects.keras_1
 read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
 read.dialects.tf_operations read.dialects read.layers_of_operations read.operations

@@ -10,10 +10,10 @@ import pytest
 import allconv
 from allconv import rules
 from allconv.convert import plan_conversion
-from allconv.errors import OptionError
+from allconv.errors import OptionError, RuleError
 from allconv.read import read
 from allconv.rewrite import rewrite
-from allconv.rule import Rule
+from allconv.rule import Rule, rule
 from tests.agreement import assert_agree, outputs, random_images
 from tests.rule_cases import CASES
 
@@ -98,3 +98,28 @@ def test_an_unknown_head_is_an_error_that_lists_the_heads():
         plan_conversion(CASES["flatten_dense_to_conv"].fires(), head="conv")
     expected = "unknown head 'conv'; choose one of 'dense', 'classifier', 'keep'"
     assert str(error.value) == expected
+
+
+def test_a_layer_that_a_rule_makes_wrongly_names_the_rule():
+    @rule(layer="MaxPooling2D", keeps="function")
+    def pool_to_nonsense(match):
+        """MaxPooling2D  ->  nonsense."""
+        return match.layer("Conv2D", filters=2, kernel_size="3x3")(match.before(match.node))
+
+    with pytest.raises(RuleError) as error:
+        plan_conversion(CASES["max_pool_to_relu"].fires(), rules=[pool_to_nonsense])
+    assert str(error.value).startswith("rule 'pool_to_nonsense' makes a wrong layer: layer '")
+    assert "its kernel_size is '3x3'; expected a whole number >= 1, or 2 of" in str(error.value)
+
+
+def test_a_layer_that_a_rule_makes_has_all_settings():
+    @rule(layer="MaxPooling2D", keeps="rank")
+    def pool_to_conv(match):
+        """MaxPooling2D  ->  a convolution of 3x3."""
+        return match.layer("Conv2D", filters=2, kernel_size=3)(match.before(match.node))
+
+    plan = plan_conversion(CASES["max_pool_to_relu"].fires(), rules=[pool_to_conv])
+    (conv,) = (node for node in plan.after.nodes if node.spec.part_of)
+    assert conv.config["kernel_size"] == [3, 3]
+    assert conv.config["strides"] == [1, 1]
+    assert (conv.config["padding"], conv.config["activation"]) == ("valid", "linear")

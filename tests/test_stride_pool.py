@@ -245,3 +245,22 @@ def test_a_map_that_the_model_returns_keeps_its_stride():
     model = keras.Model(image, [tensor, layers.MaxPooling2D(2)(tensor)])
     expected = ["the result of 'conv' is taken by other layers, too"]
     assert reasons(model, "max_pool_to_stride", pooling="stride") == expected
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_dense_on_the_map_takes_the_stride_as_the_convolution_that_it_becomes(rank):
+    image = keras.Input((7,) * rank + (2,))
+    dense = layers.Dense(3, activation="relu")(image)
+    pool = getattr(layers, f"MaxPooling{rank}D")(2)(layers.Dropout(0.5)(dense))
+    model, whole = randomize(keras.Model(image, pool)), keras.Model(image, dense)
+    converted = allconv.convert(model, pooling="stride")
+    assert kinds_of(converted)[-2:] == [f"Conv{rank}D", "Dropout"]
+    (maps,) = outputs(whole, random_images(model))
+    found = outputs(converted, random_images(model))[0]
+    assert_close(found, centres(maps, (2,) * rank, (2,) * rank, "valid"))
+
+
+def test_a_dense_that_is_kept_takes_no_stride_and_is_the_reason():
+    model = network((7, 7, 2), layers.Dense(3, name="dense"), layers.MaxPooling2D(2))
+    expected = "no convolution before it to take its stride, but 'dense' (Dense)"
+    assert reasons(model, "max_pool_to_stride", pooling="stride", head="keep") == [expected]

@@ -14,6 +14,7 @@ from allconv.errors import ModelError, first_line
 from allconv.graph import Graph
 from allconv.read.keras_config import parse_model
 from allconv.read.layer_tree import Path
+from allconv.read.settings import checked_settings
 from allconv.weights import Array
 
 if TYPE_CHECKING:
@@ -87,8 +88,18 @@ def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
         raise ModelError(
             f"model '{user_model.name}' cannot describe itself, get_config() failed with "
             f"{type(error).__name__}: {first_line(error)}; every layer must be able to give its "
-            "configuration"
+            f"configuration{_silent_layer(model)}"
         ) from error
+
+
+def _silent_layer(model: keras.Model) -> str:
+    """Names the first layer that does not give its configuration; "" where all do."""
+    for layer in model.layers:
+        try:
+            layer.get_config()
+        except Exception:
+            return f", and '{layer.name}' ({type(layer).__name__}) does not"
+    return ""
 
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -107,8 +118,8 @@ class LiveModel:
         self.layers: dict[Path, dict[str, Any]] = {}
 
     def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The settings of a layer: Keras has checked them."""
-        return dict(config)
+        """The settings of a layer, checked as those in a file: Keras takes more than it says."""
+        return checked_settings(kind, config, where)
 
     def weights(self, path: Path) -> Mapping[str, Array]:
         """The weights of the layer at a path, by the variables' names."""

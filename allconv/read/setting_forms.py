@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 LARGEST = 2**31
 """No framework could work with more cells, channels or units."""
 LARGEST_NUMBER = 3.4e38
@@ -64,6 +66,11 @@ def number(value: Any, rank: int) -> Any:
 def not_negative(value: Any, rank: int) -> Any:
     """Such a number that is 0 or more."""
     return _that(number(value, rank) >= 0, value)
+
+
+def flag(value: Any, rank: int) -> Any:
+    """A flag as Keras takes it: what is written as a number or null is true or false to it."""
+    return bool(_that(value is None or type(value) in (bool, int, float), value))
 
 
 def one_of(*values: Any) -> Read:
@@ -146,6 +153,20 @@ def order(value: Any, rank: int) -> Any:
     """All axes but the batch's, each once."""
     axes = few(whole(1))(value, rank)
     return _that(sorted(axes) == list(range(1, len(axes) + 1)), axes)
+
+
+def plain(value: Any) -> Any:
+    """A value of a configuration as JSON has it: NumPy's numbers and arrays, too.
+
+    In a description Keras writes an array as an object, and a configuration may hold one itself.
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    is_array = isinstance(value, Mapping) and value.get("class_name") == "__numpy__"
+    written = value.get("config") if is_array else None
+    return plain(written.get("value")) if isinstance(written, Mapping) else value
 
 
 def described(value: Any, rank: int) -> Any:

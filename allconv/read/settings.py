@@ -1,4 +1,4 @@
-"""The settings of layers in a file, checked before anything is worked out from them.
+"""The settings of layers, checked before anything is worked out from them.
 
 A table says for each class of `keras.layers` what its settings must be. Those that nobody here
 looks at are left to Keras, and layers of unknown classes are not looked into.
@@ -22,9 +22,13 @@ from allconv.read.setting_forms import LEFT_OUT, MOST_AXES, NEEDED, Form
 def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings of a layer as Keras 3 writes them, with those added that it would fill in.
 
+    Keras itself checks little: it makes layers, and saves them, of flags written as numbers, of
+    NumPy's numbers and arrays, and of settings of which no layer can be built.
+
     Args:
         kind: The layer's class.
-        config: Its configuration, as a file has it; of an unknown class it comes back as it is.
+        config: Its configuration, as a file, a live layer or a rule has it; of an unknown class it
+            comes back as it is.
         where: Names the layer in errors.
 
     Raises:
@@ -39,7 +43,7 @@ def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[s
     rank, own = int((re.findall(r"\d(?=D)", kind) or [1])[0]), SETTINGS_OF.get(kind, {})
     defaults = {key: form.default for key, form in own.items() if form.default is not LEFT_OUT}
     checked = {
-        key: _read(key, value, own.get(key) or _form(key), rank, where)
+        key: _read(key, forms.plain(value), own.get(key) or _form(key), rank, where)
         for key, value in {**defaults, **config}.items()
     }
     if "pool_size" in own and checked["strides"] is None:
@@ -82,7 +86,7 @@ AXIS = Form("the number of an axis", forms.whole(-MOST_AXES), -1)
 AXES = Form(f"{AXIS.words}, or a list of them", forms.either(AXIS.read, forms.few(AXIS.read)), -1)
 COUNT = Form("a whole number >= 1", forms.whole(1))
 EACH = Form("a whole number >= 1, or {rank} of them", forms.each_axis(COUNT.read))
-FLAG = Form("true or false", forms.one_of(True, False), LEFT_OUT)
+FLAG = Form("true or false", forms.flag, LEFT_OUT)
 FORMAT = Form(
     "'channels_last' or 'channels_first'",
     forms.one_of("channels_last", "channels_first"),
@@ -118,7 +122,8 @@ OF_ALL = {
 """Settings that mean the same wherever they stand, and that are needed nowhere."""
 
 _WINDOW = {"strides": EACH.otherwise(1), "padding": PADDING, "data_format": FORMAT}
-_KERNEL = {**_WINDOW, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1)}
+_LINEAR = {"activation": FUNCTION.otherwise("linear")}
+_KERNEL = {**_WINDOW, **_LINEAR, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1)}
 _CONV = {**_KERNEL, "filters": COUNT}
 _DEPTHWISE = {**_KERNEL, "depth_multiplier": COUNT.otherwise(1)}
 _EXTRA = Form("a whole number >= 0, or {rank} of them", forms.each_axis(forms.whole(0)))
@@ -148,7 +153,7 @@ SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     "Activation": {"activation": replace(FUNCTION, default=NEEDED)},
     "BatchNormalization": _AFFINE,
     "Concatenate": {"axis": AXIS},
-    "Dense": {"units": COUNT},
+    "Dense": {**_LINEAR, "units": COUNT},
     "ELU": {"alpha": NUMBER.otherwise(1.0)},
     "Flatten": {"data_format": FORMAT},
     "GroupNormalization": {
