@@ -86,10 +86,8 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
     if len(sources) > 1:
         if node.kind == "Concatenate" and (axis := _joined_axis(node)) is not None:
             return _joined(sources, found, axis)
-        return tuple(
-            _met(node, axis, sources, [found[source][axis] for source in sources])
-            for axis in range(len(found[sources[0]]))
-        )
+        rank = max(len(found[source]) for source in sources)
+        return tuple(_met_along(node, axis, sources, found) for axis in range(-rank, 0))
     if (origins := axis_origins(node)) is not None:
         fields = found[sources[0]]
         return tuple(Field() if origin is None else fields[origin] for origin in origins)
@@ -142,6 +140,14 @@ def _padded(node: Node, fields: Fields) -> Fields:
 def _cropped(node: Node, fields: Fields) -> Fields:
     taken = margins(node.config["cropping"], len(fields))
     return tuple(f.shifted(before) for f, (before, _) in zip(fields, taken, strict=True))
+
+
+def _met_along(
+    node: Node, axis: int, sources: Sequence[Node], found: Mapping[Node, Fields]
+) -> Field:
+    """Tensors laid on one another, along an axis counted from the last, where Keras aligns them."""
+    having = [source for source in sources if len(found[source]) >= -axis]
+    return _met(node, axis, having, [found[source][axis] for source in having])
 
 
 def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]) -> Field:

@@ -14,12 +14,13 @@ import numpy as np
 
 import allconv
 from allconv.convert import plan_conversion
-from allconv.errors import ConversionError, ShapeError
+from allconv.errors import AllconvError
 from allconv.obstacles import is_all_convolutional
 from tests.agreement import outputs
 from tests.closeness import comparable, finite_images, relative_error, tolerance
 from tests.drawn_compiling import structure
 from tests.honest import honest_reasons
+from tests.one_answer import one_answer
 from tests.randomized import leaves
 
 EQUAL, REFUSED, LEAN = "equal", "refused", "lean, as asked for"
@@ -38,13 +39,13 @@ class Outcome:
 def promise(model, families=frozenset(), **options):
     """Hold allconv to its word on a model of some families; `options` are those of `convert`."""
     assert_shapes_are_those_of_keras(model)
-    try:
-        converted = allconv.convert(model, **options)
-    except (ConversionError, ShapeError) as error:
+    converted = one_answer(model, **options)
+    if isinstance(converted, AllconvError):
         # Another size than a network's own may be refused without obstacles, too.
-        assert options.get("strict", True) or "input_size" in options, error
-        said = [said for said in honest_reasons(model, options, families) if said in str(error)]
-        assert said, error
+        assert options.get("strict", True) or "input_size" in options, converted
+        reasons = honest_reasons(model, options, families)
+        said = [reason for reason in reasons if reason in str(converted)]
+        assert said, converted
         return Outcome(REFUSED, said[0])
     plan = plan_conversion(model, **without_strict(options))
     assert_nothing_is_left_to_convert(converted, options)

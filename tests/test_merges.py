@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from keras import layers, ops
 
+import allconv
 from allconv.convert import plan_conversion
-from tests.agreement import converts_alike, kinds_of, reasons
+from allconv.errors import ConversionError
+from tests.agreement import assert_close, converts_alike, kinds_of, outputs, reasons
+from tests.drawn_networks import random_networks
+from tests.one_answer import one_answer
 from tests.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
@@ -143,3 +150,90 @@ def test_operations_on_two_vectors_are_operations_on_their_maps(operation):
     flat = [layers.Flatten()(layers.Conv2D(3, 3)(image)) for _ in range(2)]
     tensor = layers.Dense(3)(operation(*flat))
     assert "Dense" not in kinds_of(converts_alike(randomize(keras.Model(image, tensor))))
+
+
+# merges of any kind, along any axis, of any number of tensors
+
+
+KINDS = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"]
+
+
+def drawn_source(draw, image):
+    """A map, the cell or the vector of its means, the map flattened, or a vector of one value."""
+    x = layers.Conv2D(draw(st.sampled_from([2, 2, 1])), draw(st.sampled_from([1, 1, (3, 2)])))(
+        image
+    )
+    return draw(
+        st.sampled_from(
+            [
+                lambda: x,
+                lambda: layers.Flatten()(x),
+                lambda: layers.Flatten(data_format="channels_first")(x),
+                lambda: layers.GlobalAveragePooling2D()(x),
+                lambda: layers.GlobalMaxPooling2D(keepdims=True)(x),
+                lambda: layers.Dense(draw(st.sampled_from([1, 2, 24])))(layers.Flatten()(x)),
+            ]
+        )
+    )()
+
+
+def drawn_merge(draw, sources):
+    kind = draw(st.sampled_from(KINDS))
+    if kind == "Concatenate":
+        axes = min(len(source.shape) for source in sources)
+        layer = layers.Concatenate(
+            axis=draw(st.sampled_from([-1, 1]) | st.integers(-axes, axes - 1))
+        )
+    elif kind == "Dot":
+        layer = layers.Dot(axes=draw(st.sampled_from([-1, 1])))
+    else:
+        layer = getattr(layers, kind)()
+    return layer(sources)
+
+
+def drawn_join(draw):
+    """A model with a merge of one to five tensors, of all ranks or of one."""
+    image = keras.Input((4, 3, 2))
+    count = draw(st.sampled_from([1, 2, 2, 3, 5]))
+    sources = [drawn_source(draw, image) for _ in range(count)]
+    if draw(st.booleans()):
+        sources = [sources[0], *[layers.ReLU()(sources[0]) for _ in sources[1:]]]
+    x = drawn_merge(draw, sources)
+    tail = draw(st.sampled_from(["", "dense", "flat", "softmax"]))
+    if tail == "flat":
+        x = layers.Flatten()(x)
+    if tail:
+        x = layers.Dense(3, activation="softmax" if tail == "softmax" else None)(x)
+    return randomize(keras.Model(image, x))
+
+
+@random_networks(15)
+@given(data=st.data())
+def test_any_merge_keeps_its_numbers_or_is_refused_by_name(data):
+    images = np.random.default_rng(0).normal(size=(2, 4, 3, 2)).astype("float32")
+    try:
+        model = drawn_join(data.draw)
+        expected = outputs(model, images)
+    except Exception:
+        assume(False)  # Keras does not merge such tensors
+    assert allconv.check(model).ok
+    converted = one_answer(model)
+    if not isinstance(converted, ConversionError):
+        for found, right in zip(outputs(converted, images), expected, strict=True):
+            assert_close(found, right)
+
+
+@pytest.mark.parametrize("merge", ["Add", "Multiply", "Average", "Maximum", "Concatenate"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_any_number_of_vectors_is_merged(merge, count):
+    image = keras.Input((4, 5, 2))
+    flat = [layers.Flatten()(layers.Conv2D(3, 3)(image)) for _ in range(count)]
+    model = randomize(keras.Model(image, layers.Dense(3)(getattr(layers, merge)()(flat))))
+    assert "Dense" not in kinds_of(converts_alike(model))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_report_is_made_of_maps_of_different_numbers_of_axes(order):
+    image, signal = keras.Input((5, 6, 2)), keras.Input((6, 2))
+    model = keras.Model([image, signal], layers.Maximum()([image, signal][::order]))
+    assert not isinstance(one_answer(model), ConversionError)

@@ -28,7 +28,7 @@ def flattens_merged_to_maps_merged(match: Match) -> Outcome:
     """
     node = match.node
     flattens = [source for source in node.inputs if source.kind == "Flatten"]
-    if not flattens or len(node.inputs) < 2:
+    if not flattens or (node.kind in BINARY_OPS and len(node.inputs) < 2):
         return match.absent(NO_FLATTEN)
     if not is_vector(node):
         return _spread(match)

@@ -37,7 +37,10 @@ def reshape_of_cell_to_nothing(match: Match) -> Outcome:
     if node.shape == source.shape and in_order:
         return source
     if is_vector(node) and is_map(source) and (in_order or is_cell(source)):
-        return _flatten(node)(source)
+        vector = _flatten(node)(source)
+        # Of a map of free size Keras believes the Reshape how many values there are.
+        if vector.shape == node.shape:
+            return vector
     if is_vector(tensor) and is_map(node):
         return match.absent("it unfolds a vector")  # of which the rules for that say more
     return match.skip(f"it turns {tensor.shape} into {node.shape}")
