@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,6 +13,9 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError, FileError, ModelError, OptionError
+from allconv.export.form import Form
+from allconv.export.pipeline import export_graph
+from allconv.read import read
 from tests.agreement import network
 from tests.networks import mnist_cnn, residual
 from tests.onnx_drafts import run_file
@@ -29,7 +33,14 @@ def named(image: str, conv: str, relu: str) -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    "names", [("bild_ä", "schicht ü", "日本"), ("Conv", "Relu", "batch"), ("a.b", "c-d", "e>f")]
+    "names",
+    [
+        ("bild_ä", "schicht ü", "日本"),
+        ("Conv", "Relu", "batch"),
+        ("a.b", "c-d", "e>f"),
+        ("x:0", "layer-1", "\n"),
+        ("é", " ", "layer-0"),
+    ],
 )
 def test_layers_may_have_any_names(names, tmp_path):
     report, model = exported(named(*names), tmp_path)
@@ -49,9 +60,28 @@ def test_names_that_are_no_text_are_written_as_far_as_they_are(tmp_path):
     image = keras.Input((4, 4, 2), name="image")
     conv = layers.Conv2D(2, 1, name="conv")
     model = keras.Model(image, conv(image))
-    conv.name, model.name = "conv\udc80", "model\udc80"
+    conv.name, model.name, model.output_names = "conv\udc80", "model\udc80", ["conv\udc80"]
     report, onnx_model = exported(model, tmp_path)
     assert list(report.outputs) == ["conv?"] and onnx_model.graph.name == "model?"
+
+
+def test_an_empty_name_is_written_as_that_there_is_none(tmp_path):
+    report, _ = exported(named("image", "conv", ""), tmp_path)
+    assert list(report.outputs) == ["unnamed"]
+    assert report.parity.passed
+
+
+def test_slashes_of_keras_2_stay_in_the_names_of_inputs_and_outputs(tmp_path):
+    graph = read(named("image", "conv", "relu"))
+    slashed = {
+        spec: replace(spec, name=f"a/{spec.name}", config={**spec.config, "name": f"a/{spec.name}"})
+        for spec in graph.specs()
+    }
+    graph = replace(graph.with_specs(slashed), output_names=("a/relu",))
+    report = export_graph(graph, tmp_path / "a.onnx", Form(), source="")
+    assert (list(report.inputs), list(report.outputs)) == (["a/image"], ["a/relu"])
+    report, _ = exported(allconv.convert(graph), tmp_path)
+    assert list(report.outputs) == ["a/relu"]
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -232,8 +262,12 @@ def test_what_keras_on_tensorflow_computes_alone_is_explained(tmp_path):
 
 
 def test_a_loop_is_refused_by_the_layer_that_it_comes_from(tmp_path):
-    model = network((8, 3), layers.GRU(4, name="memory"))
-    with pytest.raises(ExportError, match="cannot be written in opset 18: Loop of layer GRU 'mem"):
+    class Looping(layers.Layer):
+        def call(self, x):
+            return keras.ops.fori_loop(0, 3, lambda step, value: value * x, x)
+
+    model = network((8, 3), Looping(name="memory"))
+    with pytest.raises(ExportError, match=r"in opset 18: Loop of layer .*Looping 'memory'"):
         exported(model, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -16,6 +16,7 @@ from allconv.output_names import part
 from allconv.read import read
 from allconv.save import save_model
 from tests.agreement import random_images
+from tests.onnx_files import exported, on_tensorflow
 from tests.randomized import randomize
 
 SIZE = (8, 8, 2)
@@ -317,3 +318,26 @@ def test_a_file_that_allconv_writes_tells_the_name_of_a_single_output(suffix, tm
 @pytest.mark.parametrize("text", [None, "", "{", "3", "[3]", '{"a": 1}', "[" * 100_000])
 def test_what_is_no_list_of_names_is_none(text):
     assert names_in(text) == ()
+
+
+@on_tensorflow
+@pytest.mark.parametrize("model_of", [two_heads, one_layer_called_twice, a_nested_model])
+def test_onnx_outputs_are_called_as_the_originals(model_of, tmp_path):
+    model = randomize(model_of())
+    expected = list(exported(model, tmp_path)[0].outputs)
+    converted = allconv.convert(model)
+    assert list(exported(converted, tmp_path)[0].outputs) == expected
+    converted.save(tmp_path / "converted.keras")
+    assert list(exported(tmp_path / "converted.keras", tmp_path)[0].outputs) == expected
+
+
+@on_tensorflow
+@pytest.mark.filterwarnings("ignore::UserWarning:absl")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_the_onnx_output_of_a_single_one_is_the_originals_from_memory_and_file(suffix, tmp_path):
+    image = keras.Input(SIZE)
+    x = layers.Dense(3, activation="softmax", name="kind")(layers.Flatten()(pooled(image)))
+    converted = allconv.convert(randomize(keras.Model(image, x)))
+    assert list(exported(converted, tmp_path)[0].outputs) == ["kind"]
+    save_model(converted, tmp_path / f"converted{suffix}")
+    assert list(exported(tmp_path / f"converted{suffix}", tmp_path)[0].outputs) == ["kind"]

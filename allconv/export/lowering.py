@@ -18,13 +18,14 @@ from allconv.graph import Graph, Node, Spec
 from allconv.layers.kinds import AVERAGE_POOLS, IDENTITY_AT_INFERENCE, MAX_POOLS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
+from allconv.names import free_name
 from allconv.rewrite import rewrite
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.batchnorm import conv_batchnorm_to_conv
 from allconv.rules.dense import dense_on_map_to_conv
 
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
-SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\>-]*")
 
 
 @rule(layer=IDENTITY_AT_INFERENCE, keeps="function")
@@ -91,10 +92,17 @@ def _may_pad_by_less_than_nothing(node: Node) -> bool:
 
 
 def in_tensorflow_words(graph: Graph) -> Graph:
-    """The same network, its layers called as TensorFlow lets a scope be called."""
+    """The same network, its layers called as TensorFlow lets a scope be called, and Keras a layer.
+
+    Keras takes no slash, which files of Keras 2 may have.
+    """
     odd = [spec for spec in graph.specs() if not SCOPE.fullmatch(spec.name)]
+    taken = dict.fromkeys((spec.name for spec in graph.specs()), 0)
     return graph.with_specs(
-        {spec: replace(spec, name=f"layer-{number}") for number, spec in enumerate(odd)}
+        {
+            spec: replace(spec, name=free_name(f"layer-{number}", taken))
+            for number, spec in enumerate(odd)
+        }
     )
 
 

@@ -78,6 +78,10 @@ def ends(
     return entering, [_value_info(each, layout, each.name) for each in outputs]
 
 
+UNNAMED = "unnamed"
+"""In the place of a name that is empty, which in ONNX means that there is nothing."""
+
+
 class Names:
     """Gives each name once."""
 
@@ -86,7 +90,7 @@ class Names:
 
     def free(self, name: str) -> str:
         """The name, or the first of `name_1`, `name_2`, ... that is free."""
-        name = found = encodable(name)
+        name = found = encodable(name) or UNNAMED
         while found in self.counts:
             self.counts[name] += 1
             found = f"{name}_{self.counts[name]}"
