@@ -232,6 +232,15 @@ def _batchnorm_shift(mean: np.ndarray, scale: np.ndarray, beta: np.ndarray | Non
     return np.asarray(shift if beta is None else shift + beta)
 
 
+def listed(values: Sequence[float]) -> Array:
+    """Numbers, one after the other."""
+    return derive(_listed, tuple(values), shape=(len(values),))
+
+
+def _listed(values: tuple[float, ...]) -> np.ndarray:
+    return np.array(values, "float64")
+
+
 def scaled_rows(kernel: Array, scale: Array) -> Array:
     """`diag(scale) @ kernel`: a Dense kernel whose inputs are scaled first."""
     return derive(_scaled_rows, kernel, scale, shape=kernel.shape)

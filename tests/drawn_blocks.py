@@ -80,6 +80,30 @@ def arithmetic(pencil, x):
     return pencil.one(keras.ops.relu, keras.ops.tanh, keras.ops.negative, keras.ops.square)(x)
 
 
+def operations(pencil, x):
+    """Functions of keras.ops that are layers, and channels picked."""
+    ops, space = keras.ops, tuple(range(1, pencil.rank + 1))
+    if pencil.axis == 1:
+        space = tuple(range(2, pencil.rank + 2))
+    pads = [(pencil.number(0, 2), 1) if axis in space else (0, 0) for axis in range(len(x.shape))]
+    picks = (
+        (slice(None), slice(None, None, -1)) if pencil.axis == 1 else (..., slice(None, None, -1))
+    )
+    lies = {"data_format": pencil.data_format}
+    step = pencil.one(
+        lambda x: ops.max_pool(x, 2, strides=1, padding="same", **lies),
+        lambda x: ops.average_pool(x, 1, strides=2, **lies),
+        lambda x: ops.pad(x, pads),
+        lambda x: ops.concatenate([x, -x], axis=pencil.axis),
+        lambda x: x[picks],
+        lambda x: ops.flip(x, axis=pencil.axis),
+        lambda x: x + ops.mean(x, axis=space, keepdims=True),
+        lambda x: x * ops.max(x, axis=space, keepdims=True),
+        lambda x: ops.softmax(x, axis=pencil.axis),
+    )
+    return step(x)
+
+
 def pre_activated(pencil, x):
     """Normalization and activation before each convolution, as in ResNet v2, and a shortcut."""
     y = activation(pencil, normalization(pencil, x))
@@ -96,5 +120,5 @@ def joined(pencil, x):
 
 BLOCKS = [
     *[branches, branches, shared, nested],
-    *[squeeze_excite, squeeze_excite, arithmetic, pre_activated, joined],
+    *[squeeze_excite, squeeze_excite, arithmetic, operations, pre_activated, joined],
 ]

@@ -90,5 +90,33 @@ def generator(pencil, x):
     return pencil.layer("Conv", 2, 2)(layers.Reshape(shape)(x))
 
 
-HEADS = [flat, flat, flat, pooled, pooled, mapped, plain]
-JOINING_HEADS = [pyramid, merged, generator]
+def characters(pencil, x):
+    """Two characters of three signs, a softmax for each."""
+    x = layers.Dense(6, activation=pencil.draw(ACTIVATIONS))(layers.Flatten()(x))
+    x = layers.Reshape(pencil.one((2, 3), (3, 2), (2, -1)))(x)
+    return layers.Activation(pencil.one("softmax", "sigmoid", "log_softmax"))(x)
+
+
+def cells(pencil, x):
+    """A list of cells with the classes of each, as SegNets in Keras end."""
+    x = pencil.layer("Conv", 3, 1)(x)
+    count = math.prod(pencil.sizes(x))
+    if pencil.axis == 1:
+        x = layers.Permute((2, 1))(layers.Reshape((3, count))(x))
+    else:
+        x = layers.Reshape(pencil.one((count, 3), (-1, 3)))(x)
+    return layers.Activation(pencil.one("softmax", "relu", "log_softmax"))(x)
+
+
+def boxes(pencil, x):
+    """The boxes of two maps, side by side."""
+    maps = [pencil.layer("Conv", 4, 1)(x), pencil.layer("Conv", 8, 1)(x)]
+    lists = [layers.Reshape((-1, 4))(each) for each in maps]
+    if pencil.maybe():
+        flat = layers.Concatenate()([layers.Flatten()(each) for each in maps])
+        return layers.Reshape((-1, 4))(flat)
+    return layers.Concatenate(axis=1)(lists)
+
+
+HEADS = [flat, flat, flat, pooled, pooled, mapped, plain, characters, cells]
+JOINING_HEADS = [pyramid, merged, generator, boxes]

@@ -123,6 +123,7 @@ def activation(pencil, x):
         ("ELU", {"alpha": 0.5}),
         *[("PReLU", {"shared_axes": axes}) for axes in (None, spatial, spatial[:1])],
         ("Softmax", {"axis": pencil.axis}),
+        ("Activation", {"activation": layers.LeakyReLU(negative_slope=0.3)}),
     )
     return pencil.make(kind, **options)(x)
 

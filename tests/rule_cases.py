@@ -81,6 +81,11 @@ SQUARE_KERNEL = {"pooling": ConvPool(kernel_size=(3, 3))}
 flat, relu, mean = layers.Flatten, layers.ReLU, layers.GlobalAveragePooling2D
 
 CASES = {
+    "activation_layer_to_layer": Case(
+        lambda: network((5, 4, 2), layers.Conv2D(3, 2, activation=layers.LeakyReLU())),
+        chain((5, 4, 2), conv(activation="relu")),
+        "its activation is no layer",
+    ),
     "channels_picked_to_conv": Case(
         chain((5, 4, 3), lambda: lambda x: x[..., ::-1]),
         chain((5, 4, 3), lambda: lambda x: x[:, ::-1]),

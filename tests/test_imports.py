@@ -19,9 +19,10 @@ fitting_sizes image_sizes fixed_kernels names output_names
 strategies named_outputs
 read.setting_forms read.settings
 rule lists rewrite input_size
-rules.windows rules.channels rules.resizing rules.max_steps rules.maximum rules.same_max
+rules.windows rules.activations rules.channels rules.resizing rules.max_steps rules.maximum
+rules.same_max
 rules.max_pool rules.average_pool
-rules.conv_pool rules.stride_pool
+rules.conv_pool rules.stride_pool rules.constants
 rules.over_channels rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense
 rules.merge rules.unfold rules.classifier rules rules.installed
 obstacles

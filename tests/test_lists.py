@@ -91,6 +91,12 @@ def test_the_softmax_of_a_list_of_cells_stands_on_the_map(ends, data_format):
     assert len(anywhere.output_shape) == 4
 
 
+def test_a_list_of_cells_in_one_column_becomes_a_map_at_any_size():
+    steps = [layers.Conv2D(4, (1, 6)), layers.Reshape((8, 4)), layers.Activation("softmax")]
+    converted = allconv.convert(network((8, 6, 2), *steps), input_size="any")
+    assert converted.output_shape == (None, None, None, 4)
+
+
 def boxes(*ends, flat):
     """Boxes of two maps, as SSD gives them: four numbers and three classes for each of two."""
     image = keras.Input((16, 16, 3))

@@ -149,6 +149,15 @@ def test_an_operation_that_no_layer_is_refused_by_name(name):
     assert_agree(model, allconv.convert(model, strict=False))
 
 
+def test_a_constant_beside_a_map_is_no_layer():
+    def beside(x):
+        return ops.concatenate([x, ops.ones((1, 8, 6, 1))], axis=-1)
+
+    image = keras.Input((8, 6, 3), batch_size=1)
+    model = randomize(keras.Model(image, layers.Conv2D(2, 1)(beside(image))))
+    assert "ops.Concatenate" in kinds_of(read(model))
+
+
 def test_an_operation_below_a_masked_tensor_stays_an_operation():
     signal = keras.Input((6, 2))
     x = layers.Conv1D(3, 1)(ops.mean(layers.Masking()(signal), axis=1, keepdims=True))

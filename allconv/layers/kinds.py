@@ -154,6 +154,16 @@ def couples_channels(kind: str, config: Config) -> bool:
     return kind == "Softmax" or str(config.get("activation")) in CHANNEL_ACTIVATIONS
 
 
+def activation_layer(written: Any) -> str:
+    """The class of a layer of Keras that is given as an activation, "" for anything else."""
+    if not isinstance(written, Mapping) or not isinstance(written.get("config"), Mapping):
+        return ""
+    module, registered = str(written.get("module") or "keras"), str(written.get("registered_name"))
+    is_own = module.partition(".")[0] == "keras" and ">" not in registered
+    name = str(written.get("class_name"))
+    return name if is_own and name in ACTIVATION_LAYERS - {"Activation"} else ""
+
+
 def unknown_activation(config: Config) -> str:
     """What is wrong with a layer's activation, "" where nothing is."""
     activation = config.get("activation")

@@ -23,9 +23,8 @@ def as_layer(
     """
     is_activation = spec.kind == "ReLU" and ".activations" in spec.module
     read = relu if is_activation else LAYER_OF.get(spec.kind)
-    slots = [Slot(place) for place in range(len(inputs))]
-    plain = args == ((slots,) if spec.kind == "ops.Concatenate" else tuple(slots))
-    if read is None or not plain or any(map(_is_other, inputs)):
+    given = args[0] if spec.kind == "ops.Concatenate" and len(args) == 1 else args
+    if read is None or not _are_slots(given, len(inputs)) or any(map(_is_other, inputs)):
         return None
     if any(key != "constant_values" or not _is_zero(value) for key, value in kwargs.items()):
         return None
@@ -34,6 +33,13 @@ def as_layer(
     if found is None or any(policy != policies[0] for policy in policies):
         return None
     return found[0], {"name": spec.name, "dtype": policies[0], **found[1]}
+
+
+def _are_slots(given: Any, count: int) -> bool:
+    """Whether a call is given its tensors, in their order, and nothing else."""
+    if not isinstance(given, (list, tuple)) or not all(isinstance(x, Slot) for x in given):
+        return False
+    return [slot.index for slot in given] == list(range(count))
 
 
 def _is_other(node: Node) -> bool:

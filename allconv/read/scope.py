@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from allconv.errors import ModelError
 from allconv.graph import Node, Spec
+from allconv.layers.kinds import activation_layer
 from allconv.read.calls import Calls, calls_of
 from allconv.read.layer_tree import Path, kind_of, name_of
 from allconv.read.operations import as_layer
@@ -109,6 +110,11 @@ class Scope:
             config["trainable"] = False
         if isinstance(config.get("activation"), str) and source.has_own_activation(path):
             config["activation"] = {"class_name": "function", "config": config["activation"]}
+        if inner := activation_layer(config.get("activation")):
+            where = f"{self.where(path[-1])} ({kind}), its activation ({inner})"
+            written = config["activation"]
+            settings = source.settings(inner, written["config"], where)
+            config["activation"] = {**written, "config": settings}
         module = data.get("module") or "keras.layers"
         weights, layer = source.weights(path), source.layer(path)
         return Spec(kind, path[-1], config, weights, module, layer, inside=self.path)

@@ -9,6 +9,7 @@ from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.layers.kinds import MAX_POOLS
 from allconv.rule import Rule
+from allconv.rules.activations import activation_layer_to_layer
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
 from allconv.rules.batchnorm import conv_batchnorm_to_conv
 from allconv.rules.channels import channels_picked_to_conv
@@ -41,7 +42,7 @@ from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePoo
 Head = Literal["dense", "classifier", "keep"]
 HEADS = ("dense", "classifier", "keep")
 
-MAP_RULES = (channels_picked_to_conv, resizing_to_up_sampling)
+MAP_RULES = (activation_layer_to_layer, channels_picked_to_conv, resizing_to_up_sampling)
 
 AVERAGE_POOL_RULES = (average_pool_to_conv, global_average_pool_to_conv)
 

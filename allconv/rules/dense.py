@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from allconv.graph import Node
-from allconv.kernels import batchnorm_affine, kernel_of_flattened, scaled_rows, shifted_bias
+from allconv.kernels import kernel_of_flattened, scaled_rows, shifted_bias
 from allconv.layers.kinds import CHANNEL_ACTIVATIONS, couples_channels, unknown_activation
 from allconv.layers.layer_shapes import is_quantized
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.rule import Match, Outcome, rule
+from allconv.rules.constants import affine_of, is_affine
 from allconv.rules.flatten import FOLDED, passed_up
 from allconv.rules.vectors import entered, form_of_map_met
 from allconv.rules.windows import flattened
@@ -29,8 +30,9 @@ ONLY_ALONG_LAST_AXIS = CHANNEL_ACTIVATIONS - {"softmax"}
 def flatten_dense_to_conv(match: Match) -> Outcome:
     """Flatten + Dense(units)  ->  Conv2D(units, (height, width)) + Flatten.
 
-    A BatchNormalization between the two is an affine of its own for each cell; it is folded into
-    the kernel: `dense(scale * x + shift) = (diag(scale) kernel) x + (bias + shift kernel)`.
+    A BatchNormalization between the two, or a constant, is an affine of its own for each cell; it
+    is folded into the kernel:
+    `dense(scale * x + shift) = (diag(scale) kernel) x + (bias + shift kernel)`.
     """
     passed, flatten = passed_up(match, match.before(match.node), FOLDED)
     if flatten.kind != "Flatten":
@@ -44,10 +46,10 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
     order, sizes = form.flattened(flatten.config["data_format"])
     kernel, bias = with_batchnorms(match.node, passed)
     for node in reversed(passed):
-        if node.kind != "BatchNormalization":
+        if not is_affine(node):
             tensor = match.again(node, tensor)
     kernel = kernel_of_flattened(kernel, order, sizes)
-    note = ", ".join(f"'{n.name}' folded in" for n in passed if n.kind == "BatchNormalization")
+    note = ", ".join(f"'{n.name}' folded in" for n in passed if is_affine(n))
     conv = convolution(match, tensor, form, kernel, bias)
     return match.becomes(match.flattened_by(flatten, conv), note=note)
 
@@ -124,11 +126,11 @@ def with_lora(kernel: np.ndarray, low: np.ndarray, high: np.ndarray, factor: flo
 
 
 def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
-    """A Dense layer's weights with the BatchNormalizations before it, lowest first, folded in."""
+    """A Dense layer's weights with what scales and shifts before it, lowest first, folded in."""
     kernel, bias = dense_weights(dense)
     for node in passed:
-        if node.kind == "BatchNormalization":
-            scale, shift = batchnorm_affine(node.spec.weights, node.config["epsilon"])
+        if affine := affine_of(node):
+            scale, shift = affine
             kernel, bias = scaled_rows(kernel, scale), shifted_bias(kernel, shift, bias)
     return kernel, bias
 

@@ -23,6 +23,7 @@ from allconv.layers.kinds import (
 from allconv.layout import Layout, are_known, is_map, is_vector
 from allconv.lists import acts_elementwise
 from allconv.rule import Match, Outcome, Skip, rule
+from allconv.rules.constants import is_affine
 from allconv.rules.over_channels import over_channels
 from allconv.weights import Array
 
@@ -32,7 +33,7 @@ MOST_GATHERED = 4096
 NO_FLATTEN = "no Flatten before it"
 
 FOLDED = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
-"""Layers that may stand between a Flatten and the Dense that takes their numbers in."""
+"""Layers that may stand, as constants may, between a Flatten and the Dense that takes them in."""
 
 
 @rule(layer="Flatten", keeps="function")
@@ -154,7 +155,7 @@ def folds_into_dense(match: Match, node: Node) -> bool:
 def leads_to_dense(match: Match, node: Node) -> bool:
     """Whether every way down from a node leads to a Dense that can take its numbers in.
 
-    Between the two there is nothing but BatchNormalization and layers idle at inference.
+    Between the two there is nothing but BatchNormalization, constants and layers idle at inference.
     """
     users = match.users(node)
     return bool(users) and all(
@@ -178,8 +179,12 @@ def passed_up(match: Match, node: Node, kinds: Collection[str]) -> tuple[list[No
 
 
 def is_passed(node: Node, kinds: Collection[str]) -> bool:
-    """Whether a call is one of some kinds of layers, as they are at inference, on each image."""
-    plain = node.kind in kinds and len(node.inputs) == 1 and not is_in_training(node)
+    """Whether a call is one of some kinds of layers, as they are at inference, on each image.
+
+    Constants count as the layers that a Dense takes in.
+    """
+    listed = node.kind in kinds or (kinds is FOLDED and is_affine(node))
+    plain = listed and len(node.inputs) == 1 and not is_in_training(node)
     return plain and not along_batch(node.kind, node.config, len(node.shape or ()))
 
 

@@ -11,6 +11,7 @@ from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
 from allconv.lists import leads_to_outputs
 from allconv.rule import Match, Outcome, Skip, rule
+from allconv.rules.constants import is_affine
 from allconv.rules.dense import convolution, no_plain_dense, with_batchnorms
 from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
 from allconv.rules.vectors import entered
@@ -88,7 +89,7 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
         return match.absent("no Concatenate of flattened maps before it")
     if problem := along_batch(merge.kind, merge.config, 2) or _problem(match, merge.inputs):
         return match.skip(problem)
-    idle = [node for node in reversed(passed) if node.kind != "BatchNormalization"]
+    idle = [node for node in reversed(passed) if not is_affine(node)]
     kernel, bias = with_batchnorms(match.node, passed)
     start, products = 0, []
     for number, source in enumerate(merge.inputs):

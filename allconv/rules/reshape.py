@@ -14,7 +14,7 @@ from allconv.layers.kinds import (
     UNARY_OPS,
 )
 from allconv.layout import are_known, is_map, is_vector
-from allconv.lists import acts_elementwise
+from allconv.lists import acts_elementwise, leads_to_outputs
 from allconv.relabels import lies_along, map_before, moves_ones_only
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.over_channels import over_channels
@@ -79,8 +79,10 @@ def reshape_activation_to_activation_reshape(match: Match) -> Outcome:
     A softmax comes along where it works along the map's channels, as in a list (cells, classes).
     """
     node, relabel = match.node, match.before(match.node)
-    if relabel.kind not in ("Reshape", "Permute") or moves_ones_only(relabel):
+    if relabel.kind not in ("Reshape", "Permute"):
         return match.absent("no Reshape of a map before it")
+    if moves_ones_only(relabel) and not leads_to_outputs(match, node):
+        return match.absent("the Reshape before it stands between layers")
     source = map_before(relabel)
     if not is_map(source) or source.kind == "InputLayer" or node.config.get("noise_shape"):
         return match.absent("no Reshape of a map before it")

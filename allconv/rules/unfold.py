@@ -110,7 +110,7 @@ def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
 def _moves(node: Node) -> bool:
     if is_elementwise(node.kind, node.config):
         return len(node.inputs) == 1 and not is_in_training(node)
-    return is_passed(node, FOLDED)
+    return node.kind in FOLDED and is_passed(node, FOLDED)
 
 
 def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array | None] | None:
