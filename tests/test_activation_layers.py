@@ -91,6 +91,12 @@ def test_constants_between_flatten_and_dense_are_folded_into_the_dense(between, 
     assert_agree(model, allconv.convert(tmp_path / "model.keras"))
 
 
+def test_a_division_by_zero_is_not_folded():
+    steps = [layers.Flatten(), lambda x: x / np.zeros(32, "float32"), layers.Dense(2)]
+    with pytest.raises(ConversionError, match="stands between it and its Flatten"):
+        allconv.convert(network((4, 4, 2), layers.ReLU(), *steps))
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3"])
 @pytest.mark.parametrize("size", [(8, 12), (5, 3)])
 def test_resizing_inside_a_network_keeps_its_numbers(size, interpolation, tmp_path):

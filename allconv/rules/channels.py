@@ -115,7 +115,7 @@ def _part(node: Node, index: int) -> Picked | None:
     alone = node.kind == "ops.Unstack"
     each = 1 if alone else layout(node).channels
     numbers = range(channels)[index * each : (index + 1) * each]
-    return Picked(source, tuple(numbers), alone)
+    return Picked(source, tuple(numbers), alone) if len(numbers) == each else None
 
 
 def _joined(node: Node) -> Picked | None:

@@ -38,9 +38,9 @@ def affine_of(node: Node) -> tuple[Array, Array] | None:
         return None
     found = _rescaling(node) if node.kind == "Rescaling" else _operation(node)
     count = int((node.shape or (0, 0))[1] or 0)
-    if found is None or not all(
-        np.shape(each) in ((), (1,), (count,), (1, count)) for each in found
-    ):
+    if found is None or not all(np.isfinite(each).all() for each in found):
+        return None
+    if not all(np.shape(each) in ((), (1,), (count,), (1, count)) for each in found):
         return None
     scale, shift = (np.broadcast_to(each, (1, count))[0].tolist() for each in found)
     return listed(scale), listed(shift)
@@ -71,10 +71,14 @@ def _operation(node: Node) -> Affine | None:
 
 
 def _array(value: Any) -> Any:
-    """Numbers as an array of float64, None for what is none."""
+    """Finite numbers as an array of float64, None for what is none."""
     if isinstance(value, Mapping):
-        value = value.get("config", {}).get("value")
-    if isinstance(value, (int, float, list, tuple, np.ndarray)):
+        written = value.get("config")
+        value = written.get("value") if isinstance(written, Mapping) else None
+    if not isinstance(value, (int, float, list, tuple, np.ndarray)):
+        return None
+    try:
         found = np.asarray(value)
-        return found.astype("float64") if found.dtype.kind in "iuf" else None
-    return None
+    except ValueError:  # lists of different lengths
+        return None
+    return found.astype("float64") if found.dtype.kind in "iuf" else None
