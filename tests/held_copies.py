@@ -17,8 +17,13 @@ COPIES = {
 
 def copies_agree(model, converted, case):
     """With the weights set; and the fixed kernels that the configuration holds without that."""
-    name = sorted(COPIES)[case.seed % 3]
-    copy = COPIES[name](converted)
+    make = COPIES[sorted(COPIES)[case.seed % 3]]
+    try:
+        make(model)
+    except (TypeError, ValueError):
+        # Keras cannot copy every model, as where numbers are arguments of operations.
+        return
+    copy = make(converted)
     assert_fixed_kernels_are_there(converted, copy)
     copy.set_weights(converted.get_weights())
     limit = tolerance(converted)

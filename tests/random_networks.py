@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -119,7 +120,7 @@ def main() -> int:
     choice["allowed"] = families.ALL - set(arguments.without)
     # Backends keep something of every network they have seen, so workers are renewed.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(arguments.workers, maxtasksperchild=20) as pool:
+    with suppress(KeyboardInterrupt), context.Pool(arguments.workers, maxtasksperchild=20) as pool:
         for done in pool.imap_unordered(partial(tally, **choice), batches(arguments)):
             total.add(done)
             for failure in done.failures:

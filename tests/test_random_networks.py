@@ -21,7 +21,7 @@ from tests.held import hold
 FEW = 4 if keras.backend.backend() == "tensorflow" else 20
 SEEDS = st.integers(0, 2**32)
 HELD = families.ALL - {"axes", "policies", "quantized", "written", "constrained", "outputs"}
-HELD -= {"compiled", "copies", "files", "read", "geometry", "keep", "lean"}
+HELD -= {"compiled", "copies", "files", "read", "geometry"}
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
