@@ -166,7 +166,7 @@ def test_a_reshape_from_a_vector_to_a_map_is_named():
         (lambda: layers.PReLU(), "its alpha has the shape (5, 5, 3)"),
         (
             lambda: layers.Normalization(
-                axis=(1, 2), mean=np.zeros((5, 5)), variance=np.ones((5, 5))
+                axis=(1, 2, 3), mean=np.zeros((5, 5, 1)), variance=np.ones((5, 5, 1))
             ),
             "it has numbers of its own for each of the 5x5 cells",
         ),

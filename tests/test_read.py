@@ -180,6 +180,10 @@ class OwnCall(keras.Model):
         return 2 * super().call(x, training=training)
 
 
+def own_call(image):
+    return OwnCall(image, layers.ReLU()(image), name="m")
+
+
 class Subclassed(keras.Model):
     """Has no graph."""
 
@@ -201,7 +205,7 @@ class Subclassed(keras.Model):
         ),
         (lambda: Subclassed(name="m"), "'m' is a subclassed model (Subclassed): its layers are"),
         (
-            lambda: OwnCall(*2 * [keras.Input(SHAPE)], name="m"),
+            lambda: own_call(keras.Input(SHAPE)),
             "'m' (OwnCall) has a call() of its own, which its graph of layers does not show",
         ),
         (lambda: 3, "expected a keras.Model, got builtins.int"),
