@@ -107,7 +107,7 @@ def verify(
     Returns:
         The verification. Its `passed` is None where nothing is proved: there are fewer than two
         inputs, the original fails on them or gives NaN, its output does not depend on them, or it
-            is chaotic: one rounding of its inputs moves it more than the conversion does.
+            is chaotic: one rounding of its numbers moves it more than the conversion does.
 
     Raises:
         OptionError: `inputs` does not fit the original model: too small an image is refused by the
@@ -133,8 +133,8 @@ def verify(
             found = _verdict(tallies, samples_of(inputs), allowed, limit, note)
             if found.passed is not False:
                 return found
-            eps = rounding(original, converted)
-            moved = moved_by_rounding(original, converted, inputs, eps, seed)
+            eps, errors = rounding(original, converted), [tally.error for tally in tallies]
+            moved = moved_by_rounding(original, converted, inputs, eps, seed, errors)
     except Stop as stop:
         return Verification(stop.passed, reason=str(stop))
     return _unless_chaotic(found, tallies, moved)
@@ -231,7 +231,7 @@ def _verdict(
 def _unless_chaotic(
     failed: Verification, tallies: Sequence[Tally], moved: Sequence[float]
 ) -> Verification:
-    """A failure, unless the original moves as far where its inputs are rounded another way."""
+    """A failure, unless the original moves as far where its numbers are rounded another way."""
     wrong = [
         (tally, by_rounding)
         for tally, by_rounding in zip(tallies, moved, strict=True)
@@ -242,7 +242,7 @@ def _unless_chaotic(
     worst, by_rounding = max(wrong, key=lambda pair: pair[0].error)
     reason = (
         f"{_which(tallies, worst) or 'the original'} is chaotic: the conversion moves it by "
-        f"{worst.error:.1e} of its spread, and one rounding of its inputs by {by_rounding:.1e}"
+        f"{worst.error:.1e} of its spread, and one rounding of its numbers by {by_rounding:.1e}"
     )
     return Verification(None, tolerance=failed.tolerance, samples=failed.samples, reason=reason)
 

@@ -92,7 +92,7 @@ def generator(pencil, x):
 
 def characters(pencil, x):
     """Two characters of three signs, a softmax for each."""
-    x = layers.Dense(6, activation=pencil.draw(ACTIVATIONS))(layers.Flatten()(x))
+    x = layers.Dense(6, activation=pencil.one(*ACTIVATIONS))(layers.Flatten()(x))
     x = layers.Reshape(pencil.one((2, 3), (3, 2), (2, -1)))(x)
     return layers.Activation(pencil.one("softmax", "sigmoid", "log_softmax"))(x)
 

@@ -1,56 +1,79 @@
-"""Networks that make much of little: one rounding of the input moves their output.
+"""Networks that make much of little: one rounding of a number moves their output.
 
 Two ways to compute such a network are far apart although neither is wrong, and how far they are
-says nothing. So where two models disagree, the original is run once more, on inputs that are one
-rounding away.
+says nothing. So where two models disagree, the original is run again on inputs and weights that are
+one rounding away, as each layer's results are wherever they are computed in another order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from allconv.verification.inputs import batch_size, slices
-from allconv.verification.logits import runners
+from allconv.verification.logits import is_graph, runners
 from allconv.verification.measure import BATCH, Tally
+from allconv.verification.precision import copied
 
-DRAWS = 3
-"""Sets of roundings; the conversion has one in each of its layers."""
+DRAWS = 8
+"""Roundings tried. How far they move a network may differ a thousandfold from one to the next."""
+BATCHES = 4
+"""Batches of the inputs that they are tried on."""
 
 
 def moved_by_rounding(
-    original: Any, converted: Any, inputs: Any, eps: float, seed: int
+    original: Any, converted: Any, inputs: Any, eps: float, seed: int, enough: Sequence[float]
 ) -> list[float]:
-    """The largest relative error of each output where its inputs are rounded another way.
+    """The most that roundings move each output, as a relative error; no more than is asked for.
 
     Args:
-        original: The model that is run.
+        original: The model that is run. Its weights are rounded in a copy, where Keras can copy it.
         converted: What it was compared with, which tells where its outputs are measured.
         inputs: What both were compared on, arranged for the original.
         eps: From one to the next number in what the original computes with.
         seed: What the roundings depend on.
+        enough: For each output an error beyond which no more roundings are tried.
     """
     run, _ = runners(original, converted)
-    rng, tallies = np.random.default_rng(seed), list[Tally]()
-    for batch in slices(inputs, batch_size(original) or batch_size(converted) or BATCH):
-        expected = run(batch)
-        tallies = tallies or [Tally() for _ in expected]
-        for _ in range(DRAWS):
-            found = run(_rounded(batch, eps, rng))
-            for tally, *values in zip(tallies, expected, found, strict=True):
-                tally.add(*values)
-    return [tally.error for tally in tallies]
+    length = batch_size(original) or batch_size(converted) or BATCH
+    batches = list(islice(slices(inputs, length), BATCHES))
+    expected = [run(batch) for batch in batches]
+    copy, weights = _copy(original)
+    run, _ = runners(copy, converted)
+    rng, moved = np.random.default_rng(seed), [0.0] * len(enough)
+    for _ in range(DRAWS):
+        if weights:
+            copy.set_weights(_rounded(weights, eps, rng))
+        tallies = [Tally() for _ in enough]
+        for batch, values in zip(batches, expected, strict=True):
+            for tally, *pair in zip(tallies, values, run(_rounded(batch, eps, rng)), strict=True):
+                tally.add(*pair)
+        moved = [max(tally.error, most) for tally, most in zip(tallies, moved, strict=True)]
+        if all(most >= error for most, error in zip(moved, enough, strict=True)):
+            break
+    return moved
 
 
-def _rounded(inputs: Any, eps: float, rng: np.random.Generator) -> Any:
+def _copy(model: Any) -> tuple[Any, list[np.ndarray]]:
+    """A detached copy and its weights; the model, and none, where there can be no copy."""
+    if not is_graph(model):
+        return model, []
+    try:
+        return copied(model), model.get_weights()
+    except Exception:  # a layer of the user's own raises what it likes
+        return model, []
+
+
+def _rounded(values: Any, eps: float, rng: np.random.Generator) -> Any:
     """Each number one rounding up or down; those that are no floating-point numbers as they are."""
-    if isinstance(inputs, Mapping):
-        return {name: _rounded(array, eps, rng) for name, array in inputs.items()}
-    if isinstance(inputs, list | tuple):
-        return [_rounded(array, eps, rng) for array in inputs]
-    array = np.asarray(inputs)
+    if isinstance(values, Mapping):
+        return {name: _rounded(array, eps, rng) for name, array in values.items()}
+    if isinstance(values, list | tuple):
+        return [_rounded(array, eps, rng) for array in values]
+    array = np.asarray(values)
     if array.dtype.kind != "f":
         return array
     signs = rng.choice([-1.0, 1.0], array.shape)

@@ -80,13 +80,25 @@ def in_float32(model: Any) -> Any:
     With 8 or 11 bits to a number, errors of several per cent pass for rounding; in float32 they
     show. What the copy does not show is an overflow of float16, beyond 65504.
     """
+    copy = _made_of(model, _without_half(model.get_config()))
+    copy.set_weights([weight.astype("float32") for weight in model.get_weights()])
+    return copy
+
+
+def copied(model: Any) -> Any:
+    """A detached copy of a Keras model, with the same weights."""
+    copy = _made_of(model, model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _made_of(model: Any, config: Any) -> Any:
+    """A model of the same class and the same classes of layers."""
     import keras
 
     classes = {type(layer).__name__: type(layer) for layer in model.layers}
     with keras.saving.CustomObjectScope(classes):
-        copy = type(model).from_config(_without_half(model.get_config()))
-    copy.set_weights([weight.astype("float32") for weight in model.get_weights()])
-    return copy
+        return type(model).from_config(config)
 
 
 @contextmanager
