@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from allconv.adapted import copy_adaptation, no_copy
+from allconv.dtypes import holds_integers
 from allconv.errors import ConversionError, ShapeError
 from allconv.graph import ITEM, Graph, Node, Spec, map_slots
 from allconv.keras_layers import by_keras, is_foreign, new_layer
 from allconv.layers.kinds import CONVOLUTIONS
 from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
-from allconv.layout import holds_integers
 from allconv.names import with_unique_layers
 from allconv.read.live import tensor_of
 from allconv.recursion import room_for

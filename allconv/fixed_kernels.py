@@ -9,6 +9,7 @@ diagonal of a full convolution or the identity that gathers a map, is too large 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from allconv.graph import Spec
@@ -25,6 +26,15 @@ def initializers(kind: str, weights: Mapping[str, Array]) -> dict[str, Any]:
     """The settings of a layer that give its fixed weights, where they are few numbers."""
     said = {_setting(kind, name): _initializer(array) for name, array in weights.items()}
     return {setting: value for setting, value in said.items() if value is not None}
+
+
+def with_weights(spec: Spec, weights: Mapping[str, Array]) -> Spec:
+    """A layer with other weights; its configuration gives those only that are still fixed."""
+    if not is_fixed(spec):
+        return replace(spec, weights=weights)
+    given = {_setting(spec.kind, name) for name in spec.weights}
+    config = {key: value for key, value in spec.config.items() if key not in given}
+    return replace(spec, config={**config, **initializers(spec.kind, weights)}, weights=weights)
 
 
 def is_fixed(spec: Spec) -> bool:

@@ -34,9 +34,9 @@ def freeze_fixed(model: keras.Model) -> tuple[str, ...]:
     a file, on a clone, and on a model around any of them.
 
     A layer is taken for fixed where its configuration holds its kernel as a nested list, or where
-    its kernel is, to the number, the mean of a window, a cell of it, the difference of two, or each
-    value of the map once, alike for all channels. A layer of your own that begins with such a
-    kernel, and was not trained yet, is taken for one, too.
+    its kernel is, to the number, the mean of a window, a cell of it or the difference of two, alike
+    for all channels, or gives each channel one value of its window. A layer of your own that begins
+    with such a kernel, and was not trained yet, is taken for one, too.
 
     Args:
         model: A converted Keras model, or a model that has one inside.
@@ -114,7 +114,7 @@ def _is_made_up(layer: Any) -> bool:
         return plain and math.prod(kernel.shape[:-2]) > 1 and _is_alike(kernel[..., 0])
     matrix = kernel.reshape(-1, kernel.shape[-1])
     if not layer.use_bias:
-        return _takes_each_once(matrix) or _is_diagonal(kernel) or _is_shortfall(kernel)
+        return _picks(matrix) or _is_diagonal(kernel) or _is_shortfall(kernel)
     bias = _values(layer.bias)
     if layer.filters == 1:
         return bool(bias[0] == 1) and (not kernel.any() or _is_share(matrix[:, 0]))
@@ -148,11 +148,10 @@ def _is_diagonal(kernel: np.ndarray) -> bool:
     return np.count_nonzero(kernel) == np.count_nonzero(each) and _is_alike(each, part=True)
 
 
-def _takes_each_once(matrix: np.ndarray) -> bool:
-    """Whether a kernel gives each value of its window to a channel of its own."""
-    square = matrix.shape[0] == matrix.shape[1]
-    ones = square and np.count_nonzero(matrix) == len(matrix) == np.count_nonzero(matrix == 1)
-    return bool(ones and matrix.any(axis=0).all() and matrix.any(axis=1).all())
+def _picks(matrix: np.ndarray) -> bool:
+    """Whether each channel that a kernel gives is one value of its window."""
+    ones = np.count_nonzero(matrix == 1, axis=0)
+    return bool((ones == 1).all() and np.count_nonzero(matrix) == matrix.shape[1])
 
 
 def _keeps_and_adds_one(matrix: np.ndarray, bias: np.ndarray) -> bool:

@@ -128,6 +128,8 @@ def refuse_misfits(graph: Graph, shapes: Sequence[Shape], what: str) -> None:
 
 
 def _advice(graph: Graph, given: Mapping[Node, Shape]) -> str:
+    if not has_free_sizes(graph):
+        return "give others"
     try:
         sizes = free_sizes(graph)
     except ConversionError as error:

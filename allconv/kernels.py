@@ -81,11 +81,11 @@ def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
 def picking_kernel(channels: int, numbers: Sequence[int], rank: int) -> Array:
     """The kernel of a 1x1 convolution that gives some of its channels, in some order."""
     shape = (*(1,) * rank, channels, len(numbers))
-    return derive(_picking_kernel, shape, tuple(numbers), shape=shape)
+    return derive(_picking_kernel, shape, tuple(numbers), shape=shape).broadcast_to(*shape)
 
 
 def _picking_kernel(shape: tuple[int, ...], numbers: tuple[int, ...]) -> np.ndarray:
-    matrix = np.zeros(shape[-2:], "float32")
+    matrix = np.zeros(shape[-2:], "float64")
     matrix[list(numbers), range(len(numbers))] = 1
     return matrix.reshape(shape)
 
@@ -233,8 +233,8 @@ def _batchnorm_shift(mean: np.ndarray, scale: np.ndarray, beta: np.ndarray | Non
 
 
 def listed(values: Sequence[float]) -> Array:
-    """Numbers, one after the other."""
-    return derive(_listed, tuple(values), shape=(len(values),))
+    """Numbers of a configuration, one after the other, in float64."""
+    return derive(_listed, tuple(values), shape=(len(values),)).in_dtype("float64")
 
 
 def _listed(values: tuple[float, ...]) -> np.ndarray:

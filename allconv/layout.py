@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from typing import TypeGuard
 from weakref import WeakKeyDictionary
 
-from allconv.graph import ITEM, OF_ALIKE, Node, topological
-from allconv.layers.kinds import CONVOLUTIONS, RELABELS, SPATIAL
+from allconv.graph import Node, topological
+from allconv.layers.kinds import CONVOLUTIONS
 from allconv.shapes import Shape
 
 Sizes = tuple[int | None, ...]
-
-PICKS = frozenset(f"ops.{name}" for name in ("GetItem", "Take", "Flip", "Stack")) | OF_ALIKE
-"""Operations that give some of a tensor's values, or the same ones in another order."""
-
-KEEPS_TYPE = SPATIAL | RELABELS | PICKS | {"Identity", "Concatenate", ITEM}
-"""Layers that return integers where they take integers."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +133,6 @@ def carries_mask(node: Node) -> bool:
         begins = above.kind == "Masking" or bool(above.config.get("mask_zero"))
         _MASKED[above] = begins or any(_MASKED[source] for source in above.inputs)
     return _MASKED[node]
-
-
-def holds_integers(node: Node) -> bool:
-    """Whether a tensor holds whole numbers, as images are given."""
-    # Not the tensor's own dtype: Keras' symbolic ZeroPadding says float32 where it returns uint8.
-    if node.kind in ("InputLayer", "ops.Cast"):
-        return "int" in str(node.config.get("dtype"))
-    return node.kind in KEEPS_TYPE and holds_integers(node.inputs[0])
 
 
 def is_along(axes: int | Sequence[int], axis: int, rank: int) -> bool:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
+from allconv.dtypes import policy_of
 from allconv.graph import ITEM, Graph, Node, Spec, topological
 from allconv.layers.kinds import RELABELS
 from allconv.names import free_name
@@ -114,7 +115,7 @@ def _behind(node: Node, name: str, old: Node) -> Node:
     """A tensor that has a name already under another one."""
     if node.kind in RELABELS:
         return replace(node, spec=_called(node.spec, name))
-    dtype = old.config.get("dtype", "float32")
+    dtype = policy_of(old)
     return Spec("Identity", name, {"name": name, "trainable": True, "dtype": dtype})(node)
 
 

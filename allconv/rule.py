@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from allconv.dtypes import policy_of, variable_dtype
 from allconv.errors import ModelError, RuleError
 from allconv.fixed_kernels import initializers
 from allconv.graph import Node, Spec, call
 from allconv.layout import Layout, layout
 from allconv.read.settings import checked_settings
-from allconv.weights import Array, variable_dtype
+from allconv.weights import Array
 
 Keeps = Literal["function", "shape", "rank"]
 
@@ -194,7 +195,7 @@ class Match:
         """
         old = of or self.node
         name = f"{old.name}_{part}" if part else old.name
-        dtype = old.config.get("dtype", "float32")
+        dtype = policy_of(old)
         settings = {"name": name, "trainable": False, "dtype": dtype, **config}
         try:
             settings = checked_settings(kind, settings, f"layer '{name}' ({kind})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,12 +103,6 @@ def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int])
 
 def _wide(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
-
-
-def variable_dtype(policy: Any) -> str:
-    """The dtype in which a layer of a dtype policy, by its name or description, has its weights."""
-    name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
-    return name if name in ("float64", "float16", "bfloat16") else "float32"
 
 
 def item_bytes(dtype: str) -> int:

@@ -97,6 +97,13 @@ def test_a_division_by_zero_is_not_folded():
         allconv.convert(network((4, 4, 2), layers.ReLU(), *steps))
 
 
+def test_sums_of_whole_numbers_are_not_folded_since_they_may_overflow():
+    image = keras.Input((3, 3, 1), dtype="uint8")
+    brighter = keras.ops.add(layers.Flatten()(image), np.full(9, 200, "uint8"))
+    with pytest.raises(ConversionError, match="stands between it and its Flatten"):
+        allconv.convert(keras.Model(image, layers.Dense(2)(brighter)))
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3"])
 @pytest.mark.parametrize("size", [(8, 12), (5, 3)])
 def test_resizing_inside_a_network_keeps_its_numbers(size, interpolation, tmp_path):

@@ -17,6 +17,7 @@ from allconv.errors import ModelError
 from allconv.fixed_kernels import MOST_WRITTEN
 from tests.agreement import network, outputs, random_images
 from tests.drawn_networks import drawn_network, random_networks
+from tests.randomized import randomize
 
 TO_FILE = (".keras", ".h5")
 
@@ -72,7 +73,14 @@ def diagonals():
     )
 
 
-NETWORKS = (pools, of_any_size, diagonals)
+def picked_channels():
+    """Channels turned round, one of them, and two, which 1x1 convolutions pick."""
+    image = keras.Input((6, 5, 3))
+    parts = [image[..., ::-1], image[..., 1:2], keras.ops.take(image, [2, 0], axis=-1)]
+    return keras.Model(image, [layers.Conv2D(2, 2)(part) for part in parts])
+
+
+NETWORKS = (pools, of_any_size, diagonals, picked_channels)
 
 
 def fixed_weights(model, names):
@@ -80,7 +88,7 @@ def fixed_weights(model, names):
 
 
 @pytest.mark.parametrize("copy", COPIES)
-@pytest.mark.parametrize("make", [pools, of_any_size])
+@pytest.mark.parametrize("make", [pools, of_any_size, picked_channels])
 def test_a_clone_has_the_same_fixed_kernels(make, copy):
     model = make()
     report, converted = allconv.report(model), allconv.convert(model)
@@ -89,6 +97,21 @@ def test_a_clone_has_the_same_fixed_kernels(make, copy):
     expected = fixed_weights(converted, report.fixed)
     for new, old in zip(found, expected, strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_a_mean_with_a_batchnorm_folded_in_is_no_fixed_kernel():
+    """The mean alone in its configuration would make wrong clones."""
+    model = randomize(
+        network((8, 8, 3), layers.AveragePooling2D(2, name="mean"), layers.BatchNormalization())
+    )
+    report = allconv.report(model, fold_batchnorm=True)
+    converted = allconv.convert(model, fold_batchnorm=True, verify=True)
+    config = converted.get_layer("mean").get_config()
+    assert config["depthwise_initializer"]["class_name"] != "Constant"
+    assert report.fixed == allconv.freeze_fixed(converted) == ()
+    clone = keras.models.clone_model(converted)
+    clone.set_weights(converted.get_weights())
+    assert allconv.verify(model, clone).passed
 
 
 @pytest.mark.parametrize("suffix", TO_FILE)

@@ -122,6 +122,22 @@ def test_batch_normalizations_are_folded_in_float64():
     assert error(model, folded, images_of(model)) <= EXACT
 
 
+FACTORS = np.linspace(0.1, 1, 75)
+BETWEEN = {
+    "picked channels": lambda x: layers.Conv2D(2, 2)(x[..., ::-1]),
+    "a sum of constants": lambda x: layers.Flatten()(x) + FACTORS,
+    "a product of constants": lambda x: layers.Flatten()(x) * FACTORS,
+    "a Rescaling": lambda x: layers.Rescaling(FACTORS.tolist(), 0.1)(layers.Flatten()(x)),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_stands_between_layers_is_converted_in_their_precision(name):
+    image = keras.Input((5, 5, 3), dtype="float64")
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(BETWEEN[name](image))))
+    assert error(model, allconv.convert(model, verify=True), images_of(model)) <= EXACT
+
+
 @pytest.mark.parametrize("make", NETWORKS)
 def test_networks_in_float64_are_verified_in_float64(make):
     model = make()

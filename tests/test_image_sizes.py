@@ -176,6 +176,14 @@ def test_images_that_are_too_small_are_refused_with_the_size():
         assert message_of(fit, model, lean, images, progress=False) == f"images: {expected}"
 
 
+def test_words_that_are_too_few_are_refused_too():
+    words = keras.Input((None,), dtype="int32")
+    x = layers.Conv1D(3, 5, name="conv")(layers.Embedding(10, 4)(words))
+    model = keras.Model(words, layers.GlobalMaxPooling1D()(x))
+    with pytest.raises(OptionError, match=r"shape \(4, 3\) do not fit .* at conv \(Conv1D\): "):
+        allconv.verify(model, model, np.zeros((4, 3), "int32"))
+
+
 def test_images_that_a_conversion_does_not_take_are_a_failure():
     """It takes one size only here, and is not asked what it makes of another."""
     model, other = fully_convolutional(1), fully_convolutional(4)

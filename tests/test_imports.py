@@ -14,7 +14,7 @@ errors
 shapes transposed_shapes
 layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_weights
 layers.layer_shapes layers.ranges layers.costs
-weights graph layout relabels kernels shape_walk one_size field spread_fields receptive_field
+weights graph dtypes layout relabels kernels shape_walk one_size field spread_fields receptive_field
 fitting_sizes image_sizes fixed_kernels names output_names
 strategies named_outputs
 read.setting_forms read.settings

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allconv.dtypes import PICKS
 from allconv.errors import ShapeError
 from allconv.layers import kinds, layer_shapes
 from allconv.layers.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
-from allconv.layout import PICKS
 from tests.drawn_layers import DRAWN, drawn_layer
 from tests.versions import since_keras
 

@@ -53,6 +53,11 @@ AS_LAYERS = {
     "MaxPooling2D": [lambda x: ops.max_pool(x, 2), flat],
     "MaxPooling2D strided": [lambda x: ops.max_pool(x, (3, 2), strides=1, padding="same"), flat],
     "AveragePooling2D": [lambda x: ops.average_pool(x, 2, padding="same"), flat],
+    "Reshape of expand_dims, two axes": [
+        lambda x: ops.expand_dims(ops.mean(x, axis=(1, 2)), (-2, -3)),
+        layers.Conv2D(3, 1),
+        layers.Flatten(),
+    ],
     "Reshape of expand_dims": [
         lambda x: ops.expand_dims(ops.expand_dims(ops.mean(x, axis=(1, 2)), 1), 1),
         layers.Conv2D(3, 1),

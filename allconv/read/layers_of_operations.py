@@ -124,12 +124,13 @@ def _pad(config: Config, tensor: Node) -> Found:
 
 
 def _expand_dims(config: Config, tensor: Node) -> Found:
-    shape = list(tensor.shape or ())
-    axes = _axes(config.get("axis"), (*shape, 1))
+    shape, axis = list(tensor.shape or ()), config.get("axis")
+    added = len(axis) if isinstance(axis, (list, tuple)) else 1
+    axes = _axes(axis, (*shape, *(1,) * added))
     if not axes or axes[0] == 0:
         return None
-    for axis in axes:
-        shape.insert(axis, 1)
+    for place in axes:
+        shape.insert(place, 1)
     target = _target(shape[1:])
     return None if target is None else ("Reshape", {"target_shape": target})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from allconv.dtypes import policy_of
 from allconv.graph import Node, Slot, Spec
 from allconv.layout import carries_mask
 from allconv.read.layers_of_operations import LAYER_OF, Found, relu
@@ -28,7 +29,7 @@ def as_layer(
         return None
     if any(key != "constant_values" or not _is_zero(value) for key, value in kwargs.items()):
         return None
-    policies = [_policy(node) for node in inputs]
+    policies = [policy_of(node) for node in inputs]
     found = read(spec.config, inputs[0])
     if found is None or any(policy != policies[0] for policy in policies):
         return None
@@ -49,13 +50,3 @@ def _is_other(node: Node) -> bool:
 
 def _is_zero(value: Any) -> bool:
     return isinstance(value, (int, float)) and value == 0
-
-
-def _policy(node: Node) -> Any:
-    """The dtype policy of the nearest layer above: an operation computes in its tensor's dtype."""
-    while "dtype" not in node.config and node.inputs:
-        node = node.inputs[0]
-    policy = node.config.get("dtype") or "float32"
-    if isinstance(policy, Mapping) and "Quantized" in str(policy.get("class_name")):
-        policy = policy.get("config", {}).get("source_name", "float32")
-    return "float32" if isinstance(policy, str) and "float" not in policy else policy

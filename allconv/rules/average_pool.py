@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from allconv.dtypes import variable_dtype
 from allconv.graph import Node
 from allconv.kernels import average_taps, share_weights, shortfall_kernel
 from allconv.layers.kinds import AVERAGE_POOLS, GLOBAL_AVERAGE_POOLS
@@ -28,7 +29,6 @@ from allconv.rules.windows import (
     unknown_channels,
 )
 from allconv.shapes import same_padding, window_output
-from allconv.weights import variable_dtype
 
 MOST_COUNTS = 1 << 16
 """Numbers for the cells of a map that are written down in a layer's configuration."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from allconv.fixed_kernels import with_weights
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, moved_bias, scaled_columns
 from allconv.layers.kinds import CONVOLUTIONS, IDENTITY_AT_INFERENCE
@@ -38,7 +38,7 @@ def conv_batchnorm_to_conv(match: Match) -> Outcome:
         name: _scaled(conv.spec.weights[name], scale, conv.kind.endswith("Transpose")),
         "bias": moved_bias(conv.spec.weights.get("bias"), scale, shift),
     }
-    spec = replace(conv.spec.with_config(use_bias=True), weights=weights)
+    spec = with_weights(conv.spec.with_config(use_bias=True), weights)
     tensor = match.again(conv, *conv.inputs, spec=spec)
     for node in reversed(passed):
         tensor = match.again(node, tensor)

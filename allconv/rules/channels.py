@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allconv.dtypes import holds_integers
 from allconv.graph import ITEM, OF_ALIKE, Node
 from allconv.kernels import picking_kernel
 from allconv.layers.indexing import entries, is_number, numbers_of, numbers_taken
-from allconv.layout import holds_integers, is_map, layout
+from allconv.layout import is_map, layout
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.windows import convolution
 
@@ -65,7 +66,7 @@ def picked(node: Node) -> Picked | None:
     source = node.inputs[0] if node.inputs else node
     if node.kind == ITEM and source.kind in OF_ALIKE:
         return _part(source, node.config["index"])
-    if not node.inputs or not is_map(source):
+    if not node.inputs or not node.args or not is_map(source):
         return None
     axes = len(source.shape or ())
     axis = layout(source).channel_axis % axes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allconv.dtypes import holds_integers
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, listed
 from allconv.layout import is_vector
@@ -52,12 +53,15 @@ def is_affine(node: Node) -> bool:
 
 
 def _rescaling(node: Node) -> Affine | None:
-    values = [_array(node.config.get(key, 0.0)) for key in ("scale", "offset")]
-    return None if any(value is None for value in values) else (values[0], values[1])
+    scale, shift = (_array(node.config.get(key, 0.0)) for key in ("scale", "offset"))
+    if scale is None or shift is None:
+        return None
+    # Keras takes them through float32, in float64 too.
+    return scale.astype("float32").astype("float64"), shift.astype("float32").astype("float64")
 
 
 def _operation(node: Node) -> Affine | None:
-    if len(node.args) != 2 or node.kwargs:
+    if len(node.args) != 2 or node.kwargs or holds_integers(node.inputs[0]):  # these may overflow
         return None
     constants = [_array(value) for value in node.args]
     (first, second), folds = constants, None
