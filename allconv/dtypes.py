@@ -7,6 +7,7 @@ from typing import Any
 
 from allconv.graph import ITEM, OF_ALIKE, Node
 from allconv.layers.kinds import RELABELS, SPATIAL
+from allconv.layers.layer_shapes import KNOWN_KINDS
 
 PICKS = frozenset(f"ops.{name}" for name in ("GetItem", "Take", "Flip", "Stack")) | OF_ALIKE
 """Operations that give some of a tensor's values, or the same ones in another order."""
@@ -32,6 +33,21 @@ def variable_dtype(policy: Any) -> str:
     """The dtype in which a layer of a dtype policy, by its name or description, has its weights."""
     name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
     return name if name in ("float64", "float16", "bfloat16") else "float32"
+
+
+def compute_dtype(policy: Any) -> str:
+    """The dtype in which a layer of a dtype policy, by its name or description, computes."""
+    name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
+    return str(name or "float32").removeprefix("mixed_")
+
+
+def dtype_of(node: Node) -> str:
+    """The dtype of a tensor, "" where it is not known."""
+    while holds_integers(node) and node.kind in KEEPS_TYPE:
+        node = node.inputs[0]
+    if node.kind in ("InputLayer", "ops.Cast"):
+        return str(node.config.get("dtype") or "float32")
+    return compute_dtype(policy_of(node)) if node.kind in KNOWN_KINDS else ""
 
 
 def holds_integers(node: Node) -> bool:

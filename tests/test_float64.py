@@ -175,10 +175,10 @@ def test_onnx_files_of_such_models_are_float32_and_say_so(tmp_path):
 def test_any_network_in_float64_is_converted_in_float64(data):
     with under("float64"):
         model = drawn_network(data.draw)
-    if any(hasattr(layer, "layers") for layer in model.layers):
-        return  # Keras rounds what a nested model takes to the dtype of its Input, float32
     converted = allconv.convert(model, strict=False)
     images = images_of(model)
+    # Keras rounds what a nested model takes to its Input's float32, up or down by the last bit.
+    rounds = any(hasattr(layer, "layers") for layer in model.layers)
     for new, old in zip(outputs(converted, images), outputs(model, images), strict=True):
         spread = max(old.max(), 0) - min(old.min(), 0) + 1e-2
-        assert np.abs(new.reshape(old.shape) - old).max() <= 1e-11 * spread
+        assert np.abs(new.reshape(old.shape) - old).max() <= (1e-6 if rounds else 1e-11) * spread

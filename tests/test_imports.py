@@ -31,8 +31,8 @@ read.description read.layer_tree read.calls
 read.dialects.class_names read.dialects.setting_objects read.dialects.keras_1
 read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
 read.dialects.tf_operations read.dialects read.layers_of_operations read.operations
-read.scope read.keras_config read.old_kernels read.weights_by_path read.weights_by_layer
-read.file_weights read.file read.live read
+read.scope read.nested_inputs read.keras_config read.old_kernels read.weights_by_path
+read.weights_by_layer read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling freezing
 verification verification.compiled verification.vocabulary verification.inputs verification.logits
 verification.precision verification.sizes

@@ -10,6 +10,7 @@ from keras import layers, ops
 import allconv
 from allconv.convert import plan_conversion
 from allconv.errors import ModelError
+from allconv.read import read
 from tests.agreement import assert_close, converts_alike
 from tests.randomized import randomize
 from tests.zoo import chain
@@ -45,6 +46,42 @@ def test_nested_models_are_written_out_and_their_weights_stay_shared_over_calls(
     converted = converts_alike(model_of(lambda x: head(nested(nested(x)))))
     assert not any(hasattr(layer, "layers") for layer in converted.layers)
     assert len(converted.get_layer("conv")._inbound_nodes) == 2
+
+
+CASTS = {
+    "float64 to float32": ("float64", "float32"),
+    "float32 to float16": ("float32", "float16"),
+    "float32 to bfloat16": ("float32", "bfloat16"),
+    "float32 to int32": ("float32", "int32"),
+    "float32 to uint8": ("float32", "uint8"),
+    "uint8 to float32": ("uint8", "float32"),
+}
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_a_nested_model_takes_what_it_is_called_on_in_the_dtype_of_its_input(name):
+    """Keras casts it; what the Input's own dtype does not hold is lost."""
+    outer, inner = CASTS[name]
+    policy = "float64" if outer == "float64" else "float32"
+    image, given = keras.Input(SHAPE, dtype=outer), keras.Input(SHAPE, dtype=inner)
+    twice = layers.Rescaling(1.0, dtype=policy)(ops.add(given, given))
+    nested = keras.Model(given, layers.Conv2D(2, 3, dtype=policy)(twice))
+    x = image if outer == "uint8" else ops.multiply(image, 100.0)
+    flat = layers.Flatten(dtype=policy)(nested(x))
+    model = keras.Model(image, layers.Dense(3, dtype=policy)(flat))
+    images = np.random.default_rng(0).uniform(0, 1.2, (3, *SHAPE)).astype(outer)
+    if outer == "uint8":
+        images = np.full((3, *SHAPE), 200, "uint8")
+    converted = allconv.convert(model)
+    expected, found = (ops.convert_to_numpy(each(images)) for each in (model, converted))
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    assert error <= (1e-12 if policy == "float64" else 1e-5)
+
+
+def test_layers_that_cast_by_themselves_need_no_cast_before_them():
+    nested = keras.Sequential([layers.Conv2D(2, 3, dtype="mixed_float16")])
+    kinds = [node.kind for node in read(keras.Sequential([keras.Input(SHAPE), nested])).nodes]
+    assert kinds == ["InputLayer", "Conv2D"]
 
 
 def test_layers_of_one_name_in_two_nested_models_stay_two():

@@ -18,6 +18,7 @@ from allconv.layers.kinds import IDENTITY_AT_INFERENCE
 from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.read.calls import Call, Key, keys_in, numbered
 from allconv.read.layer_tree import MODELS, data_formats, is_model, kind_of, name_of
+from allconv.read.nested_inputs import taken
 from allconv.read.scope import Scope, Source
 from allconv.shapes import Shape
 
@@ -74,7 +75,11 @@ def _sequential(
     scope.count(len(layers))
     if layers and kind_of(layers[0]) == "InputLayer":
         first = layers.pop(0)
-        inputs = [_input(first, scope)] if inputs is None else inputs
+        inputs = (
+            [_input(first, scope)]
+            if inputs is None
+            else [taken(first, tensor, layers[:1], scope) for tensor in inputs]
+        )
     if not layers:
         raise ModelError(f"model '{config.get('name')}' has no layers; there is nothing to convert")
     if inputs is None:
@@ -121,7 +126,8 @@ def _functional(
     scope.count(len(layers) + len(described.calls) + len(output_keys))
     tensors = _Tensors(layers, described.shapes, scope)
     for (name, index, _), given in zip(input_keys, inputs, strict=True):
-        tensors.put(name, index, [given])
+        takers = [layers[made.layer] for made in described.calls if (name, index, 0) in made.keys]
+        tensors.put(name, index, [taken(layers[name], given, takers, scope)])
     _call_all(described.calls, layers, tensors, scope)
     outputs = [tensors.get(_own_call(key, layers)) for key in output_keys]
     return [tensors.get(key) for key in input_keys], outputs

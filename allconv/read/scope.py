@@ -71,12 +71,17 @@ class Scope:
         found = as_layer(spec, inputs, args, kwargs)
         if found is None:
             return spec
-        kind, config = found
-        path = (*self.path, spec.name, kind, repr(config))
+        return self.added(found[0], spec.name, found[1])
+
+    def added(
+        self, kind: str, name: str, config: Mapping[str, Any], module: str = "keras.layers"
+    ) -> Spec:
+        """A layer that the description does not have, the same one wherever it is alike."""
+        path = (*self.path, name, kind, repr(config))
         if path not in self.specs:
-            where = f"{self.where(spec.name)} ({kind})"
-            settings = self.source.settings(kind, config, where)
-            self.specs[path] = Spec(kind, spec.name, settings, inside=self.path)
+            where = f"{self.where(name)} ({kind})"
+            settings = self.source.settings(kind, {"name": name, **config}, where)
+            self.specs[path] = Spec(kind, name, settings, module=module, inside=self.path)
         return self.specs[path]
 
     def calls_of(self, config: Mapping[str, Any]) -> Calls:
