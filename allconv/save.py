@@ -12,7 +12,7 @@ from typing import Any
 
 from allconv.drafts import draft_folder, put, real_place
 from allconv.errors import FileError, first_line
-from allconv.named_outputs import save_with_names
+from allconv.output_names_in_files import save_with_names
 from allconv.weights import item_bytes
 
 SUFFIXES = (".keras", ".h5")

@@ -16,7 +16,7 @@ layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_w
 layers.layer_shapes layers.ranges layers.costs
 weights graph dtypes layout relabels kernels shape_walk one_size field spread_fields receptive_field
 fitting_sizes image_sizes fixed_kernels names output_names
-strategies named_outputs
+strategies output_names_in_files
 read.setting_forms read.settings
 rule lists rewrite input_size
 rules.windows rules.activations rules.channels rules.resizing rules.max_steps rules.maximum

@@ -11,8 +11,8 @@ import allconv
 from allconv.fitting.goals import Fit
 from allconv.fitting.models import read_pair
 from allconv.fitting.pairing import pair
-from allconv.named_outputs import names_in
 from allconv.output_names import part
+from allconv.output_names_in_files import names_in
 from allconv.read import read
 from allconv.save import save_model
 from tests.agreement import random_images

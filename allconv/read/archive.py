@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allconv.errors import FileError
-from allconv.named_outputs import KEY, MEMBER, names_in
+from allconv.output_names_in_files import KEY, MEMBER, names_in
 from allconv.read.guarded import Region
 from allconv.read.hdf5 import SIGNATURE, Group, hdf5
 from allconv.read.json_text import MOST_BYTES, parse_json
