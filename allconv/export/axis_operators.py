@@ -106,7 +106,7 @@ def cut(
 
 
 def _cuts(old: Shape, new: Shape, settings: Inputs) -> Iterator[tuple[int, ...]]:
-    """Axis, start, end and step of each axis along which a Slice leaves something out."""
+    """Axis, start, end and step of each axis that a Slice does not leave as it is."""
     starts, ends, axes, steps = [
         None if value is None else constant(value) for value in (*settings, None, None)[:4]
     ]
@@ -114,7 +114,7 @@ def _cuts(old: Shape, new: Shape, settings: Inputs) -> Iterator[tuple[int, ...]]
     steps = np.ones_like(starts) if steps is None else steps
     places = range(len(starts)) if axes is None else axes.tolist()
     for place, *each in zip(places, starts, ends, steps, strict=True):
-        if old[place] != new[place] or new[place] is None:
+        if old[place] != new[place] or new[place] is None or each[-1] != 1:
             yield place, *each
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from allconv.graph import Graph, Node
 from allconv.lists import lists, output_formats
 from allconv.verification.compiled import by_xla, needs_xla
 from allconv.verification.logits import PASSED, Ending, endings, runner
+
+Arrange = Callable[[np.ndarray], np.ndarray]
 
 ONE_OPERATOR = {"softmax": "Softmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 """Final activations before which an ONNX graph can be looked into."""
@@ -95,25 +97,49 @@ def _file_runner(
             file has them.
     """
     run_file = file_runner(file, taken)
-    formats, found = output_formats(graph), lists(graph)
-    given = [move(data_format, layout) for data_format in formats]
-    for number in inner:
-        ends_as_list = _last_of_values(graph.outputs[number]) in found
-        own = formats[number] if ends_as_list else graph.outputs[number].data_format
-        given.append(move(own, "nchw"))
+    formats = output_formats(graph)
+    as_keras = [_moved_from(layout, data_format) for data_format in formats]
+    as_keras += [_before_activation(graph, number, formats[number]) for number in inner]
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = run_file(as_the_file_takes(inputs, graph, layout))
-        return [moved(values, *way[::-1]) for values, way in zip(found, given, strict=True)]
+        return [lay(values) for values, lay in zip(found, as_keras, strict=True)]
 
     return run
 
 
-def _last_of_values(node: Node) -> Node:
-    """The last node that does more than say how values lie."""
-    while node.kind in PASSED and node.inputs:
-        node = node.inputs[0]
-    return node
+def _moved_from(layout: str, data_format: str) -> Arrange:
+    return lambda values: moved(values, *move(data_format, layout)[::-1])
+
+
+def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
+    """What an output's final activation takes, arranged by the layers behind that activation."""
+    behind, node = [], graph.outputs[number]
+    while _only_arranges(node):
+        behind.append(node)
+        (node,) = node.inputs
+    if node in lists(graph):
+        return _moved_from("nchw", data_format)
+    move_map = _moved_from("nchw", node.data_format)
+    return lambda values: reduce(_arranged, reversed(behind), move_map(values))
+
+
+def _only_arranges(node: Node) -> bool:
+    """Whether a node only says how values lie, or does nothing at inference."""
+    is_linear = node.kind == "Activation" and node.config.get("activation") == "linear"
+    return bool(node.inputs) and (node.kind in PASSED or is_linear)
+
+
+def _arranged(values: np.ndarray, node: Node) -> np.ndarray:
+    """What a node that only arranges values makes of them."""
+    if node.kind == "Permute":
+        return values.transpose(0, *node.config["dims"])
+    if node.kind == "Reshape":
+        return values.reshape(len(values), *node.config["target_shape"])
+    if node.kind == "Flatten":
+        first = node.config.get("data_format") == "channels_first" and values.ndim > 2
+        return (np.moveaxis(values, 1, -1) if first else values).reshape(len(values), -1)
+    return values
 
 
 def _before(onnx_model: Any, number: int, end: Ending) -> str:
