@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+import allconv
 from allconv.errors import ModelError, OptionError
 from allconv.verification.inputs import draw_inputs
 from allconv.verification.precision import default_tolerance
 from allconv.verify import Verification, verify
+from tests.agreement import network
 from tests.randomized import kernels, leaves, randomize
 
 
@@ -513,6 +515,23 @@ def test_16_bit_models_are_compared_in_float32(policy: str) -> None:
     for path, copy in disturbed_copies(model):
         assert verify(model, copy).passed is False, path
     assert all(layer.dtype_policy.name == policy for layer in model.layers)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize("options", [{}, {"input_size": "any"}])
+def test_means_of_pools_whose_kernels_are_rounded_to_16_bits_are_verified(
+    policy: str, options: dict[str, str]
+) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        pools = layers.AveragePooling2D(3), layers.AveragePooling2D(3, 2, padding="same")
+        steps = *pools, layers.GlobalAveragePooling2D(), layers.Dense(3)
+        model = network((14, 14, 2), layers.Conv2D(3, 3), *steps)
+    finally:
+        keras.config.set_dtype_policy(before)
+    result = verify(model, allconv.convert(model, **options))
+    assert result.passed is True and result.max_error < 1e-5, result
 
 
 def as_policy(policy: str) -> keras.Model:
