@@ -11,7 +11,14 @@ ALWAYS = ("allconv stops at",)
 BY_FAMILY = {
     "axes": ("not along the channels", "works along axis", "along the samples"),
     "quantized": ("its weights are quantized",),
-    "lean": ("no convolution before it", "already", "is taken by other layers"),
+    "lean": (
+        "no convolution before it",
+        "already",
+        "has padding",
+        "cannot take unequal strides",
+        "is taken by other layers",
+        "one convolution cannot stand for them",
+    ),
     "input_size": (
         "is made for images of",
         "fits images of",
