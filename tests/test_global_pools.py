@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 import allconv
+from allconv import layout
 from allconv.convert import plan_conversion
 from allconv.graph import topological
-from allconv.rules import average_pool
 from tests.agreement import assert_close, network, outputs, random_images, reasons
 from tests.slow_loops import pooled
 
@@ -66,9 +66,7 @@ def test_a_global_pool_of_a_model_for_any_size_slides_over_larger_maps(how, rank
 
 def test_many_global_pools_ask_each_layer_above_for_masks_once(monkeypatch):
     walked = []
-    monkeypatch.setattr(
-        average_pool, "topological", lambda ends, known: _noted(walked, ends, known)
-    )
+    monkeypatch.setattr(layout, "topological", lambda ends, known: _noted(walked, ends, known))
     image = tensor = keras.Input((4, 4, 2))
     for _ in range(30):
         scale = layers.GlobalAveragePooling2D(keepdims=True)(tensor)

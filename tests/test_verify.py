@@ -559,6 +559,11 @@ def test_a_tolerance_may_be_given() -> None:
     assert verify(model, copy, tolerance=1e-4).passed is False
 
 
+def test_a_tolerance_below_rounding_is_held_to_as_well() -> None:
+    model = plain()
+    assert verify(model, with_channels_reversed(model), tolerance=1e-12).passed is False
+
+
 def uses_tensorfloat32() -> bool:
     """Whether the backend may compute float32 with 10 bits of mantissa, on GPUs that can."""
     backend = importlib.import_module(keras.backend.backend())

@@ -62,7 +62,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_indices_are_drawn_below_the_number_of_vectors_and_all_of_them(name):
     model = randomize(MODELS[name]())
-    ((values,),) = draw_inputs(model, 0)
+    (values,) = draw_inputs(model, 0)
     assert values.dtype == model.inputs[0].dtype
     assert set(values.flat) == set(range(7))
     converted = allconv.convert(model, strict=False)
@@ -80,5 +80,5 @@ def test_an_exported_text_cnn_is_compared_on_such_indices(name, tmp_path):
 def test_an_encoding_of_categories_is_fed_its_own():
     ids = keras.Input((4,), dtype="int32")
     x = layers.CategoryEncoding(6, output_mode="multi_hot")(ids)
-    ((values,),) = draw_inputs(keras.Model(ids, x), 0)
+    (values,) = draw_inputs(keras.Model(ids, x), 0)
     assert values.min() >= 0 and values.max() < 6
