@@ -94,7 +94,7 @@ def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
         return ""
     said = [skip.reason for skip in skips if not skip.absent]
     if not said and node.kind not in kinds.RELABELS | STAYS:
-        said = [skip.reason for skip in skips][-1:]
+        said = [skip.reason for skip in skips if skip.reason][-1:]
     return "; ".join(each_once(said)) or problem
 
 

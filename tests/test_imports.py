@@ -13,6 +13,7 @@ TOP_TO_BOTTOM = """
 errors
 shapes transposed_shapes
 layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_weights
+layers.sequence_shapes
 layers.layer_shapes layers.ranges layers.costs
 weights graph dtypes layout relabels kernels shape_walk one_size field spread_fields receptive_field
 fitting_sizes image_sizes fixed_kernels names output_names

@@ -26,6 +26,7 @@ from allconv.layers.kinds import (
 )
 from allconv.layers.layer_weights import WEIGHTS, Weights
 from allconv.layers.map_shapes import Config, expect_axes
+from allconv.layers.sequence_shapes import OF_SEQUENCES
 from allconv.shapes import Shape, broadcast, product
 
 __all__ = ["KNOWN_KINDS", "output_shape", "weight_shapes"]
@@ -70,6 +71,8 @@ def output_shape(
         shape = _OF_MANY_INPUTS[kind](config, known)
     elif known and kind in _OF_ONE_INPUT:
         shape = _OF_ONE_INPUT[kind](config, known[0])
+    elif known and kind in OF_SEQUENCES:
+        shape = OF_SEQUENCES[kind](config, known[0])
     if any(size is not None and size > LARGEST for size in shape or ()):
         raise ShapeError("gives a map of more cells along an axis than 64 bits can count")
     return shape

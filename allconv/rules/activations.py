@@ -17,7 +17,7 @@ def activation_layer_to_layer(match: Match) -> Outcome:
     """
     node, given = match.node, match.node.config.get("activation")
     if not isinstance(given, Mapping):
-        return match.absent("its activation is no layer")
+        return match.absent("")  # nothing to tell of a layer as most are
     kind = activation_layer(given)
     if not kind:
         return match.absent("its activation is no layer of Keras that is an activation")
