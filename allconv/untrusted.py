@@ -12,6 +12,7 @@ from typing import Any
 
 from allconv.errors import ConversionError, first_line
 from allconv.graph import ITEM, Graph, Spec
+from allconv.layers.kinds import ACTIVATION_LAYERS, activation_layer
 from allconv.layers.layer_shapes import KNOWN_KINDS, is_adapted
 from allconv.read.dialects.setting_objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
 
@@ -21,6 +22,9 @@ LISTS: Mapping[str, tuple[str, Set[str]]] = {
     "_constraint": ("constraints", CONSTRAINTS.keys()),
 }
 """Keras' list of classes for a setting, by how the setting's name ends, and the names in it."""
+
+AS_ACTIVATIONS = ACTIVATION_LAYERS - {"Activation", "PReLU"}
+"""Layers, without weights, that may be the activation of another."""
 
 OTHERS = {
     *("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Embedding"),
@@ -124,12 +128,24 @@ def _holds_objects(value: Any) -> bool:
 
 def _is_of_keras(key: str, value: Any) -> bool:
     """Whether an object in a setting is a plain one of a class in Keras' list for it."""
-    _, names = _list_for(key)
-    is_plain = isinstance(value, Mapping) and not _holds_objects(value.get("config"))
+    (_, names), given = _list_for(key), _without_dtype(key, value)
+    if key == "activation" and not activation_layer(value):
+        return False
+    is_plain = isinstance(given, Mapping) and not _holds_objects(given.get("config"))
     return is_plain and str(value.get("class_name")) in names
 
 
+def _without_dtype(key: str, value: Any) -> Any:
+    """A layer that is an activation without its precision: it has that of the layer it is in."""
+    config = value.get("config") if isinstance(value, Mapping) else None
+    if key != "activation" or not isinstance(config, Mapping):
+        return value
+    return {**value, "config": {name: each for name, each in config.items() if name != "dtype"}}
+
+
 def _list_for(key: str) -> tuple[str, Set[str]]:
+    if key == "activation":
+        return "layers", AS_ACTIVATIONS
     return next((found for end, found in LISTS.items() if key.endswith(end)), ("", frozenset()))
 
 
@@ -140,7 +156,10 @@ def _setting(spec: Spec, key: str, value: Any) -> Any:
 
     try:
         own_class = getattr(getattr(keras, _list_for(key)[0]), value["class_name"])
-        return own_class.from_config(dict(value.get("config") or {}))
+        config = dict(_without_dtype(key, value).get("config") or {})
+        if key == "activation":
+            config["dtype"] = spec.config.get("dtype")
+        return own_class.from_config(config)
     except Exception as error:
         raise ConversionError(
             f"layer '{spec.name}' ({spec.kind}): its {key} cannot be made of {value}: "

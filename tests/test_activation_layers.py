@@ -36,7 +36,7 @@ def test_a_layer_given_as_an_activation_stands_behind_the_layer(make, suffix, tm
     assert isinstance(converted.get_layer("conv_activation"), getattr(layers, kind))
     assert isinstance(converted.get_layer("activation"), getattr(layers, kind))
     model.save(tmp_path / f"model{suffix}")
-    assert_agree(model, allconv.convert(tmp_path / f"model{suffix}"))
+    assert_agree(model, allconv.convert(tmp_path / f"model{suffix}", verify=True))
 
 
 def test_an_activation_layer_with_weights_is_refused_with_what_to_do():
