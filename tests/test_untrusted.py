@@ -54,6 +54,7 @@ def test_objects_are_looked_up_in_keras_own_lists_and_what_is_said_of_modules_is
         ("kernel_initializer", {"module": "os", "class_name": "system", "config": {}}),
         ("kernel_initializer", {"class_name": "L2", "config": {}}),
         ("kernel_initializer", {"class_name": "get", "config": {}}),
+        ("kernel_initializer", {"module": "os", "class_name": "function", "config": "system"}),
         ("kernel_initializer", {"class_name": "HeNormal", "config": {"seed": KERNEL}}),
         ("kernel_regularizer", {"class_name": "__lambda__", "config": {"value": "4wEAAA=="}}),
         ("activation", {"class_name": "function", "config": "system"}),

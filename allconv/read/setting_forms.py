@@ -170,8 +170,10 @@ def plain(value: Any) -> Any:
 
 
 def described(value: Any, rank: int) -> Any:
-    """An initializer and its like: a name, or an object with a configuration."""
+    """An initializer and its like: a name, an object with a configuration, or a function."""
     if isinstance(value, Mapping):
+        if value.get("class_name") == "function":
+            return _that(isinstance(value.get("config"), str), value)
         return _that(isinstance(value.get("config", {}), Mapping), value)
     return _that(isinstance(value, str), value)
 
