@@ -38,14 +38,19 @@ def copy_adaptation(spec: Spec, layer: Any, shape: Shape | None) -> None:
     fresh = any(array.is_fresh for array in spec.weights.values())
     if spec.layer is None or fresh or shape is None or not is_adapted(spec.config):
         return
-    for name in TOLD_NOWHERE:
-        if hasattr(spec.layer, name):
-            setattr(layer, name, getattr(spec.layer, name))
+    copy_untold(spec.layer, layer)
     values = _sample(spec, shape)
     with by_keras(f"layer '{spec.name}' ({spec.kind})"):
         expected, found = _result(spec.layer, values), _result(layer, values)
     if not np.allclose(found, expected, rtol=0, atol=ROUNDING * np.abs(expected).max()):
         raise no_copy(spec)
+
+
+def copy_untold(layer: Any, copy: Any) -> None:
+    """Give a copy of a layer what no configuration tells, where it has such a thing."""
+    for name in TOLD_NOWHERE:
+        if hasattr(layer, name):
+            setattr(copy, name, getattr(layer, name))
 
 
 def no_copy(spec: Spec) -> ConversionError:

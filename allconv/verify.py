@@ -107,7 +107,7 @@ def verify(
     Returns:
         The verification. Its `passed` is None where nothing is proved: there are fewer than two
         inputs, the original fails on them or gives NaN, its output does not depend on them, or it
-            is chaotic: one rounding of its numbers moves it more than the conversion does.
+        is chaotic: one rounding of its numbers moves it more than the conversion does.
 
     Raises:
         OptionError: `inputs` does not fit the original model: too small an image is refused by the

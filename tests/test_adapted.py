@@ -14,6 +14,7 @@ from keras import layers
 import allconv
 from allconv import adapted
 from allconv.errors import ConversionError
+from allconv.verification.precision import in_float32
 from tests.agreement import assert_close, kinds_of, outputs
 from tests.randomized import randomize
 
@@ -204,3 +205,27 @@ def test_a_wrapper_that_normalizes_its_kernel_keeps_it():
     model(IMAGES, training=True)
     converted = allconv.convert(model, **KEEP)
     assert_same(model, converted, IMAGES)
+
+
+@pytest.mark.parametrize("factor", [None, 6.0])
+def test_a_16_bit_model_with_lora_is_compared_by_its_own_factor(factor):
+    """The float32 copy of it would else have the factor that its configuration leaves out."""
+    steps = [layers.Flatten(), layers.Dense(6, dtype="mixed_float16"), layers.Dense(4)]
+    model = randomize(keras.Sequential([keras.Input((4, 4, 1)), *steps]))
+    with_lora(model.layers[-2], factor)
+    assert allconv.verify(model, allconv.convert(model)).passed
+
+
+def test_a_16_bit_model_of_float8_weights_is_compared_in_whatever_order_keras_makes_them():
+    model = randomize(
+        keras.Sequential([keras.Input((6,)), layers.Dense(6, dtype="mixed_bfloat16")])
+    )
+    model.layers[-1].quantize("float8")
+    copy = in_float32(model)
+    for variable, new in zip(by_name(model), by_name(copy), strict=True):
+        assert variable.name == new.name
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (variable, new)))
+
+
+def by_name(model):
+    return sorted(model.weights, key=lambda variable: variable.name)

@@ -39,7 +39,7 @@ def numbers_of(entry: Entry, size: int) -> tuple[int, ...]:
     """The places along an axis that an entry picks, in order.
 
     Raises:
-        ShapeError: It picks none.
+        ShapeError: There is no such place.
     """
     try:
         found = range(size)[entry]

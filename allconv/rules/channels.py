@@ -94,7 +94,7 @@ def _indexed(node: Node, source: Node, axis: int) -> Picked | None:
     if any(entry != slice(None) for entry in others):
         return None
     numbers = numbers_of(each[axis], layout(source).channels)
-    return Picked(source, numbers, alone=not isinstance(each[axis], slice))
+    return Picked(source, numbers, not isinstance(each[axis], slice)) if numbers else None
 
 
 def _taken(node: Node, source: Node) -> Picked | None:

@@ -62,7 +62,8 @@ def _copy(model: Any) -> tuple[Any, list[np.ndarray]]:
     if not is_graph(model):
         return model, []
     try:
-        return copied(model), model.get_weights()
+        copy = copied(model)
+        return copy, copy.get_weights()
     except Exception:  # a layer of the user's own raises what it likes
         return model, []
 

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
+
+from allconv.adapted import copy_untold
 
 HALF = ("float16", "bfloat16")
 _SETTINGS = (
@@ -87,21 +89,14 @@ def in_float32(model: Any) -> Any:
     the configuration gives, 1/9 of an average pool, are exact in the copy.
     """
     copy = _made_of(model, _without_half(model.get_config()))
-    said = _said_in_configuration(copy)
-    weights = zip(copy.weights, copy.get_weights(), model.get_weights(), strict=True)
-    copy.set_weights(
-        [
-            _exact(fresh, stored) if id(weight) in said else stored.astype("float32")
-            for weight, fresh, stored in weights
-        ]
-    )
+    _take_weights(copy, model, but=_said_in_configuration(copy))
     return copy
 
 
 def copied(model: Any) -> Any:
     """A detached copy of a Keras model, with the same weights."""
     copy = _made_of(model, model.get_config())
-    copy.set_weights(model.get_weights())
+    _take_weights(copy, model)
     return copy
 
 
@@ -128,10 +123,42 @@ def _said_in_configuration(model: Any) -> set[int]:
     }
 
 
-def _exact(said: Any, stored: Any) -> Any:
-    """What a configuration says, where the numbers of 16 bits are its roundings."""
-    is_rounded = (said.astype(stored.dtype) == stored).all()
-    return said if is_rounded else stored.astype("float32")
+def _is_rounded(said: Any, stored: Any) -> bool:
+    """Whether the numbers of 16 bits are the roundings of what a configuration says."""
+    from keras import ops
+
+    return bool(ops.all(ops.equal(ops.cast(said, stored.dtype), stored)))
+
+
+def _take_weights(copy: Any, model: Any, but: Set[int] = frozenset()) -> None:
+    """Give a copy the weights of its model, but for those, by id, that it has already."""
+    from keras import ops
+
+    for variable, new in _pairs(model, copy):
+        if id(new) not in but or not _is_rounded(new, variable):
+            new.assign(ops.cast(variable, new.dtype))
+    for layer, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        copy_untold(layer, new)
+
+
+def _pairs(model: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """The variables of a model and of its copy: by layer, name and shape, else in their order.
+
+    Layers that were quantized, or given LoRA, after they were built have them in another order.
+    """
+    pairs = list(zip(_by_name(model), _by_name(copy), strict=True))
+    alike = all((one.name, one.shape) == (other.name, other.shape) for one, other in pairs)
+    return pairs if alike else list(zip(model.weights, copy.weights, strict=True))
+
+
+def _by_name(model: Any) -> list[Any]:
+    """The variables of a model, layer after layer, those of each by name and shape."""
+    places = {
+        id(variable): place  # of the innermost layer, which comes last
+        for place, layer in enumerate(model._flatten_layers())
+        for variable in layer.weights
+    }
+    return sorted(model.weights, key=lambda v: (places[id(v)], v.name, tuple(v.shape)))
 
 
 @contextmanager
