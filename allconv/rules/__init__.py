@@ -7,7 +7,7 @@ from typing import Literal
 
 from allconv.errors import OptionError
 from allconv.graph import Graph
-from allconv.layers.kinds import MAX_POOLS
+from allconv.layers.kinds import MAX_POOLS, activation_layer
 from allconv.rule import Rule
 from allconv.rules.activations import activation_layer_to_layer
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
@@ -42,7 +42,7 @@ from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePoo
 Head = Literal["dense", "classifier", "keep"]
 HEADS = ("dense", "classifier", "keep")
 
-MAP_RULES = (activation_layer_to_layer, channels_picked_to_conv, resizing_to_up_sampling)
+MAP_RULES = (channels_picked_to_conv, resizing_to_up_sampling)
 
 AVERAGE_POOL_RULES = (average_pool_to_conv, global_average_pool_to_conv)
 
@@ -97,7 +97,13 @@ def rules_for(
     head_rules = (*FLATTEN_RULES, *_dense_rules(graph, head))
     folds = (conv_batchnorm_to_conv,) if fold_batchnorm else ()
     pools = _pool_rules(graph, pooling)
-    return (*others, *MAP_RULES, *pools, *head_rules, *folds)
+    return (*others, *_of_activations(graph), *MAP_RULES, *pools, *head_rules, *folds)
+
+
+def _of_activations(graph: Graph) -> tuple[Rule, ...]:
+    """For the layers that are given a layer; of others the rule's words would explain nothing."""
+    names = [s.name for s in graph.specs() if activation_layer(s.config.get("activation"))]
+    return (activation_layer_to_layer.with_options(None, names),)
 
 
 def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:
