@@ -17,6 +17,7 @@ TORCH ?= torch
 MNIST ?=
 SPREAD := -n auto --maxprocesses 4 --dist loadfile
 SEEDS ?= 1 2 3
+NETWORKS ?= 10000
 
 export KERAS_BACKEND ?= tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -46,14 +47,18 @@ test-backends: $(READY_FOR_ALL)  ## run them on TensorFlow, JAX and PyTorch; TOR
 test-lowest: $(LOWEST)/ready  ## run them on the oldest Python and packages that pyproject.toml allows
 	@$(LOWEST)/bin/python -m pytest $(SPREAD) -W ignore::DeprecationWarning
 
-fuzz: $(READY_FOR_ALL)  ## draw other examples than `make test`, SEEDS="1 2 3"; then 10,000 networks
+fuzz: $(READY)  ## draw other examples than `make test`, SEEDS="1 2 3"; then NETWORKS in each mode
 	@failed=; for seed in $(SEEDS); do \
 	    echo "seed $$seed"; \
 	    $(RUN) -m pytest $(SPREAD) -m 'hypothesis and not slow' \
 	        --hypothesis-profile fuzz --hypothesis-seed $$seed || failed="$$failed $$seed"; \
 	done; \
 	[ -z "$$failed" ] || { echo "failed with seed:$$failed" >&2; exit 1; }
-	@$(RUN) -m tests.random_networks --examples 10000 --backend torch --seed 0
+	@failed=; for onednn in 0 1; do \
+	    TF_ENABLE_ONEDNN_OPTS=$$onednn $(RUN) -m tests.random_networks --examples $(NETWORKS) \
+	        --seed $(firstword $(SEEDS)) || failed="$$failed $$onednn"; \
+	done; \
+	[ -z "$$failed" ] || { echo "networks failed with oneDNN:$$failed" >&2; exit 1; }
 
 slow: $(READY)  ## run the slow tests: full-size networks
 	@$(RUN) -m pytest -m slow
