@@ -16,6 +16,7 @@ import allconv
 from allconv.convert import plan_conversion
 from allconv.errors import AllconvError
 from allconv.obstacles import is_all_convolutional
+from allconv.verification.arranged import arranged
 from tests.agreement import outputs
 from tests.closeness import comparable, finite_images, relative_error, tolerance
 from tests.drawn_compiling import structure
@@ -70,7 +71,8 @@ def largest_error(model, converted):
     images, expected = finite_images(model)
     found = outputs(converted, images)
     pairs = list(zip(found, expected, strict=True))
-    return max(relative_error(new.reshape(old.shape), old, limit) for new, old in pairs)
+    ends = [arranged(*pair, output) for pair, output in zip(pairs, model.outputs, strict=True)]
+    return max(relative_error(*each, limit) for each in zip(ends, expected, strict=True))
 
 
 def assert_nothing_is_left_to_convert(converted, options):

@@ -35,8 +35,8 @@ read.dialects.tf_operations read.dialects read.layers_of_operations read.operati
 read.scope read.nested_inputs read.keras_config read.old_kernels read.weights_by_path
 read.weights_by_layer read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling freezing
-verification verification.compiled verification.vocabulary verification.inputs verification.logits
-verification.precision verification.sizes
+verification verification.arranged verification.compiled verification.vocabulary
+verification.inputs verification.logits verification.precision verification.sizes
 verification.measure verification.chaos verify
 provenance convert geometry
 reporting reporting.text_table reporting.report_rows reporting.report_words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 
@@ -89,6 +90,9 @@ def test_the_softmax_of_a_list_of_cells_stands_on_the_map(ends, data_format):
     anywhere = allconv.convert(model, input_size="any")
     assert not {"Reshape", "Permute", "Flatten"} & set(kinds_of(anywhere))
     assert len(anywhere.output_shape) == 4
+    own = model.input_shape[1:]
+    images = np.random.default_rng(0).normal(size=(4, *own)).astype("float32")
+    assert allconv.verify(model, anywhere, images).passed
 
 
 def test_a_list_of_cells_in_one_column_becomes_a_map_at_any_size():

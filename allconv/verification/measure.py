@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import OptionError, first_line, lack_of_memory
+from allconv.verification.arranged import arranged
 from allconv.verification.compiled import layers_of, needs_xla
 from allconv.verification.inputs import arrange, batch_size, slices
 from allconv.verification.logits import Arrays, is_graph, runners
@@ -84,7 +85,7 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     for batch, converted_batch in batches:
         references = _run(run_original, batch, "original", None)
         results = _run(run_converted, converted_batch, "converted model", False, refusal)
-        results = _without_cells(results, references)
+        results = _arranged(results, references, original)
         _check_shapes(references, results)
         tallies = tallies or [Tally() for _ in references]
         for tally, reference, result in zip(tallies, references, results, strict=True):
@@ -130,17 +131,12 @@ def _run(
     return outputs
 
 
-def _without_cells(results: Arrays, references: Arrays) -> Arrays:
+def _arranged(results: Arrays, references: Arrays, original: Any) -> Arrays:
     """Maps as the vectors, or lists of cells, that the original gives of the same values."""
     if len(results) != len(references):
         return results
-    pairs = zip(results, references, strict=True)
-    return [b.reshape(a.shape) if _is_map_of(b, a) else b for b, a in pairs]
-
-
-def _is_map_of(result: np.ndarray, values: np.ndarray) -> bool:
-    as_many = result.size == values.size and result.shape[:1] == values.shape[:1]
-    return result.ndim > values.ndim and as_many
+    outputs = original.outputs if is_graph(original) else [None] * len(references)
+    return [arranged(*each) for each in zip(results, references, outputs, strict=True)]
 
 
 def _check_shapes(references: Arrays, results: Arrays) -> None:
