@@ -83,8 +83,8 @@ flat, relu, mean = layers.Flatten, layers.ReLU, layers.GlobalAveragePooling2D
 CASES = {
     "activation_layer_to_layer": Case(
         lambda: network((5, 4, 2), layers.Conv2D(3, 2, activation=layers.LeakyReLU())),
-        lambda: network((5, 4, 2), layers.Conv2D(3, 2, activation=layers.BatchNormalization())),
-        "its activation is no layer of Keras that is an activation",
+        lambda: network((5, 4, 2), layers.Conv2D(3, 2, activation=layers.PReLU())),
+        "its activation 'PReLU' is a layer with weights of its own",
     ),
     "channels_picked_to_conv": Case(
         chain((5, 4, 3), lambda: lambda x: x[..., ::-1]),
