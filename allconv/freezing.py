@@ -82,12 +82,39 @@ def _layers_of(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _is_fixed(layer: Any) -> bool:
+def exact_kernel(layer: Any) -> np.ndarray | None:
+    """What the kernel of a mean in 16 bits is the rounding of: one over a whole number, or zero.
+
+    The whole number is that of the cells that count, or else, where a rule divides by another one,
+    the nearest. None where a kernel is no rounding of that.
+    """
+    kernel = _values(layer.kernel) if _may_be_fixed(layer) else np.zeros(1)
+    if kernel.max() <= 0 or not _is_made_up(layer):
+        return None
+    cells = np.count_nonzero(kernel) // kernel.shape[-2]
+    for whole in (cells, round(1 / kernel.max())):
+        exact = np.where(kernel == 0, 0, 1 / max(whole, 1)).astype("float32")
+        if np.array_equal(_rounded(exact, layer.kernel.dtype), kernel):
+            return exact
+    return None
+
+
+def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """The values as a variable of that dtype holds them."""
     import keras
 
-    if type(layer) not in [getattr(keras.layers, name) for name in CLASSES] or not layer.built:
-        return False
-    return _written(layer) is not None or _is_made_up(layer)
+    return _values(keras.ops.cast(values, dtype))
+
+
+def _is_fixed(layer: Any) -> bool:
+    return _may_be_fixed(layer) and (_written(layer) is not None or _is_made_up(layer))
+
+
+def _may_be_fixed(layer: Any) -> bool:
+    """Whether a layer is of a class that has fixed kernels, and has weights."""
+    import keras
+
+    return layer.built and type(layer) in [getattr(keras.layers, name) for name in CLASSES]
 
 
 def _written(layer: Any) -> Any:

@@ -534,6 +534,35 @@ def test_means_of_pools_whose_kernels_are_rounded_to_16_bits_are_verified(
     assert result.passed is True and result.max_error < 1e-5, result
 
 
+STRIDED = {"strides": (2, 1), "padding": "same"}
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "pools"),
+    [
+        ((7, 7, 7, 2), [layers.AveragePooling3D(3, 2), layers.GlobalAveragePooling3D()]),
+        ((7, 7, 7, 2), [layers.AveragePooling3D(3, 1, padding="same"), layers.Flatten()]),
+        ((7, 7, 4, 2), [layers.AveragePooling3D((5, 3, 2)), layers.Flatten()]),
+        ((9, 9, 2), [layers.AveragePooling2D(3, **STRIDED), layers.GlobalAveragePooling2D()]),
+        ((40, 40, 2), [layers.AveragePooling2D(19, **STRIDED), layers.Flatten()]),
+    ],
+)
+def test_means_on_the_diagonal_of_a_kernel_are_verified_in_16_bits(
+    policy: str, shape: tuple[int, ...], pools: list[keras.layers.Layer]
+) -> None:
+    steps = [type(pool).from_config({**pool.get_config(), "dtype": policy}) for pool in pools]
+    model = network(shape, *steps, layers.Dense(3, dtype=policy))
+    converted = allconv.convert(model)
+    result = verify(model, converted)
+    assert result.passed is True and result.max_error < 1e-5, result
+    fixed = next(
+        layer for layer in converted.layers if not layer.trainable_weights and layer.weights
+    )
+    fixed.kernel.assign(fixed.kernel * 1.02)
+    assert verify(model, converted).passed is False
+
+
 def as_policy(policy: str) -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from allconv.adapted import copy_untold
+from allconv.freezing import exact_kernel
+from allconv.layers.layer_shapes import is_adapted
 
 HALF = ("float16", "bfloat16")
 _SETTINGS = (
@@ -85,11 +87,13 @@ def in_float32(model: Any) -> Any:
     """A detached copy of a Keras model that computes in float32, with the same weights.
 
     With 8 or 11 bits to a number, errors of several per cent pass for rounding; in float32 they
-    show. What the copy does not show is an overflow of float16, beyond 65504. Fixed kernels that
-    the configuration gives, 1/9 of an average pool, are exact in the copy.
+    show. What the copy does not show is an overflow of float16, beyond 65504. Fixed kernels of
+    frozen layers are exact in the copy: those that the configuration gives, 1/9 of an average pool,
+    and those that are, to the number, the rounding of a mean, 1/27 of one in three axes.
     """
     copy = _made_of(model, _without_half(model.get_config()))
     _take_weights(copy, model, but=_said_in_configuration(copy))
+    _make_means_exact(copy, model)
     return copy
 
 
@@ -139,6 +143,16 @@ def _take_weights(copy: Any, model: Any, but: Set[int] = frozenset()) -> None:
             new.assign(ops.cast(variable, new.dtype))
     for layer, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
         copy_untold(layer, new)
+
+
+def _make_means_exact(copy: Any, model: Any) -> None:
+    """Give a copy the means that its model has rounded to 16 bits, on the diagonal of a kernel."""
+    for layer, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        if layer.trainable or layer.variable_dtype not in HALF:
+            continue
+        exact = exact_kernel(layer)
+        if exact is not None and not is_adapted(layer.get_config()):
+            new.kernel.assign(exact)
 
 
 def _pairs(model: Any, copy: Any) -> list[tuple[Any, Any]]:
