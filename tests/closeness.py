@@ -42,10 +42,13 @@ def comparable(model):
     return copy
 
 
-def finite_images(model):
-    """Random images, and what the model makes of them; smaller ones where that is infinite."""
+def finite_images(model, like=None):
+    """Random images, and what the model makes of them; smaller ones where that is infinite.
+
+    Where it takes images of any size, they have the sizes of another model, `like`.
+    """
     for scale in (2.0, 0.25, 0.0):
-        images = random_images(model, low=-scale, high=scale)
+        images = random_images(like or model, low=-scale, high=scale)
         results = outputs(model, images)
         if all(np.isfinite(values).all() for values in results):
             return images, results

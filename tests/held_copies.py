@@ -27,7 +27,7 @@ def copies_agree(model, converted, case):
     assert_fixed_kernels_are_there(converted, copy)
     copy.set_weights(converted.get_weights())
     limit = tolerance(converted)
-    images, expected = finite_images(comparable(converted))
+    images, expected = finite_images(comparable(converted), like=model)
     for found, each in zip(outputs(comparable(copy), images), expected, strict=True):
         relative_error(found, each, limit)
 

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras import layers
 
+import allconv
 from tests import families
+from tests.agreement import network
 from tests.closeness import relative_error
 from tests.drawn_cases import drawn_case
 from tests.drawn_networks import random_networks
 from tests.held import hold
+from tests.held_copies import copies_agree
+from tests.held_files import files_convert_alike, files_load
 
 # On a CPU TensorFlow compiles each network whose channels come first, which takes a second.
 FEW = 4 if keras.backend.backend() == "tensorflow" else 20
@@ -44,6 +49,19 @@ def test_a_seed_draws_the_same_network_each_time(seed):
     models = [drawn_case(seed).network() for _ in range(2)]
     for old, new in zip(*(model.get_weights() for model in models), strict=True):
         assert np.array_equal(old, new)
+
+
+def test_fresh_weights_are_others_each_time_and_not_compared():
+    model = network((4, 4, 1), layers.Flatten(), layers.Dense(5), layers.Dense(3))
+    files_convert_alike(model, {"head": "classifier"}, refused=False)
+    with pytest.raises(AssertionError, match="the model in memory is refused"):
+        files_convert_alike(model, {"head": "classifier"}, refused=True)
+
+
+@pytest.mark.parametrize("held", [copies_agree, files_load])
+def test_a_model_for_any_size_is_held_to_its_word_at_the_size_of_the_original(held):
+    model = network((12, 1), layers.GlobalAveragePooling1D(), layers.Dense(3))
+    held(model, allconv.convert(model, input_size="any"), drawn_case(0))
 
 
 def test_an_error_of_a_thousandth_breaks_the_promise():
