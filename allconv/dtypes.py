@@ -41,6 +41,12 @@ def compute_dtype(policy: Any) -> str:
     return str(name or "float32").removeprefix("mixed_")
 
 
+def with_32_bits(policy: Any) -> Any:
+    """The policy that computes in the same dtype, and has weights in 32 bits where it has 16."""
+    stored = variable_dtype(policy)
+    return f"mixed_{stored}" if "16" in stored else policy
+
+
 def dtype_of(node: Node) -> str:
     """The dtype of a tensor, "" where it is not known."""
     while holds_integers(node) and node.kind in KEEPS_TYPE:

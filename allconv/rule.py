@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from allconv.dtypes import policy_of, variable_dtype
+from allconv.dtypes import policy_of, variable_dtype, with_32_bits
 from allconv.errors import ModelError, RuleError
 from allconv.fixed_kernels import initializers
 from allconv.graph import Node, Spec, call
@@ -185,7 +185,8 @@ class Match:
     ) -> Spec:
         """A new layer in the place of a node's, of the match's own unless `of` says otherwise.
 
-        It inherits that node's dtype policy, and is frozen unless `trainable` says otherwise; then
+        It inherits that node's dtype policy; products of weights, which 16 bits would round, are
+        kept in 32, as `mixed_float16` does. It is frozen unless `trainable` says otherwise; then
         its configuration holds its fixed weights too, as far as they are small. Without a `part` it
         carries the node's name, otherwise `<name>_<part>`. Settings that are not given are Keras'
         own, so that rules may look at all of them.
@@ -196,6 +197,8 @@ class Match:
         old = of or self.node
         name = f"{old.name}_{part}" if part else old.name
         dtype = policy_of(old)
+        if any(array.is_in_32_bits for array in (weights or {}).values()):
+            dtype = with_32_bits(dtype)
         settings = {"name": name, "trainable": False, "dtype": dtype, **config}
         try:
             settings = checked_settings(kind, settings, f"layer '{name}' ({kind})")

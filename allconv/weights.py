@@ -44,6 +44,11 @@ class Array:
         """Number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def is_in_32_bits(self) -> bool:
+        """Whether it has values of a model, and these in 32 bits."""
+        return self.dtype == "float32" and not (self.fixed or self.is_fresh)
+
     def read(self) -> np.ndarray:
         """Make the values.
 
@@ -62,6 +67,12 @@ class Array:
             return self
         parts = tuple(p.in_dtype(dtype) if isinstance(p, Array) else p for p in self.parts)
         return replace(self, dtype=dtype, parts=parts)
+
+    def in_32_bits(self) -> Array:
+        """The same values in 32 bits where they have 16, so that no product of them is rounded."""
+        if "16" not in self.dtype:
+            return self
+        return replace(derive(_in_float32, self, shape=self.shape), dtype="float32")
 
     def reshape(self, *shape: int) -> Array:
         """The same values in the same row-major order under another shape."""
@@ -99,6 +110,10 @@ def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int])
     if any(array.is_fresh for array in arrays):
         return fresh(shape, dtype)
     return Array(tuple(shape), dtype, recipe, parts, all(array.fixed for array in arrays))
+
+
+def _in_float32(values: np.ndarray) -> np.ndarray:
+    return values.astype("float32")
 
 
 def _wide(dtype: str) -> str:

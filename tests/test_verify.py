@@ -563,6 +563,46 @@ def test_means_on_the_diagonal_of_a_kernel_are_verified_in_16_bits(
     assert verify(model, converted).passed is False
 
 
+def normalized(policy: str) -> keras.Model:
+    norm = layers.BatchNormalization(dtype=policy)
+    flatten = layers.Flatten(dtype=policy)
+    return network((3, 3, 2), flatten, norm, layers.Dense(4, dtype=policy, name="product"))
+
+
+def with_lora(policy: str) -> keras.Model:
+    dense = layers.Dense(4, dtype=policy, name="product")
+    model = network((3, 3, 2), layers.Flatten(dtype=policy), dense)
+    dense.enable_lora(1)
+    dense.lora_kernel_b.assign(0 * dense.lora_kernel_b + 0.3)
+    return model
+
+
+def unfolded(policy: str) -> keras.Model:
+    with_policy = {"dtype": policy}
+    dense = (
+        layers.Dense(18, **with_policy, name="product"),
+        layers.BatchNormalization(**with_policy),
+    )
+    vector = layers.Flatten(**with_policy), layers.Dense(5, **with_policy), *dense
+    steps = *vector, layers.Reshape((3, 3, 2), **with_policy), layers.Conv2D(2, 3, **with_policy)
+    return network((3, 3, 1), *steps)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize("build", [normalized, with_lora, unfolded])
+def test_products_of_16_bit_weights_are_kept_in_32_bits_and_verified(
+    build: Callable[[str], keras.Model], policy: str
+) -> None:
+    model = build(policy)
+    converted = allconv.convert(model)
+    result = verify(model, converted)
+    assert result.passed is True and result.max_error < 1e-5, result
+    product = converted.get_layer("product")
+    assert (product.variable_dtype, product.compute_dtype) == ("float32", policy)
+    others = {layer.variable_dtype for layer in converted.layers if layer is not product}
+    assert policy in others and converted.outputs[0].dtype == model.outputs[0].dtype
+
+
 def as_policy(policy: str) -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -115,6 +115,7 @@ def dense_weights(dense: Node) -> Weights:
     if rank:
         factor = (config.get("lora_alpha") or rank) / rank
         low, high = weights["lora_kernel_a"], weights["lora_kernel_b"]
+        kernel = kernel.in_32_bits()
         kernel = derive(with_lora, kernel, low, high, factor, shape=kernel.shape)
     return kernel, weights.get("bias")
 
@@ -131,6 +132,7 @@ def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
     for node in passed:
         if affine := affine_of(node):
             scale, shift = affine
+            kernel = kernel.in_32_bits()
             kernel, bias = scaled_rows(kernel, scale), shifted_bias(kernel, shift, bias)
     return kernel, bias
 

@@ -138,7 +138,7 @@ def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array 
 def _normalized(matrix: Array, bias: Array | None, node: Node) -> tuple[Array, Array]:
     """`scale * (x matrix + bias) + shift`."""
     scale, shift = batchnorm_affine(node.spec.weights, node.config["epsilon"])
-    return scaled_columns(matrix, scale), moved_bias(bias, scale, shift)
+    return scaled_columns(matrix.in_32_bits(), scale), moved_bias(bias, scale, shift)
 
 
 def _with_one(match: Match, tensor: Node) -> Node:
