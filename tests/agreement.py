@@ -14,6 +14,15 @@ ANY_SIZE = 9
 """Cells for a size that a model leaves open."""
 
 
+def copies(steps):
+    """Layers of the same settings, under names that Keras gives no other layer of a test.
+
+    It counts its names anew in each session, and layers that a module holds keep theirs.
+    """
+    named = [{**step.get_config(), "name": f"copy_{i}"} for i, step in enumerate(steps)]
+    return [type(step).from_config(config) for step, config in zip(steps, named, strict=True)]
+
+
 def network(shape, *steps, name=None):
     """A Functional model of steps one after the other, with random weights."""
     image = keras.Input(shape, name="image")

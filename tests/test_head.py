@@ -11,7 +11,7 @@ import allconv
 from allconv.build import build
 from allconv.convert import plan_conversion
 from allconv.errors import ConversionError
-from tests.agreement import assert_agree, converts_alike, kinds_of, network, reasons
+from tests.agreement import assert_agree, converts_alike, copies, kinds_of, network, reasons
 from tests.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
@@ -92,12 +92,11 @@ def test_later_dense_layers_are_1x1_and_names_are_kept():
 )
 @pytest.mark.parametrize("place", ["before the Dense", "after the Dense", "at the end"])
 def test_what_stands_around_a_dense_works_on_maps(between, place):
-    copies = [type(layer).from_config(layer.get_config()) for layer in between]
     dense = [layers.Dense(4), layers.Dense(3)]
     head = {
-        "before the Dense": [*copies, *dense],
-        "after the Dense": [dense[0], *copies, dense[1]],
-        "at the end": [*dense, *copies],
+        "before the Dense": [*copies(between), *dense],
+        "after the Dense": [dense[0], *copies(between), dense[1]],
+        "at the end": [*dense, *copies(between)],
     }[place]
     converted = converts_alike(network((2, 3, 2), layers.Flatten(), *head))
     assert is_flat_at_the_end(converted)

@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 import allconv
-from tests.agreement import converts_alike, kinds_of, network, reasons
+from tests.agreement import converts_alike, copies, kinds_of, network, reasons
 
 FORMATS = ["channels_last", "channels_first"]
 
@@ -24,10 +24,9 @@ FORMATS = ["channels_last", "channels_first"]
     ids=lambda steps: "+".join(type(layer).__name__ for layer in steps),
 )
 def test_reshapes_of_a_map_of_one_cell_are_gone(relabels):
-    copies = [type(layer).from_config(layer.get_config()) for layer in relabels]
     head = [
         layers.GlobalAveragePooling2D(keepdims=True),
-        *copies,
+        *copies(relabels),
         layers.Dense(3),
         layers.Flatten(),
     ]
@@ -72,10 +71,9 @@ def test_a_dense_that_is_reshaped_to_a_map_is_a_transposed_convolution(
 ):
     shape = (5, 2, 3) if data_format == "channels_first" else (2, 3, 5)
     first = layers.GlobalAveragePooling2D(data_format=data_format)
-    copies = [type(layer).from_config(layer.get_config()) for layer in between]
     conv = layers.Conv2D(2, 2, data_format=data_format)
     dense = layers.Dense(30, use_bias=use_bias)
-    model = network((4, 4, 4), first, dense, *copies, layers.Reshape(shape), conv)
+    model = network((4, 4, 4), first, dense, *copies(between), layers.Reshape(shape), conv)
     converted = converts_alike(model)
     assert "Conv2DTranspose" in kinds_of(converted)
     assert not {"Dense", "Reshape", "Flatten"} & set(kinds_of(converted))

@@ -14,7 +14,15 @@ from keras import layers
 
 import allconv
 from allconv.convert import plan_conversion
-from tests.agreement import assert_close, kinds_of, network, outputs, random_images, reasons
+from tests.agreement import (
+    assert_close,
+    copies,
+    kinds_of,
+    network,
+    outputs,
+    random_images,
+    reasons,
+)
 from tests.randomized import randomize
 from tests.slow_loops import margins
 
@@ -124,8 +132,7 @@ def test_the_stride_passes_what_works_cell_by_cell_to_a_convolution_of_any_kind(
         layers.Softmax(),
         layers.Activation("tanh"),
     ]
-    conv = type(conv).from_config(conv.get_config())
-    model = network((9, 9, 2), conv, *between, layers.MaxPooling2D(2, name="pool"))
+    model = network((9, 9, 2), *copies([conv]), *between, layers.MaxPooling2D(2, name="pool"))
     converted = allconv.convert(model, pooling="stride")
     images = random_images(model)
     whole = keras.Model(model.input, model.get_layer("pool").input)
