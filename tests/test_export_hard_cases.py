@@ -253,7 +253,7 @@ def test_what_keras_on_tensorflow_computes_alone_is_explained(tmp_path):
     pool = layers.MaxPooling3D(1, 3, padding="same", name="pool")
     try:  # with oneDNN TensorFlow pads it as others do
         report, _ = exported(network((9, 9, 9, 2), pool), tmp_path)
-        assert report.parity.passed
+        assert report.parity.passed and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
     except ExportError as error:
         assert "pads 'pool' by less than nothing" in str(error)
     conv = layers.Conv2D(5, 1, data_format="channels_first", name="conv", bias_initializer="ones")
