@@ -99,9 +99,27 @@ def _functional(graph: Graph, layers: Layers) -> keras.Model:
         tensors[node] = _tensors(node, layers, tensors)
         _check_shape(node, tensors[node][0])
     inputs = map_slots(graph.input_structure, lambda i: tensors[graph.inputs[i]][0])
-    outputs = map_slots(graph.output_structure, lambda i: tensors[graph.outputs[i]][0])
+    ends = tensors | _passed_on(graph, tensors)
+    outputs = map_slots(graph.output_structure, lambda i: ends[graph.outputs[i]][0])
     with by_keras(f"model '{graph.name}'"):
         return keras.Model(inputs, outputs, name=graph.name)
+
+
+def _passed_on(graph: Graph, tensors: Mapping[Node, list[Any]]) -> dict[Node, list[Any]]:
+    """The inputs that are outputs and nothing else, each behind an Identity.
+
+    Keras takes a model whose input no layer takes since 3.14 only, and its files are read by older
+    ones.
+    """
+    import keras
+
+    taken = {source for node in graph.nodes for source in node.inputs}
+    passed = {}
+    for node in set(graph.inputs).intersection(graph.outputs) - taken:
+        (tensor,) = tensors[node]
+        same = keras.layers.Identity(dtype=tensor.dtype, name=f"{node.name}_passed_on")
+        passed[node] = [same(tensor)]
+    return passed
 
 
 def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> list[Any]:

@@ -16,6 +16,7 @@ from tests.agreement import assert_close, outputs
 from tests.drawn_networks import random_networks
 from tests.one_answer import one_answer
 from tests.randomized import randomize
+from tests.versions import KERAS
 
 BATCH = 3
 ALONG_BATCH = "on which the images of a batch lie"
@@ -90,9 +91,10 @@ def test_axes_are_counted_from_the_batch():
 
 def drawn_axis(draw, axes):
     axis = st.integers(-axes, axes - 1)
-    return draw(
-        axis | st.lists(axis, min_size=1, max_size=2, unique=True) | st.sampled_from([-1, 1])
-    )
+    several = st.lists(axis, min_size=1, max_size=2, unique=True)
+    if KERAS < (3, 14):  # the weights of a normalization lie in the order of the list, not sorted
+        several = several.map(sorted)
+    return draw(axis | several | st.sampled_from([-1, 1]))
 
 
 def drawn_over(draw, kind, axes):

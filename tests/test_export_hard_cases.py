@@ -21,6 +21,7 @@ from tests.networks import mnist_cnn, residual
 from tests.onnx_drafts import run_file
 from tests.onnx_files import TEMPORARY, dims, exported, node_names, on_tensorflow, operators, run
 from tests.randomized import randomize
+from tests.versions import since_keras
 from tests.zoo import under
 
 pytestmark = on_tensorflow
@@ -107,6 +108,7 @@ def test_maps_of_one_cell_agree(tmp_path):
         assert report.parity.passed
 
 
+@since_keras(3, 14, "models without layers")
 def test_a_model_without_layers_is_one_identity(tmp_path):
     image = keras.Input((8, 8, 3), name="image")
     report, model = exported(keras.Model(image, image), tmp_path)
@@ -210,6 +212,7 @@ def test_a_model_that_keras_cannot_run_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@since_keras(3, 14, "a resizing by Keras itself, which takes sizes that are known")
 def test_a_layer_that_cannot_be_traced_is_named(tmp_path):
     enlarge = layers.UpSampling2D(2, interpolation="lanczos3", name="enlarge")
     with pytest.raises(ExportError) as caught:

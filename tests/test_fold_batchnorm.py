@@ -11,6 +11,7 @@ import allconv
 from allconv.convert import plan_conversion
 from tests.agreement import converts_alike, kinds_of, network, reasons
 from tests.randomized import randomize
+from tests.versions import since_keras
 
 FORMATS = ["channels_last", "channels_first"]
 RULE = "conv_batchnorm_to_conv"
@@ -177,6 +178,7 @@ def test_the_convolution_keeps_its_name_its_regularizer_and_whether_it_trains(tr
     assert isinstance(folded.kernel_regularizer, keras.regularizers.L2)
 
 
+@since_keras(3, 15, "functions as regularizers")
 def test_a_regularizer_of_the_users_own_stays():
     def own(kernel):
         return keras.ops.sum(keras.ops.abs(kernel))

@@ -54,9 +54,7 @@ OTHERS = kinds.AUGMENTATIONS | {"CustomScaleLayer", "InputLayer", "LayerScale", 
 
 def layers_of_keras() -> list[keras.Layer]:
     """A layer of each class that is known, with as few arguments as it takes."""
-    # Keras 3.11 forgets the alpha of an ELU.
-    forgotten = set() if "alpha" in layers.ELU().get_config() else {"ELU"}
-    known = sorted(kind for kind in KNOWN_KINDS - OTHERS - forgotten if not kind.startswith("ops."))
+    known = sorted(kind for kind in KNOWN_KINDS - OTHERS if not kind.startswith("ops."))
     return [getattr(layers, kind)(*ARGUMENTS.get(kind, ())) for kind in known]
 
 
