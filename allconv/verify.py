@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from allconv.errors import ConversionError, ModelError
+from allconv.errors import ConversionError, ModelError, first_line, lack_of_memory
 from allconv.verification.chaos import moved_by_rounding
 from allconv.verification.compiled import NOTE, layers_of, needs_xla
 from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
@@ -107,7 +107,8 @@ def verify(
     Returns:
         The verification. Its `passed` is None where nothing is proved: there are fewer than two
         inputs, the original fails on them or gives NaN, its output does not depend on them, or it
-        is chaotic: one rounding of its numbers moves it more than the conversion does.
+        is chaotic: one rounding of its numbers moves it more than the conversion does; or Keras
+        makes no float32 copies of models in 16 bits, as of a Lambda.
 
     Raises:
         OptionError: `inputs` does not fit the original model: too small an image is refused by the
@@ -123,10 +124,10 @@ def verify(
     _check_runnable(converted, "converted")
     if inputs is None and (vast := next(filter(None, map(_vast_map, (original, converted))), "")):
         return Verification(None, reason=f"{vast}, too many to be tried; give inputs")
-    original, converted, note = _comparable(original, converted)
-    limit = default_tolerance(original, converted)
-    allowed = limit if tolerance is None else tolerance
     try:
+        original, converted, note = _comparable(original, converted)
+        limit = default_tolerance(original, converted)
+        allowed = limit if tolerance is None else tolerance
         inputs = _arranged(original, converted, inputs, seed)
         with inference():
             tallies = measure(original, converted, inputs)
@@ -159,13 +160,29 @@ def _vast_map(model: Any) -> str:
 
 
 def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
-    """Both models, or float32 copies where one computes in 16 bits, and a note on how they run."""
+    """Both models, or float32 copies where one computes in 16 bits, and a note on how they run.
+
+    Raises:
+        Stop: Keras cannot copy them.
+    """
     models = [original, converted]
     by_xla = NOTE if any(needs_xla(layers_of(model)) for model in models) else ""
     if all(map(is_graph, models)) and any(map(computes_in_half, models)):
         note = _joined("computed in float32, on the same weights", by_xla)
-        return in_float32(original), in_float32(converted), note
+        return *_copied(models), note
     return original, converted, by_xla
+
+
+def _copied(models: Sequence[Any]) -> list[Any]:
+    """Float32 copies; a model may hold layers that only its owner can make again."""
+    try:
+        return [in_float32(model) for model in models]
+    except Exception as error:  # a layer of the user's own raises what it likes
+        if lack_of_memory(error):
+            raise
+        what = f"{type(error).__name__}: {first_line(error)[:200]}"
+        reason = f"they compute in 16 bits, and Keras makes no copies of them in float32 ({what})"
+        raise Stop(None, reason) from error
 
 
 def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -515,6 +516,48 @@ def test_16_bit_models_are_compared_in_float32(policy: str) -> None:
     for path, copy in disturbed_copies(model):
         assert verify(model, copy).passed is False, path
     assert all(layer.dtype_policy.name == policy for layer in model.layers)
+
+
+def half(*steps: Callable[[Any], Any]) -> keras.Model:
+    """A convolution in 16 bits, such steps behind it, and a Dense layer."""
+    tensor = image = keras.Input((6, 6, 2))
+    ends = layers.Flatten(), layers.Dense(3, dtype="mixed_float16")
+    for step in (layers.Conv2D(3, 3, dtype="mixed_float16"), *steps, *ends):
+        tensor = step(tensor)
+    return randomize(keras.Model(image, tensor))
+
+
+class Doubled(layers.Layer):
+    """A layer of the user's own."""
+
+    def call(self, inputs: Any) -> Any:
+        return 2 * inputs
+
+
+OPERATIONS: list[Callable[[Any], Any]] = [
+    lambda x: 1.0 - (0.5 * x + 1.0),
+    lambda x: keras.ops.add(x1=1.0, x2=keras.ops.maximum(0.1, x)),
+    lambda x: layers.Subtract()([2.0 - x, layers.Multiply()([x, 0.5 * x])]),
+    lambda x: keras.Sequential([keras.Input((4, 4, 3)), layers.ReLU()])(2.0 * x),
+    lambda x: keras.Sequential([keras.Input((4, 4, 3)), Doubled()])(1.0 - x),
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operations_called_as_layers_are_stay_what_they_are_in_float32(
+    operation: Callable[[Any], Any],
+) -> None:
+    model = half(operation)
+    result = verify(model, allconv.convert(model, strict=False))
+    assert result.passed is True and result.max_error < 1e-5, result
+    assert result.reason.startswith("computed in float32")
+
+
+def test_models_in_16_bits_that_keras_does_not_copy_are_not_run() -> None:
+    model = half(layers.Lambda(lambda x: 2 * x, dtype="mixed_float16"))
+    result = verify(model, model)
+    words = "not run: they compute in 16 bits, and Keras makes no copies of them in float32 ("
+    assert result.passed is None and str(result).startswith(words)
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16"])

@@ -105,11 +105,16 @@ def copied(model: Any) -> Any:
 
 
 def _made_of(model: Any, config: Any) -> Any:
-    """A model of the same class and the same classes of layers."""
+    """A model of the same class and the same classes of layers.
+
+    Those of the user's own are told to Keras, and no others: operations are found by the same names
+    as layers, `keras.ops.multiply` as Multiply, and what is told goes first.
+    """
     import keras
 
-    classes = {type(layer).__name__: type(layer) for layer in model.layers}
-    with keras.saving.CustomObjectScope(classes):
+    classes = [type(layer) for layer in model._flatten_layers(include_self=False)]
+    own = {each.__name__: each for each in classes if not each.__module__.startswith("keras.")}
+    with keras.saving.CustomObjectScope(own):
         return type(model).from_config(config)
 
 
