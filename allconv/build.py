@@ -74,10 +74,11 @@ def _with_names_for_keras(graph: Graph) -> Graph:
 
 
 def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
-    """The model as a Sequential, None where it cannot be one."""
+    """The model as a Sequential, None where it cannot be one: Keras has none without layers."""
     import keras
 
-    if not (graph.sequential and graph.is_chain()) or any(map(_casts, graph.nodes)):
+    is_chain = graph.is_chain() and len(graph.nodes) > 1
+    if not (graph.sequential and is_chain) or any(map(_casts, graph.nodes)):
         return None
     with by_keras(f"model '{graph.name}'"):
         model = keras.Sequential([layers[node.spec] for node in graph.nodes], name=graph.name)

@@ -165,3 +165,17 @@ def test_weights_are_copied_not_shared():
         np.testing.assert_array_equal(found, expected)
     with pytest.raises(AssertionError):
         assert_agree(model, converted)
+
+
+@pytest.mark.parametrize("ending", [None, ".keras", ".h5"])
+@pytest.mark.parametrize("size", [None, "any"])
+def test_a_sequential_of_which_nothing_is_left_gives_what_it_takes(ending, size, tmp_path):
+    """Keras has no Sequential without layers, so it becomes a Functional model."""
+    steps = [layers.MaxPooling2D(1), layers.Reshape((5, 5, 3))]
+    model = keras.Sequential([keras.Input((5, 5, 3)), *steps[: 1 if size else 2]])
+    path = tmp_path / f"model{ending}"
+    if ending:
+        model.save(path)
+    converted = allconv.convert(str(path) if ending else model, input_size=size)
+    assert allconv.is_all_convolutional(converted) and allconv.verify(model, converted)
+    assert_agree(model, converted)
