@@ -190,9 +190,9 @@ def _keeps_and_adds_one(matrix: np.ndarray, bias: np.ndarray) -> bool:
 def _is_shortfall(kernel: np.ndarray) -> bool:
     """Whether a kernel counts what a window lacks, along an axis."""
     *window, inputs, filters = kernel.shape
-    if inputs != 1 or filters != math.prod(window) - 1 or max(window) != filters + 1:
+    if inputs > 2 or filters != math.prod(window) - 1 or max(window) != filters + 1:
         return False
-    return _is(kernel, shortfall_kernel(window, window.index(filters + 1)))
+    return _is(kernel, shortfall_kernel(window, window.index(filters + 1), inputs))
 
 
 def _is_share(factors: np.ndarray) -> bool:

@@ -114,7 +114,7 @@ def ends_of_taps(kernel: Array) -> list[tuple[int, int]] | None:
     return [(min(axis), max(axis)) for axis in zip(*used, strict=True)] if used else None
 
 
-def shortfall_kernel(window: Sequence[int], axis: int) -> Array:
+def shortfall_kernel(window: Sequence[int], axis: int, maps: int = 1) -> Array:
     """For a map of ones: channel j, from 2 to k, is j less the cells of a window inside the map.
 
     The window has k cells along one axis and one along the others. Each cell counts -1, and the one
@@ -122,11 +122,16 @@ def shortfall_kernel(window: Sequence[int], axis: int) -> Array:
     no bias is needed. (With channels first Keras 3.15's TensorFlow backend adds a bias along the
     rows where they are as long.)
 
+    Args:
+        window: Cells along each axis.
+        axis: The one along which cells are counted.
+        maps: How many maps of ones there are, each of which adds its share.
+
     Returns:
-        Shape `(*window, 1, k - 1)`.
+        Shape `(*window, maps, k - 1)`.
     """
     size = [window[axis] if i == axis else 1 for i in range(len(window))]
-    shape = (*size, 1, window[axis] - 1)
+    shape = (*size, maps, window[axis] - 1)
     return derive(_shortfall_kernel, shape, shape=shape).broadcast_to(*shape)
 
 
@@ -134,7 +139,7 @@ def _shortfall_kernel(shape: tuple[int, ...]) -> np.ndarray:
     middle = tuple((k - 1) // 2 for k in shape[:-2])
     kernel = np.full(shape, -1.0, "float32")
     kernel[middle] += np.arange(2, shape[-1] + 2)
-    return kernel
+    return kernel / shape[-2]
 
 
 def share_weights(window: Sequence[int], axis: int) -> dict[str, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.agreement import has_unwritten_cells
 from tests.closeness import finite_images, relative_error, tolerance
 from tests.drawn_compiling import is_single, structure, targets
 
@@ -11,6 +12,8 @@ from tests.drawn_compiling import is_single, structure, targets
 def evaluates_alike(model, converted, case):
     """`evaluate` gives the same numbers in the same order, with targets in order and by name."""
     if "input_size" in case.families or case.is_first or "16" in case.policy:
+        return
+    if has_unwritten_cells(model):
         return
     assert converted.compiled
     converted.run_eagerly = True

@@ -12,7 +12,8 @@ import pytest
 TOP_TO_BOTTOM = """
 errors
 shapes transposed_shapes
-layers layers.kinds layers.indexing layers.axes layers.map_shapes layers.layer_weights
+layers layers.kinds layers.indexing layers.axes layers.unwritten layers.map_shapes
+layers.layer_weights
 layers.sequence_shapes
 layers.layer_shapes layers.ranges layers.costs
 weights graph dtypes layout relabels kernels shape_walk one_size field spread_fields receptive_field

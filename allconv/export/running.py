@@ -14,7 +14,7 @@ from allconv.export.recurrent import recurrent_layers
 from allconv.export.sessions import Run, as_the_file_takes, file_runner, looked_into, move, moved
 from allconv.graph import Graph, Node
 from allconv.lists import lists, output_formats
-from allconv.verification.compiled import by_xla, needs_xla
+from allconv.verification.compiled import by_xla, layers_of, needs_xla
 from allconv.verification.logits import PASSED, Ending, endings, runner
 
 Arrange = Callable[[np.ndarray], np.ndarray]
@@ -48,7 +48,7 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> 
         ExportError: ONNX Runtime refuses the file.
     """
     numbers = range(len(graph.outputs))
-    if needs_xla((node.kind, node.config) for node in graph.nodes):
+    if needs_xla(layers_of(model)):
         return Both(_compiled(model), _file_runner(file, None, graph, layout), numbers)
     ends = endings(model)
     before = {number: _before(onnx_model, number, end) for number, end in enumerate(ends)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,9 +24,11 @@ from allconv.rules.windows import (
     convolution,
     flattened,
     is_framework_dependent,
+    is_unwritten,
     known_sizes,
     ones_map,
     per_channel,
+    twice,
     unknown_channels,
 )
 from allconv.shapes import same_padding, window_output
@@ -99,10 +102,17 @@ def _share(match: Match, tensor: Node, window: Window) -> Node:
 
 
 def _share_along(match: Match, ones: Node, axis: int, window: Window) -> Node:
-    """`k / count` along an axis: how much is missing of each count, then a line for each."""
-    kernel = {"kernel": shortfall_kernel(window.size, axis)}
-    moves = (window.strides, window.padding)
-    shortfall = convolution(match, f"shortfall{axis + 1}", ones, kernel, *moves, "relu")
+    """`k / count` along an axis: how much is missing of each count, then a line for each.
+
+    The cells are counted on two maps of ones, by halves, where oneDNN may leave some of one
+    unwritten.
+    """
+    part, (*size, _, _) = f"shortfall{axis + 1}", shortfall_kernel(window.size, axis).shape
+    maps = 1
+    if is_unwritten(match, ones, replace(window, size=tuple(size))):
+        ones, maps = twice(match, part, ones), 2
+    kernel = {"kernel": shortfall_kernel(window.size, axis, maps)}
+    shortfall = convolution(match, part, ones, kernel, window.strides, window.padding, "relu")
     return convolution(match, f"share{axis + 1}", shortfall, share_weights(window.size, axis))
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from allconv.graph import Node
-from allconv.kernels import Taps, constant, depthwise_kernel, diagonal_kernel
+from allconv.kernels import Taps, constant, depthwise_kernel, diagonal_kernel, picking_kernel
+from allconv.layers.unwritten import may_be_unwritten
 from allconv.layout import Sizes
 from allconv.rule import Match
+from allconv.shapes import window_output
 from allconv.weights import Array
 
 LONGEST, LARGEST, WIDEST = 1 << 14, 1 << 16, 1 << 8
@@ -47,7 +49,8 @@ def per_channel(
 
     TensorFlow's depthwise convolution (2.21 and earlier) refuses strides that differ. Their common
     divisor is taken first then, and the rest by a 1x1 convolution. Padding 'same' depends on the
-    stride, so there a diagonal kernel does it at once.
+    stride, so there a diagonal kernel does it at once; on two copies of a single channel, where
+    oneDNN may leave cells of one unwritten.
     """
     rank, strides = match.layout(tensor).rank, window.strides
     unequal = rank == 2 and len(set(strides)) > 1
@@ -76,6 +79,10 @@ def _conv(
     diagonal: bool,
 ) -> Node:
     form = match.layout(tensor)
+    if diagonal and is_unwritten(match, tensor, window):
+        copies = twice(match, part, tensor)
+        both = _conv(match, joined(part, "both"), copies, window, taps, activation, diagonal)
+        return convolution(match, part, both, {"kernel": picking_kernel(2, (0,), form.rank)})
     if diagonal:
         weights = {"kernel": diagonal_kernel(window.size, form.channels, taps)}
         moves = (window.strides, window.padding)
@@ -93,6 +100,21 @@ def _conv(
         depth_multiplier=1,
     )
     return conv(tensor)
+
+
+def is_unwritten(match: Match, tensor: Node, window: Window) -> bool:
+    """Whether oneDNN may leave cells of a full convolution of a map unwritten."""
+    axes = zip(known_sizes(match, tensor), window.size, window.strides, strict=True)
+    results = [
+        window_output(*axis, "same" if window.padding == "same" else "valid") for axis in axes
+    ]
+    return may_be_unwritten(match.layout(tensor).channels, window.size, window.strides, results)
+
+
+def twice(match: Match, part: str, tensor: Node) -> Node:
+    """Two copies of a map of one channel, side by side."""
+    kernel = picking_kernel(1, (0, 0), match.layout(tensor).rank)
+    return convolution(match, joined(part, "twice"), tensor, {"kernel": kernel})
 
 
 def convolution(

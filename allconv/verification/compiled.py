@@ -2,7 +2,8 @@
 
 It has no convolutions there whose channels come first (oneDNN has them, which is not on every
 processor), no transposed ones with dilation, and not in all cases depthwise ones whose strides
-differ. That is asked of the layers, and not of an error, so that all processors give one answer.
+differ; and of some on one channel oneDNN leaves cells unwritten. That is asked of the layers, and
+not of an error, so that all processors give one answer.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from allconv.layers.kinds import CONVOLUTIONS
+from allconv.layers.unwritten import may_be_unwritten
 
-NOTE = "compiled by XLA, without which TensorFlow may not run them on a CPU"
+NOTE = "compiled by XLA, without which TensorFlow may not run them, or not rightly, on a CPU"
 
 Layer = tuple[str, Mapping[str, Any]]
 """A layer's class and its settings."""
@@ -29,9 +31,15 @@ def layers_of(model: Any) -> Iterator[Layer]:
         if hasattr(layer, "layers"):
             yield from layers_of(layer)
         else:
-            names = ("data_format", "strides", "dilation_rate")
+            names = ("data_format", "strides", "dilation_rate", "kernel_size")
             settings = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
-            yield type(layer).__name__, settings
+            yield type(layer).__name__, {**settings, "channels": _channels(layer)}
+
+
+def _channels(layer: Any) -> int | None:
+    """The channels that a convolution takes; None for any other layer."""
+    kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
+    return kernel.shape[-2] if type(layer).__name__ in CONVOLUTIONS and kernel is not None else None
 
 
 def by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +65,16 @@ def _lacks_a_kernel(kind: str, settings: Mapping[str, Any]) -> bool:
         return False
     first = settings.get("data_format") == "channels_first"
     spread = kind.endswith("Transpose") and max(_each(settings.get("dilation_rate", 1))) > 1
-    return first or spread or (_is_depthwise(kind) and _differ(settings.get("strides", 1)))
+    uneven = _is_depthwise(kind) and _differ(settings.get("strides", 1))
+    return first or spread or uneven or is_unwritten(kind, settings)
+
+
+def is_unwritten(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Whether oneDNN may leave cells of its result unwritten, at some size of the image."""
+    if kind.endswith("Transpose"):
+        return False
+    window, strides = _each(settings.get("kernel_size", 1)), _each(settings.get("strides", 1))
+    return may_be_unwritten(settings.get("channels"), window, strides, [None] * len(window))
 
 
 def _is_depthwise(kind: str) -> bool:
