@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from tests.agreement import has_unwritten_cells
@@ -22,9 +23,13 @@ def evaluates_alike(model, converted, case):
     images, _ = finite_images(model)
     for wanted in forms(model, targets(model, images)):
         for by_name in (False, True):
-            expected, found = (
-                evaluated(each, images, wanted, by_name) for each in (model, converted)
-            )
+            try:
+                expected = evaluated(model, images, wanted, by_name)
+            except Exception:
+                # Keras takes no targets by name for a list of one output, and not one output twice;
+                # TensorFlow no "huber" of float64.
+                continue
+            found = evaluated(converted, images, wanted, by_name)
             assert list(found) == list(expected)
             numbers = [np.array(list(each.values())) for each in (found, expected)]
             relative_error(*numbers, 10 * tolerance(model))
@@ -33,7 +38,8 @@ def evaluates_alike(model, converted, case):
 def evaluated(model, images, wanted, by_name):
     """Loss and metrics, by their names or by their places."""
     results = model.evaluate(images[0], wanted, verbose=0, return_dict=by_name)
-    return results if by_name else dict(enumerate(np.atleast_1d(results)))
+    # NumPy would let TensorFlow stack them, which it does not where they differ in precision.
+    return results if by_name else dict(enumerate(map(float, keras.tree.flatten(results))))
 
 
 def forms(model, wanted):

@@ -14,6 +14,7 @@ import numpy as np
 import allconv
 from allconv.errors import ConversionError
 from tests.agreement import outputs
+from tests.closeness import comparable
 from tests.randomized import leaves
 
 MOST_CELLS = 40
@@ -38,7 +39,8 @@ def sees_what_geometry_says(model, converted, case):
         anywhere = allconv.convert(model, input_size="any")
     except ConversionError:
         return
-    assert_fields(anywhere, geometry, model.inputs[0].shape, passes)
+    # In 16 bits, sums that are taken in another order move a cell, too.
+    assert_fields(comparable(anywhere), geometry, model.inputs[0].shape, passes)
 
 
 def positive(model):
