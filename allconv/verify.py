@@ -21,13 +21,13 @@ from typing import Any
 from allconv.errors import ConversionError, ModelError, first_line, lack_of_memory
 from allconv.verification.chaos import moved_by_rounding
 from allconv.verification.compiled import NOTE, layers_of, needs_xla
+from allconv.verification.copies import in_float32
 from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
 from allconv.verification.logits import is_graph
 from allconv.verification.measure import Stop, Tally, measure
 from allconv.verification.precision import (
     computes_in_half,
     default_tolerance,
-    in_float32,
     inference,
     rounding,
 )

@@ -27,9 +27,19 @@ def tolerance(model):
     """How far a right conversion may be apart, relative to the spread of its output."""
     kinds = {layer.variable_dtype for layer in leaves(model)}
     kinds |= {getattr(layer, "quantization_mode", None) for layer in leaves(model)}
+    kinds |= set(dtypes_of_operations(model))
     if kinds <= {"float64", None}:
         return EXACT
     return max([TOLERANCE, *(TOLERANCES[kind] for kind in kinds & set(TOLERANCES))])
+
+
+def dtypes_of_operations(model):
+    """Of what operations give that are no layers; keras.ops.mean of float32 rounds to that."""
+    for operation in getattr(model, "operations", ()):
+        if isinstance(operation, keras.Model):
+            yield from dtypes_of_operations(operation)
+        elif not isinstance(operation, keras.Layer):
+            yield from (end.dtype for call in operation._inbound_nodes for end in call.outputs)
 
 
 def comparable(model):

@@ -14,7 +14,7 @@ from keras import layers
 import allconv
 from allconv import adapted
 from allconv.errors import ConversionError
-from allconv.verification.precision import in_float32
+from allconv.verification.copies import in_float32
 from tests.agreement import assert_close, kinds_of, outputs
 from tests.randomized import randomize
 

@@ -12,6 +12,7 @@ from keras import layers
 import allconv
 from tests.agreement import network, outputs
 from tests.drawn_networks import drawn_network, random_networks
+from tests.randomized import randomize
 from tests.zoo import NETWORKS, under
 
 EXACT = 1e-14
@@ -142,6 +143,23 @@ def test_what_stands_between_layers_is_converted_in_their_precision(name):
 def test_networks_in_float64_are_verified_in_float64(make):
     model = make()
     assert allconv.verify(model, allconv.convert(model, verify=True)).passed
+
+
+@pytest.mark.parametrize(
+    "single",
+    [
+        lambda x: layers.GlobalAveragePooling2D(dtype="float32", keepdims=True)(x),
+        lambda x: keras.ops.mean(keras.ops.cast(x, "float32"), (1, 2), keepdims=True),
+        lambda x: keras.Sequential([layers.AveragePooling2D(3, 1, dtype="float32")])(x),
+    ],
+)
+def test_what_a_model_computes_in_float32_on_its_way_is_held_to_that(single):
+    image = keras.Input((9, 9, 2), dtype="float64")
+    x = layers.Conv2D(3, 3)(image)
+    y = layers.Dense(3)(layers.Flatten()(single(layers.Conv2D(3, 3)(x))))
+    model = randomize(keras.Model(image, y))
+    verification = allconv.verify(model, allconv.convert(model))
+    assert verification and 1e-7 < verification.tolerance < 1e-4, verification
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

@@ -38,7 +38,7 @@ read.weights_by_layer read.file_weights read.file read.live read
 untrusted recursion keras_layers adapted build compiling freezing
 verification verification.arranged verification.compiled verification.vocabulary
 verification.inputs verification.logits verification.precision verification.sizes
-verification.measure verification.chaos verify
+verification.copies verification.measure verification.chaos verify
 provenance convert geometry
 reporting reporting.text_table reporting.report_rows reporting.report_words
 reporting.report_text

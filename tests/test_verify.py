@@ -553,6 +553,14 @@ def test_operations_called_as_layers_are_stay_what_they_are_in_float32(
     assert result.reason.startswith("computed in float32")
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_layers_in_16_bits_without_kernels_are_compared_in_float32_too(dtype: str) -> None:
+    steps = layers.Activation("tanh", dtype=dtype), layers.Flatten(dtype=dtype)
+    model = network((6, 6, 2), layers.Conv2D(3, 3), *steps, layers.Dense(3))
+    result = verify(model, allconv.convert(model))
+    assert result.passed is True and result.reason.startswith("computed in float32"), result
+
+
 def test_models_in_16_bits_that_keras_does_not_copy_are_not_run() -> None:
     model = half(layers.Lambda(lambda x: 2 * x, dtype="mixed_float16"))
     result = verify(model, model)

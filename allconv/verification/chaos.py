@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from allconv.verification.copies import copied
 from allconv.verification.inputs import batch_size, slices
 from allconv.verification.logits import is_graph, runners
 from allconv.verification.measure import BATCH, Tally
-from allconv.verification.precision import copied
 
 DRAWS = 8
 """Roundings tried. How far they move a network may differ a thousandfold from one to the next."""
