@@ -117,3 +117,23 @@ def test_a_network_whose_weights_alone_matter_is_rounded_there() -> None:
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
     verification = verify(model, wrong)
     assert "is chaotic" in verification.reason, verification
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_roundings_between_layers_are_noise_as_well(data_format: str) -> None:
+    """Equal values have a mean that may be off by a rounding, which is all that is left of them."""
+    steps = layers.GlobalAveragePooling2D(keepdims=True, data_format=data_format), layers.Flatten()
+    ends = layers.RepeatVector(7), layers.Permute((2, 1)), layers.LayerNormalization(epsilon=1e-9)
+    shape = (4, 4, 1) if data_format == "channels_last" else (1, 4, 4)
+    model = keras.Sequential([keras.Input(shape), *steps, *ends])
+    images = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    moved = moved_by_rounding(model, model, [images], 2.0**-23, seed=0, enough=[1.0])
+    assert moved[0] > 1e-4
+
+
+def test_results_are_rounded_in_copies_only() -> None:
+    model = doubling(40)
+    image = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
+    before = np.asarray(keras.ops.convert_to_numpy(model(image)))
+    assert verify(model, allconv.convert(model)).passed is None
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(image)), before)

@@ -2,12 +2,14 @@
 
 Two ways to compute such a network are far apart although neither is wrong, and how far they are
 says nothing. So where two models disagree, the original is run again on inputs and weights that are
-one rounding away, as each layer's results are wherever they are computed in another order.
+one rounding away, and with the results of its layers rounded otherwise, as they are wherever they
+are computed in another order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from itertools import islice
 from typing import Any
 
@@ -17,6 +19,7 @@ from allconv.verification.copies import copied
 from allconv.verification.inputs import batch_size, slices
 from allconv.verification.logits import is_graph, runners
 from allconv.verification.measure import BATCH, Tally
+from allconv.verification.precision import EPS, operations_of
 
 DRAWS = 8
 """Roundings tried. How far they move a network may differ a thousandfold from one to the next."""
@@ -30,7 +33,8 @@ def moved_by_rounding(
     """The most that roundings move each output, as a relative error; no more than is asked for.
 
     Args:
-        original: The model that is run. Its weights are rounded in a copy, where Keras can copy it.
+        original: The model that is run. Its weights and what its layers give are rounded in a copy,
+            where Keras can copy it.
         converted: What it was compared with, which tells where its outputs are measured.
         inputs: What both were compared on, arranged for the original.
         eps: From one to the next number in what the original computes with.
@@ -42,11 +46,13 @@ def moved_by_rounding(
     batches = list(islice(slices(inputs, length), BATCHES))
     expected = [run(batch) for batch in batches]
     copy, weights = _copy(original)
-    run, _ = runners(copy, converted)
     rng, moved = np.random.default_rng(seed), [0.0] * len(enough)
+    if copy is not original:
+        _round_results(copy, rng)
     for _ in range(DRAWS):
         if weights:
             copy.set_weights(_rounded(weights, eps, rng))
+        run, _ = runners(copy, converted)  # one that is compiled keeps its roundings
         tallies = [Tally() for _ in enough]
         for batch, values in zip(batches, expected, strict=True):
             for tally, *pair in zip(tallies, values, run(_rounded(batch, eps, rng)), strict=True):
@@ -66,6 +72,29 @@ def _copy(model: Any) -> tuple[Any, list[np.ndarray]]:
         return copy, copy.get_weights()
     except Exception:  # a layer of the user's own raises what it likes
         return model, []
+
+
+def _round_results(model: Any, rng: np.random.Generator) -> None:
+    """Let the layers and operations of a model, and of models in it, give roundings of results."""
+    for operation in operations_of(model):
+        operation.call = _rounding(operation.call, rng)
+
+
+def _rounding(call: Callable[..., Any], rng: np.random.Generator) -> Callable[..., Any]:
+    import keras
+
+    def moved(tensor: Any) -> Any:
+        eps = EPS.get(keras.backend.standardize_dtype(tensor.dtype))
+        if eps is None or None in tensor.shape:
+            return tensor
+        factors = 1 + eps * rng.choice([-1.0, 1.0], tensor.shape)
+        return tensor * keras.ops.convert_to_tensor(factors, tensor.dtype)
+
+    @wraps(call)
+    def rounded(*args: Any, **kwargs: Any) -> Any:
+        return keras.tree.map_structure(moved, call(*args, **kwargs))
+
+    return rounded
 
 
 def _rounded(values: Any, eps: float, rng: np.random.Generator) -> Any:

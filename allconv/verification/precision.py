@@ -21,9 +21,12 @@ from contextlib import contextmanager
 from typing import Any
 
 HALF = ("float16", "bfloat16")
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
+"""From one to the next number."""
+
 _UNITS = {
-    "float64": 32 * 2.0**-52,
-    "float32": 32 * 2.0**-23,
+    "float64": 32 * EPS["float64"],
+    "float32": 32 * EPS["float32"],
     "float16": 4 * 2.0**-10,
     "bfloat16": 4 * 2.0**-7,
 }
@@ -61,7 +64,7 @@ def rounding(original: Any, converted: Any = None) -> float:
     """From one to the next number, in the finest compute dtype of the layers with kernels."""
     layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
     dtypes = {layer.compute_dtype for layer in layers}
-    return 2.0**-52 if "float64" in dtypes else 2.0**-23
+    return EPS["float64" if "float64" in dtypes else "float32"]
 
 
 def _unit(dtypes: Set[str]) -> float:
@@ -71,14 +74,20 @@ def _unit(dtypes: Set[str]) -> float:
 
 def _computed(model: Any) -> Iterator[str]:
     """The dtypes of all that a Keras model computes, layer by layer, in nested models too."""
+    for operation in operations_of(model):
+        yield getattr(operation, "compute_dtype", None) or ""
+        calls = operation._inbound_nodes
+        yield from (str(tensor.dtype) for call in calls for tensor in call.outputs)
+
+
+def operations_of(model: Any) -> Iterator[Any]:
+    """The layers and the operations of a Keras model that compute, those of nested models too."""
     operations = getattr(model, "operations", None) or getattr(model, "layers", None)
     for operation in operations or ():
         if hasattr(operation, "layers"):
-            yield from _computed(operation)
+            yield from operations_of(operation)
         elif type(operation).__name__ != "InputLayer":
-            yield getattr(operation, "compute_dtype", None) or ""
-            calls = operation._inbound_nodes
-            yield from (str(tensor.dtype) for call in calls for tensor in call.outputs)
+            yield operation
 
 
 def computes_in_half(model: Any) -> bool:
