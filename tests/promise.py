@@ -70,8 +70,8 @@ def largest_error(model, converted):
     model, converted = comparable(model), comparable(converted)
     images, expected = finite_images(model)
     found = outputs(converted, images)
-    pairs = list(zip(found, expected, strict=True))
-    ends = [arranged(*pair, output) for pair, output in zip(pairs, model.outputs, strict=True)]
+    pairs = zip(found, expected, model.outputs, converted.outputs, strict=True)
+    ends = [arranged(*each) for each in pairs]
     return max(relative_error(*each, limit) for each in zip(ends, expected, strict=True))
 
 

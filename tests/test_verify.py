@@ -553,6 +553,38 @@ def test_operations_called_as_layers_are_stay_what_they_are_in_float32(
     assert result.reason.startswith("computed in float32")
 
 
+SQUARE: list[tuple[tuple[int, ...], list[Callable[[], keras.Layer]]]] = [
+    ((5, 2), [lambda: layers.Conv1D(3, 3), lambda: layers.Permute((2, 1))]),
+    ((6, 6, 2), [lambda: layers.Conv2D(3, 3), lambda: layers.Permute((2, 1, 3))]),
+    ((3, 3, 2), [lambda: layers.MaxPooling2D(2, 1), lambda: layers.Permute((3, 2, 1))]),
+    (
+        (5, 5, 2),
+        [
+            lambda: layers.Conv2D(9, 3),
+            lambda: layers.Reshape((9, 9)),
+            lambda: layers.Permute((2, 1)),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "steps"), SQUARE)
+def test_a_square_map_that_both_models_turn_is_not_turned_again(
+    shape: tuple[int, ...], steps: list[Callable[[], keras.Layer]]
+) -> None:
+    model = network(shape, *(make() for make in steps))
+    converted = allconv.convert(model)
+    for other in (model, converted, lambda images: converted(images)):
+        result = verify(model, other)
+        assert result.passed is True, result
+
+
+def test_a_square_map_that_one_model_turns_is_turned_where_the_other_is_for_any_size() -> None:
+    model = network((5, 2), layers.Conv1D(3, 3), layers.Permute((2, 1)))
+    result = verify(model, allconv.convert(model, input_size="any"))
+    assert result.passed is True, result
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_layers_in_16_bits_without_kernels_are_compared_in_float32_too(dtype: str) -> None:
     steps = layers.Activation("tanh", dtype=dtype), layers.Flatten(dtype=dtype)

@@ -2,6 +2,7 @@
 
 A model that was converted with `input_size` gives maps. Which value of a map is which of the list
 is what the original's last Flatten, Reshape and Permute say; so these are called on the map, too.
+Any other conversion has them at its own end.
 """
 
 from __future__ import annotations
@@ -17,21 +18,29 @@ BETWEEN = IDENTITY_AT_INFERENCE | ACTIVATION_LAYERS
 """Layers among them that leave each value in its place."""
 
 
-def arranged(result: np.ndarray, reference: np.ndarray, output: Any) -> np.ndarray:
+def arranged(
+    result: np.ndarray, reference: np.ndarray, output: Any, converted: Any = None
+) -> np.ndarray:
     """A map in the arrangement of the original's values; anything else as it is.
 
     Args:
         result: What the converted model gives.
         reference: What the original gives.
         output: The original's output as a symbolic tensor; None where it is no graph of layers.
+        converted: That of the converted model.
     """
-    if output is not None:
+    if output is not None and not (result.shape == reference.shape and _ends(converted)):
         source, layers = _last_relabels(output)
         if layers and _is_alike(result.shape, source.shape):
             return reduce(_called, layers, result)
     as_many = result.size == reference.size and result.shape[:1] == reference.shape[:1]
     is_map = as_many and result.ndim > reference.ndim
     return result.reshape(reference.shape) if is_map else result
+
+
+def _ends(converted: Any) -> bool:
+    """Whether a model's own last layers arrange its output; what is no graph of layers ends so."""
+    return converted is None or bool(_last_relabels(converted)[1])
 
 
 def _last_relabels(tensor: Any) -> tuple[Any, list[Any]]:

@@ -85,7 +85,7 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     for batch, converted_batch in batches:
         references = _run(run_original, batch, "original", None)
         results = _run(run_converted, converted_batch, "converted model", False, refusal)
-        results = _arranged(results, references, original)
+        results = _arranged(results, references, original, converted)
         _check_shapes(references, results)
         tallies = tallies or [Tally() for _ in references]
         for tally, reference, result in zip(tallies, references, results, strict=True):
@@ -131,12 +131,15 @@ def _run(
     return outputs
 
 
-def _arranged(results: Arrays, references: Arrays, original: Any) -> Arrays:
+def _arranged(results: Arrays, references: Arrays, original: Any, converted: Any) -> Arrays:
     """Maps as the vectors, or lists of cells, that the original gives of the same values."""
     if len(results) != len(references):
         return results
-    outputs = original.outputs if is_graph(original) else [None] * len(references)
-    return [arranged(*each) for each in zip(results, references, outputs, strict=True)]
+    ends = [
+        model.outputs if is_graph(model) else [None] * len(results)
+        for model in (original, converted)
+    ]
+    return [arranged(*each) for each in zip(results, references, *ends, strict=True)]
 
 
 def _check_shapes(references: Arrays, results: Arrays) -> None:
