@@ -25,6 +25,7 @@ from tests.one_answer import one_answer
 from tests.randomized import leaves
 
 EQUAL, REFUSED, LEAN = "equal", "refused", "lean, as asked for"
+CHAOTIC = "chaotic, moved as far by roundings of its own"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,18 @@ def promise(model, families=frozenset(), **options):
     if not plan.lossless:
         assert {"pooling", "head"} & set(options), "not lossless, and nobody asked for that"
         return Outcome(LEAN, converted=converted)
-    return Outcome(EQUAL, error=largest_error(model, converted), converted=converted)
+    try:
+        return Outcome(EQUAL, error=largest_error(model, converted), converted=converted)
+    except AssertionError:
+        if not is_chaotic(model, converted):
+            raise
+        return Outcome(CHAOTIC, converted=converted)
+
+
+def is_chaotic(model, converted):
+    """Whether roundings move a network as far: Keras' sparsemax jumps where one of itself ends."""
+    verification = allconv.verify(model, converted, finite_images(model)[0])
+    return verification.passed is None and "is chaotic" in verification.reason
 
 
 def without_strict(options):
