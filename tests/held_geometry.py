@@ -13,9 +13,11 @@ import numpy as np
 
 import allconv
 from allconv.errors import ConversionError
+from allconv.export.keras_differences import known_difference
+from allconv.read import read
+from allconv.verification.precision import operations_of
 from tests.agreement import outputs
 from tests.closeness import comparable
-from tests.randomized import leaves
 
 MOST_CELLS = 40
 SCALES = (1.0, 10.0, 100.0)
@@ -32,7 +34,10 @@ def sees_what_geometry_says(model, converted, case):
     """No cell outside the receptive field moves the middle cell; the field's own borders do."""
     if case.is_first or len(model.inputs) != 1 or len(model.outputs) != 1:
         return
-    passes = all(PASSING.fullmatch(type(layer).__name__) for layer in leaves(model))
+    if known_difference(read(model)):
+        # Without oneDNN TensorFlow leaves out the first cells of a map.
+        return
+    passes = all(PASSING.fullmatch(type(each).__name__) for each in operations_of(model))
     model = positive(model) if passes else model
     try:
         geometry = allconv.geometry(model)
