@@ -1,14 +1,14 @@
 """A small compiler that turns Keras CNNs into all-convolutional networks with the same outputs."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from allconv.building.freezing import freeze_fixed
 from allconv.calibrate import calibrate
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.distill import Distillation, distill
+from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
-from allconv.freezing import freeze_fixed
 from allconv.geometry import Geometry, geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
@@ -17,7 +17,6 @@ from allconv.verify import Verification, verify
 
 if TYPE_CHECKING:
     from allconv.export.onnx_report import OnnxReport
-    from allconv.export.pipeline import export_onnx
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,12 +44,11 @@ __all__ = [
     "verify",
 ]
 
-_LATER = {"OnnxReport": "allconv.export.onnx_report", "export_onnx": "allconv.export.pipeline"}
-"""Where names come from that are imported when they are asked for: a report does not need them."""
-
 
 def __getattr__(name: str) -> Any:
-    """What is imported late."""
-    if name not in _LATER:
+    """What is imported when it is asked for, since a report does not need it."""
+    if name != "OnnxReport":
         raise AttributeError(f"module 'allconv' has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    from allconv.export.onnx_report import OnnxReport
+
+    return OnnxReport

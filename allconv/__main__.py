@@ -1,6 +1,6 @@
 """`python -m allconv` is the command line `allconv`."""
 
-from allconv.program import run
+from allconv.cli.program import run
 
 if __name__ == "__main__":
     run()

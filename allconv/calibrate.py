@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import CalibrationError
 from allconv.fitting.agreement import agreement
 from allconv.fitting.batches import Batches
 from allconv.fitting.calibration import Calibration, FittedLayer
-from allconv.fitting.goals import Fit
+from allconv.fitting.least_squares.batchnorm import match_norm
+from allconv.fitting.least_squares.pairing import Pairing, pair
+from allconv.fitting.least_squares.solve import fit_layer
+from allconv.fitting.least_squares.targets import Fit
 from allconv.fitting.models import put_in_place, read_pair
-from allconv.fitting.norms import match_norm
-from allconv.fitting.pairing import Pairing, pair
-from allconv.fitting.solve import fit_layer
 from allconv.graph import Graph
 from allconv.read.file import ModelFile
 from allconv.verification.precision import inference

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph
-from allconv.image_sizes import ImageSizes, resized_sizes
 from allconv.read import read_with_problems
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import (
@@ -24,6 +23,7 @@ from allconv.reporting.text_table import (
 )
 from allconv.shape_walk import Problem, at_any_size, at_size, by_words, shapes_at
 from allconv.shapes import Shape
+from allconv.sizes.image_sizes import ImageSizes, resized_sizes
 
 if TYPE_CHECKING:
     import keras

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from allconv import obstacles
-from allconv.build import build
-from allconv.compiling import carry_compile_settings
-from allconv.errors import ConversionError, VerificationError
+from allconv.building.compiling import carry_compile_settings
+from allconv.errors import VerificationError
 from allconv.graph import Graph
-from allconv.input_size import InputSize, resized, with_own_size
-from allconv.provenance import note
+from allconv.obstacles import refuse_obstacles
+from allconv.plan import build_plan, plan_conversion, verify_plan
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
-from allconv.rewrite import Plan, rewrite
+from allconv.resize import InputSize, resized
+from allconv.rewrite import Plan
 from allconv.rule import Rule
-from allconv.rules import Head, rules_for
-from allconv.rules.installed import installed_rules
+from allconv.rules import Head
 from allconv.strategies import Pooling
-from allconv.untrusted import not_made, remedy
-from allconv.verify import verify as run_verification
+from allconv.verify import Verification
 
 if TYPE_CHECKING:
     import keras
@@ -100,33 +98,14 @@ def convert(
     if strict:
         refuse_obstacles(plan)
     result = plan if input_size is None else resized(plan, input_size)
-    converted = build(result.after)
-    note(converted, plan)
+    converted = build_plan(result)
     if input_size is None and is_live(model):
         carry_compile_settings(model, converted)
     if verify and plan.lossless:
-        original = model if is_live(model) else build(graph)
-        _require_agreement(original, converted if result is plan else build(plan.after))
+        original = model if is_live(model) else None
+        of_own_size = converted if result is plan else None
+        _require_agreement(plan, verify_plan(plan, original, of_own_size))
     return converted
-
-
-def plan_conversion(
-    model: keras.Model | str | os.PathLike[str] | ModelFile | Graph,
-    *,
-    pooling: Pooling = "exact",
-    head: Head = "dense",
-    rules: Sequence[Rule] = (),
-    fold_batchnorm: bool = False,
-    input_size: InputSize | None = None,
-) -> Plan:
-    """Work out a conversion; no weight is read and no layer is made. Arguments as of `convert`.
-
-    The plan is for the model's own size; with an `input_size` nothing in it depends on that, and
-    `resized` is the step that is left.
-    """
-    graph = with_own_size(read(model), input_size)
-    chosen = rules_for(graph, pooling, head, (*rules, *installed_rules()), fold_batchnorm)
-    return rewrite(graph, chosen, any_size=input_size is not None)
 
 
 def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile) -> bool:
@@ -150,27 +129,6 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile
     return obstacles.is_all_convolutional(read(model))
 
 
-def refuse_obstacles(plan: Plan, advice: str = "") -> None:
-    """Raise a ConversionError that lists all layers that stand in the way, if any do."""
-    found = obstacles.obstacles(plan)
-    if found:
-        lines = "\n".join(f"  {obstacle}" for obstacle in found)
-        remedies = filter(None, (obstacles.missing_size(plan, found), advice or _advice(plan)))
-        raise ConversionError(
-            f"model '{plan.before.name}' does not become all-convolutional; "
-            f"these layers stand in the way:\n{lines}\n{'; '.join(remedies)}"
-        )
-
-
-def _advice(plan: Plan) -> str:
-    """What to do about obstacles: they can stay, if they can be made."""
-    unmade = not_made(plan.after)
-    if not unmade:
-        return "strict=False leaves them as they are"
-    return f"allconv does not make these from a file: {', '.join(unmade)}; {remedy(plan.after)}"
-
-
-def _require_agreement(original: keras.Model, converted: keras.Model) -> None:
-    verification = run_verification(original, converted)
+def _require_agreement(plan: Plan, verification: Verification) -> None:
     if verification.passed is False:
-        raise VerificationError(f"model '{original.name}' and its conversion: {verification}")
+        raise VerificationError(f"model '{plan.before.name}' and its conversion: {verification}")

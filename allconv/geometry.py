@@ -9,19 +9,20 @@ from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING
 
-from allconv.convert import plan_conversion, refuse_obstacles
 from allconv.errors import ConversionError
-from allconv.field import Fields
-from allconv.fitting_sizes import size_step, smallest_size
 from allconv.graph import Graph, Node
-from allconv.input_size import giving_maps
 from allconv.layers.kinds import CONVOLUTIONS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
+from allconv.obstacles import refuse_obstacles
+from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
-from allconv.receptive_field import common_stride, joins_places, receptive_fields
+from allconv.resize import giving_maps
 from allconv.shape_walk import Image, by_words, images
 from allconv.shapes import span
+from allconv.sizes.field import Fields
+from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
+from allconv.sizes.smallest_size import size_step, smallest_size
 
 if TYPE_CHECKING:
     import keras
@@ -87,9 +88,9 @@ def geometry(
 
     Strides multiply from layer to layer and receptive fields grow by `(window - 1) * stride`
     (Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
-    Distill, https://distill.pub/2019/computing-receptive-fields; `allconv.receptive_field` has the
-    equations); where branches meet, the field holds those of all of them. How far padding `same`
-    shifts the first cell's centre is that of the model's own size.
+    Distill, https://distill.pub/2019/computing-receptive-fields; `allconv.sizes.receptive_field`
+    has the equations); where branches meet, the field holds those of all of them. How far padding
+    `same` shifts the first cell's centre is that of the model's own size.
 
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file, with images at

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from allconv.building.untrusted import not_made, remedy
 from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph, Node
-from allconv.image_sizes import Sizes, free_sizes, has_free_sizes
 from allconv.layers import kinds
 from allconv.layers.axes import along_batch
 from allconv.layout import is_vector, not_given
-from allconv.lists import groups_within_cells, is_along_last, lists
-from allconv.relabels import moves_ones_only
+from allconv.layout.relabels import moves_ones_only
 from allconv.rewrite import Plan, Skipped, each_once
+from allconv.rules.lists import groups_within_cells, is_along_last, lists
 from allconv.shape_walk import by_words, images
+from allconv.sizes.image_sizes import Sizes, free_sizes, has_free_sizes
 
 STAYS = (
     kinds.CONVOLUTIONS
@@ -56,6 +57,26 @@ def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
             layer = plan.origins.get(node.spec, node.spec)  # the user knows the model's own layers
             found.setdefault(layer.name, Obstacle(layer.name, layer.kind, reason))
     return tuple(found.values())
+
+
+def refuse_obstacles(plan: Plan, advice: str = "") -> None:
+    """Raise a ConversionError that lists all layers that stand in the way, if any do."""
+    found = obstacles(plan)
+    if found:
+        lines = "\n".join(f"  {obstacle}" for obstacle in found)
+        remedies = filter(None, (missing_size(plan, found), advice or _advice(plan)))
+        raise ConversionError(
+            f"model '{plan.before.name}' does not become all-convolutional; "
+            f"these layers stand in the way:\n{lines}\n{'; '.join(remedies)}"
+        )
+
+
+def _advice(plan: Plan) -> str:
+    """What to do about obstacles: they can stay, if they can be made."""
+    unmade = not_made(plan.after)
+    if not unmade:
+        return "strict=False leaves them as they are"
+    return f"allconv does not make these from a file: {', '.join(unmade)}; {remedy(plan.after)}"
 
 
 def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:

@@ -4,71 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from allconv.build import build
-from allconv.convert import plan_conversion
-from allconv.fixed_kernels import is_fixed, needs_set_weights
-from allconv.geometry import Geometry, graph_geometry
+from allconv.geometry import graph_geometry
 from allconv.graph import Graph
-from allconv.input_size import InputSize, at_own_size, resized
-from allconv.obstacles import Obstacle, obstacles
+from allconv.obstacles import obstacles
+from allconv.plan import plan_conversion, verify_plan
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
-from allconv.reporting import report_text
-from allconv.reporting.report_rows import Row, rows_of, total, weight_bytes
+from allconv.reporting import text
+from allconv.reporting.facts import Facts
+from allconv.reporting.rows import rows_of
 from allconv.reporting.text_table import WIDTH, Page
-from allconv.rewrite import Change, Plan, Skipped
+from allconv.reporting.totals import totals_of
+from allconv.resize import InputSize, at_own_size, resized
 from allconv.rule import Rule
 from allconv.rules import Head
 from allconv.strategies import Pooling
-from allconv.untrusted import not_made
-from allconv.verify import Verification
-from allconv.verify import verify as run_verification
 
 if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True)
-class Amount:
-    """A number before and after the conversion; None where it is unknown."""
-
-    before: int | None
-    after: int | None
-
-    @property
-    def ratio(self) -> float | None:
-        """After / before; None where one of them is unknown or before is nothing."""
-        return self.after / self.before if self.before and self.after is not None else None
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the two models cost.
-
-    Attributes:
-        parameters: Values in all weights, as Keras' `count_params` counts them.
-        multiply_accumulates: For one image; `allconv.layers.costs` says what is counted.
-        weight_bytes: Bytes of all weights.
-    """
-
-    parameters: Amount
-    multiply_accumulates: Amount
-    weight_bytes: Amount
-
-    def __str__(self) -> str:
-        return report_text.totals_text(self)
-
-
-@dataclass(frozen=True)
-class Report:
+class Report(Facts):
     """A planned conversion made readable: `print(report)`, `report.to_markdown()`.
 
     Attributes:
-        plan: What the report is about.
+        plan: What the report is about, for images of `input_size`.
+        own_plan: The same for images of the model's own size, at which the two are compared.
         strict: Whether `convert` was to refuse a model in which layers stand in the way.
         rows: One for each layer of the model, in order.
         totals: Parameters, multiply-accumulates and bytes of weights, before and after.
@@ -80,65 +44,20 @@ class Report:
         verification: How the two models compare, where that was asked for; else None.
     """
 
-    plan: Plan = field(repr=False)
-    strict: bool
-    rows: tuple[Row, ...] = field(repr=False)
-    totals: Totals
-    obstacles: tuple[Obstacle, ...]
-    input_size: InputSize | None = None
-    geometry: Geometry | None = None
-    verification: Verification | None = None
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """The rules that are applied, in order."""
-        return self.plan.changes
-
-    @cached_property
-    def skips(self) -> tuple[Skipped, ...]:
-        """The rules that were tried and do not apply, each with its reason, in order."""
-        found = [skip for skips in self.plan.skips.values() for skip in skips]
-        return tuple(dict.fromkeys(skip for skip in found if not skip.absent))
-
-    @property
-    def lossless(self) -> bool:
-        """Whether the result computes the same numbers, up to rounding."""
-        return self.plan.lossless
-
-    @cached_property
-    def fixed(self) -> tuple[str, ...]:
-        """The layers of the result with fixed kernels, which training is to leave as they are."""
-        return tuple(spec.name for spec in self.plan.after.specs() if is_fixed(spec))
-
-    @cached_property
-    def needs_set_weights(self) -> tuple[str, ...]:
-        """Those whose kernels are not in their configuration: a clone needs `set_weights`."""
-        return tuple(spec.name for spec in self.plan.after.specs() if needs_set_weights(spec))
-
-    @cached_property
-    def not_made(self) -> tuple[str, ...]:
-        """What `convert` does not make from the file that the model comes from, in words."""
-        return not_made(self.plan.after)
-
-    @property
-    def refused(self) -> bool:
-        """Whether `convert` would refuse the model."""
-        return bool(self.not_made) or (self.strict and bool(self.obstacles))
-
     def __str__(self) -> str:
-        return report_text.as_text(self)
+        return text.as_text(self)
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
         """The report on lines of `width` characters: at 80, without colours, what `print` shows."""
-        return report_text.as_text(self, Page(width, color))
+        return text.as_text(self, Page(width, color))
 
     def to_markdown(self) -> str:
         """The report as Markdown: one wide table, and what is to be said about it."""
-        return report_text.as_markdown(self)
+        return text.as_markdown(self)
 
     def to_html(self) -> str:
         """The report as one HTML page to look at, complete in itself; it loads nothing."""
-        from allconv.reporting.report_html import as_html  # only here: few reports are pages
+        from allconv.reporting.html.page import as_html  # only here: few reports are pages
 
         return as_html(self)
 
@@ -223,28 +142,15 @@ def report(
     where = None if found else graph_geometry(plan.after)
     verification = None
     if verify and plan.lossless and not (strict and found):
-        original = model if is_live(model) else build(graph)
-        verification = run_verification(original, build(plan.after))
-    shown = plan
+        verification = verify_plan(plan, model if is_live(model) else None)
+    result = shown = plan
     if input_size is not None and not (strict and found):
+        result = resized(plan, input_size)
         # what a free size costs nobody can count: the rows are of the model's own size
-        shown = at_own_size(plan) if input_size == "any" else resized(plan, input_size)
-        plan = resized(plan, input_size)
+        shown = at_own_size(plan) if input_size == "any" else result
     rows = rows_of(shown)
-    return Report(plan, strict, rows, _totals(shown, rows), found, input_size, where, verification)
-
-
-def _totals(plan: Plan, rows: Sequence[Row]) -> Totals:
-    return Totals(
-        parameters=Amount(
-            total(row.parameters for row in rows), total(row.parameters_after for row in rows)
-        ),
-        multiply_accumulates=Amount(
-            total(row.multiply_accumulates for row in rows),
-            total(row.multiply_accumulates_after for row in rows),
-        ),
-        weight_bytes=Amount(weight_bytes(plan.before.specs()), weight_bytes(plan.after.specs())),
-    )
+    totals = totals_of(shown, rows)
+    return Report(result, plan, strict, rows, totals, found, input_size, where, verification)
 
 
 def _plain(fact: Any) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from allconv.dtypes import policy_of, variable_dtype, with_32_bits
 from allconv.errors import ModelError, RuleError
-from allconv.fixed_kernels import initializers
 from allconv.graph import Node, Spec, call
+from allconv.kernels.fixed import initializers
 from allconv.layout import Layout, layout
 from allconv.read.settings import checked_settings
 from allconv.weights import Array

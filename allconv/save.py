@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from allconv.drafts import draft_folder, put, real_place
 from allconv.errors import FileError, first_line
-from allconv.output_names_in_files import save_with_names
+from allconv.saving.drafts import draft_folder, put, real_place
+from allconv.saving.output_names_in_files import save_with_names
 from allconv.weights import item_bytes
 
 SUFFIXES = (".keras", ".h5")

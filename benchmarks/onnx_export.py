@@ -29,7 +29,7 @@ import tensorflow as tf
 from convert import process_memory
 from measure import RESULTS, he_kernels, machine, quartiles, table, write_json
 
-from allconv.export.pipeline import export_onnx
+from allconv.export_onnx import export_onnx
 
 OPSET = 18
 MODELS = ("ResNet50", "VGG16")

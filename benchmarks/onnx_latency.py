@@ -28,8 +28,9 @@ from onnx_export import by_tf2onnx
 from onnx_forms import FORMS, with_pools_as
 
 import allconv
-from allconv.export.form import Form
-from allconv.export.pipeline import export_graph, export_onnx
+from allconv.export.options import Form
+from allconv.export.pipeline import export_graph
+from allconv.export_onnx import export_onnx
 from allconv.read import read
 from allconv.rewrite import rewrite
 from allconv.rules import rules_for

@@ -21,7 +21,7 @@ from keras import layers
 from measure import RESULTS, machine, paired_times, quartiles, table, write_json
 
 import allconv
-from allconv.convert import plan_conversion
+from allconv.plan import plan_conversion
 
 SIZES = (10, 30, 100, 300, 1000)
 """Layers of the drawn networks, about."""

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import allconv
-from allconv.convert import plan_conversion
+from allconv.plan import plan_conversion
 from allconv.verification.compiled import is_unwritten, layers_of
 from allconv.verification.precision import inference
 from tests.randomized import leaves, randomize

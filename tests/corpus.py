@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import AllconvError, FileError
 from allconv.read import read
 from tests.agreement import runnable

@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import ConversionError, ShapeError
+from allconv.plan import plan_conversion
 from allconv.read import read
-from allconv.saved_as_h5 import lost_in_h5
+from allconv.saving.saved_as_h5 import lost_in_h5
 from tests.agreement import outputs
 from tests.closeness import comparable, finite_images, relative_error, tolerance
 from tests.promise import without_strict

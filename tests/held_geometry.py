@@ -13,7 +13,7 @@ import numpy as np
 
 import allconv
 from allconv.errors import ConversionError
-from allconv.export.keras_differences import known_difference
+from allconv.export.comparison.keras_differences import known_difference
 from allconv.read import read
 from allconv.verification.precision import operations_of
 from tests.agreement import outputs

@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from allconv.export.draft import Draft, drafted
-from allconv.export.form import Form
-from allconv.export.pipeline import export_onnx
-from allconv.export.reduced_precision import FLOAT32, Written, in_form
-from allconv.export.sample_inputs import Images, drawn_samples, read_samples
+from allconv.export.file.draft import Draft, drafted
+from allconv.export.options import Form
+from allconv.export.precision.reduced_precision import FLOAT32, Written, in_form
+from allconv.export.precision.sample_inputs import Images, drawn_samples, read_samples
+from allconv.export_onnx import export_onnx
 from allconv.graph import Graph
 from allconv.read import read
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from allconv.export.pipeline import export_onnx
+from allconv.export_onnx import export_onnx
 
 TEMPORARY = "exported.onnx"
 

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import AllconvError
 from allconv.obstacles import is_all_convolutional
+from allconv.plan import plan_conversion
 from allconv.verification.arranged import arranged
 from tests.agreement import outputs
 from tests.closeness import comparable, finite_images, relative_error, tolerance

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 import allconv
-from allconv import adapted
+from allconv.building import adapted
 from allconv.errors import ConversionError
 from allconv.verification.copies import in_float32
 from tests.agreement import assert_close, kinds_of, outputs

@@ -16,11 +16,11 @@ from keras import layers
 
 import allconv
 from allconv import rewrite
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import ConversionError, FileError, ShapeError
-from allconv.fitting_sizes import LONGEST as LONGEST_PERIOD
 from allconv.read import archive, guarded, hdf5, json_text, read, scope
 from allconv.rewrite import MOST_VALUES
+from allconv.sizes.smallest_size import LONGEST as LONGEST_PERIOD
 from tests.described_files import (
     call,
     functional,

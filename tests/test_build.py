@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import ShapeError
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read

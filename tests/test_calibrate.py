@@ -14,7 +14,7 @@ import allconv
 from allconv import ConvPool, calibrate
 from allconv.errors import CalibrationError, ModelError
 from allconv.fitting.agreement import Score
-from allconv.fitting.solve import with_weights
+from allconv.fitting.least_squares.solve import with_weights
 from tests.agreement import network
 from tests.networks import twins
 
@@ -134,7 +134,7 @@ def test_maps_beyond_what_is_kept_are_made_again_with_the_same_result(monkeypatc
     model, images = small(), shades(30)
     kernels = []
     for most in (1 << 26, 0):
-        monkeypatch.setattr("allconv.fitting.rows.MOST_KEPT", most)
+        monkeypatch.setattr("allconv.fitting.least_squares.rows.MOST_KEPT", most)
         converted = allconv.convert(model, pooling="conv")
         calibrate(model, converted, images, batch_size=15, refit=False, **QUIET)
         kernels.append(keras.ops.convert_to_numpy(converted.get_layer("pool2").kernel))

@@ -7,8 +7,8 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import ConversionError
+from allconv.plan import plan_conversion
 from tests import networks
 from tests.agreement import converts_alike, kinds_of, network, reasons
 from tests.randomized import randomize

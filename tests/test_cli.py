@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 from keras import layers
 
 import allconv
-from allconv.cli import main
-from allconv.cli_options import parse_pooling, parse_size
+from allconv.cli.commands import main
+from allconv.cli.options import parse_pooling, parse_size
 from allconv.errors import FileError, OptionError
 from allconv.graph import Graph
 from allconv.save import save_model
@@ -552,7 +552,7 @@ def program(code: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_program_says_what_was_asked_and_no_more(source: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.h5"
-    code = "from allconv.cli import main; main()"
+    code = "from allconv.cli.commands import main; main()"
     result = program(code, "convert", source, "-o", output)
     assert (result.returncode, result.stderr) == (0, "")
     assert VERIFIED.fullmatch(result.stdout.splitlines()[-2])
@@ -576,7 +576,7 @@ def test_importing_the_command_line_is_light() -> None:
 def test_an_import_that_fails_shows_what_was_kept_back() -> None:
     code = """
 import os
-from allconv.quiet import stderr_kept
+from allconv.cli.quiet import stderr_kept
 with stderr_kept():
     os.write(2, b"noise")
 with stderr_kept():

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from keras import layers
 
-from allconv.cli import main
+from allconv.cli.commands import main
 from tests.networks import mnist_cnn
 from tests.onnx_files import on_tensorflow
 from tests.randomized import randomize
@@ -154,7 +154,7 @@ def test_ctrl_c_is_no_no(telling: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("allconv.cli.read", interrupted)
+    monkeypatch.setattr("allconv.cli.commands.read", interrupted)
     assert run("report", telling).exit_code == 130
 
 
@@ -176,7 +176,7 @@ def test_too_little_memory_is_one_line(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("allconv.cli.read", fails)
+    monkeypatch.setattr("allconv.cli.commands.read", fails)
     message = error_of("report", telling)
     assert message.startswith("there is not enough memory (") and "\n" not in message
 
@@ -200,7 +200,8 @@ def test_a_backend_that_is_not_there_is_one_line(
 ) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        f"from allconv.cli import main; main(['convert', r'{telling}', '-o', r'{tmp_path}/o.h5'])"
+        "from allconv.cli.commands import main\n"
+        f"main(['convert', r'{telling}', '-o', r'{tmp_path}/o.h5'])"
     )
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run(

@@ -11,8 +11,8 @@ from keras import layers
 
 import allconv
 from allconv import ConvPool
-from allconv.convert import plan_conversion
 from allconv.errors import ShapeError
+from allconv.plan import plan_conversion
 from tests.agreement import assert_close, network, outputs, random_images, reasons
 from tests.slow_loops import pooled
 

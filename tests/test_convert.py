@@ -11,9 +11,9 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import VerificationError
 from allconv.obstacles import is_all_convolutional
+from allconv.plan import plan_conversion
 from allconv.read import read
 from tests.agreement import assert_agree, assert_close, converts_alike, outputs, random_images
 from tests.networks import mnist_cnn, residual

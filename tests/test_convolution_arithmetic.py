@@ -14,8 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
+from allconv.layers.transposed_shapes import transposed_output
 from allconv.shapes import window_output
-from allconv.transposed_shapes import transposed_output
 from tests.slid_windows import axis, left_over, slide, stretched
 
 sizes, windows, strides = st.integers(1, 30), st.integers(1, 7), st.integers(1, 5)

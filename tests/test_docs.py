@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from keras import layers
 
 import allconv
-from allconv.cli import main
+from allconv.cli.commands import main
 from allconv.rule import Rule
 
 ROOT = Path(__file__).parents[1]

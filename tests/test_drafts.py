@@ -13,18 +13,18 @@ import pytest
 
 import allconv
 from allconv import save
-from allconv.drafts import draft_folder
 from allconv.errors import FileError
-from allconv.export.draft import drafted
-from allconv.export.external_data import data_file
+from allconv.export.file.draft import drafted
+from allconv.export.file.external_data import data_file
 from allconv.save import check_writable, save_model, save_text
+from allconv.saving.drafts import draft_folder
 from tests.networks import mnist_cnn, residual, twins
 
 has_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 DRAFTING = """
 import sys, time
 from pathlib import Path
-from allconv.drafts import draft_folder
+from allconv.saving.drafts import draft_folder
 with draft_folder(Path(sys.argv[1])) as folder:
     (folder / "half.keras").write_text("half a mod")
     print("drafting", flush=True)

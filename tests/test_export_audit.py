@@ -9,7 +9,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError
-from allconv.export.audit import operator_counts, refuse_others
+from allconv.export.file.audit import operator_counts, refuse_others
 from allconv.graph import Graph, Spec, call
 from tests.onnx_drafts import onnx_model
 from tests.onnx_files import exported, on_tensorflow, operators

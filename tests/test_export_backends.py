@@ -14,18 +14,18 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv import export_job
+from allconv.building.provenance import done_to
 from allconv.errors import ExportError
-from allconv.export import tensorflow_process
-from allconv.export.tensorflow_process import ANSWER, JOB, exported_elsewhere
-from allconv.provenance import done_to
+from allconv.export import job
+from allconv.export.tensorflow import process
+from allconv.export.tensorflow.process import ANSWER, JOB, exported_elsewhere
 from tests.networks import mnist_cnn
 from tests.onnx_files import on_tensorflow, operators, run
 from tests.randomized import randomize
 
 EXPORT = """
 import json, keras, numpy as np, allconv
-from allconv.export.pipeline import export_onnx
+from allconv.export_onnx import export_onnx
 from tests.networks import mnist_cnn
 from tests.randomized import randomize
 model = allconv.convert(randomize(mnist_cnn(), seed=1), input_size="any")
@@ -76,15 +76,15 @@ def test_what_stops_the_other_process_is_raised_here(tmp_path):
     model = keras.Model(image, layers.Dropout(0.5)(image, training=True), name="random")
     model.save(tmp_path / "model.keras")
     (tmp_path / JOB).write_text('{"opset": 18, "layout": "nchw", "source": "", "plan": ""}')
-    export_job.main(tmp_path)
+    job.main(tmp_path)
     with pytest.raises(ExportError, match=r"^model 'random' calls these layers with training=True"):
-        tensorflow_process._raise_error(tmp_path / ANSWER, "")
+        process._raise_error(tmp_path / ANSWER, "")
     assert not (tmp_path / "model.onnx").exists()
 
 
 def test_a_process_that_dies_is_an_error_that_says_what_is_needed(tmp_path):
     with pytest.raises(ExportError) as caught:
-        tensorflow_process._raise_error(tmp_path / ANSWER, "log\nNo module named 'tensorflow'\n")
+        process._raise_error(tmp_path / ANSWER, "log\nNo module named 'tensorflow'\n")
     assert str(caught.value) == (
         "ONNX is written by way of TensorFlow, and the process started for it failed "
         "(No module named 'tensorflow'); pip install 'allconv[onnx]' brings what it needs"
@@ -94,4 +94,4 @@ def test_a_process_that_dies_is_an_error_that_says_what_is_needed(tmp_path):
 def test_a_process_that_crashes_is_told(tmp_path):
     message = "the process started for it was ended by signal 6, most likely because memory ran out"
     with pytest.raises(ExportError, match=message):
-        tensorflow_process._raise_error(tmp_path / ANSWER, "terminate called", -6)
+        process._raise_error(tmp_path / ANSWER, "terminate called", -6)

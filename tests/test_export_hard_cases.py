@@ -13,7 +13,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError, FileError, ModelError, OptionError
-from allconv.export.form import Form
+from allconv.export.options import Form
 from allconv.export.pipeline import export_graph
 from allconv.read import read
 from tests.agreement import network
@@ -322,7 +322,7 @@ def test_a_file_may_be_called_as_those_on_the_way_to_it(name, tmp_path):
 @pytest.fixture
 def small_messages(monkeypatch):
     """As if a message held ten thousand bytes of weights."""
-    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 10_000)
+    monkeypatch.setattr("allconv.export.file.external_data.MOST_BYTES", 10_000)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
@@ -344,7 +344,7 @@ def test_weights_beyond_a_message_lie_beside_the_file(precision, tmp_path, small
 def test_weights_beside_the_file_are_those_in_it(tmp_path, monkeypatch):
     model = randomize(residual())
     _, inside = exported(model, tmp_path)
-    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 1)
+    monkeypatch.setattr("allconv.export.file.external_data.MOST_BYTES", 1)
     _, outside = exported(model, tmp_path)
     image = np.random.default_rng(0).normal(size=(2, *dims(inside.graph.input)["image"][1:]))
     found = [run(each, image.astype("float32"))[0] for each in (inside, outside)]
@@ -378,7 +378,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_numbers_that_differ_leave_nothing_and_are_told(tmp_path, monkeypatch):
-    from allconv.export import fusing
+    from allconv.export.operations import fusing
 
     times = fusing.scaled_results
     monkeypatch.setattr(fusing, "scaled_results", lambda *args: 1.01 * times(*args))

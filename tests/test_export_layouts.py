@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
-from allconv.export.channels_first import channels_first
-from allconv.export.external_data import initializers
-from allconv.export.form import Form
-from allconv.export.fusing import fused
-from allconv.export.metadata import VERSION
-from allconv.export.model_proto import model_proto
-from allconv.export.onnx_graph import Operation, Operations, Tensor
+from allconv.export.file.external_data import initializers
+from allconv.export.file.metadata import VERSION
+from allconv.export.file.model_proto import model_proto
+from allconv.export.operations.channels_first import channels_first
+from allconv.export.operations.fusing import fused
+from allconv.export.operations.onnx_graph import Operation, Operations, Tensor
+from allconv.export.options import Form
 from allconv.graph import Graph, Spec, call
 from tests.onnx_files import operators, random_array, run
 

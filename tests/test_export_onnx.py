@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.export.pipeline import export_onnx
+from allconv.export_onnx import export_onnx
 from tests.agreement import network
 from tests.networks import cifar10_cnn, mnist_cnn, of_any_size, on_signals, residual, twins
 from tests.onnx_files import (

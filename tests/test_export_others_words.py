@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from allconv.export.others_words import logs_kept_back, reason
+from allconv.export.foreign_errors import logs_kept_back, reason
 
 
 @pytest.mark.parametrize(

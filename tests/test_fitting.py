@@ -15,14 +15,19 @@ import allconv
 from allconv.errors import CalibrationError, OptionError
 from allconv.fitting.agreement import Score
 from allconv.fitting.batches import Batches
-from allconv.fitting.goals import Fit
-from allconv.fitting.normal_equations import FEW, MOST_AT_ONCE, NormalEquations, best_ridge
-from allconv.fitting.norms import Moments
-from allconv.fitting.pairing import pair
-from allconv.fitting.rows import cut
-from allconv.fitting.rows import drawn as drawn_cells
-from allconv.fitting.solve import FARTHER, relaxed
-from allconv.fitting.windows import conv_windows, winners
+from allconv.fitting.least_squares.batchnorm import Moments
+from allconv.fitting.least_squares.normal_equations import (
+    FEW,
+    MOST_AT_ONCE,
+    NormalEquations,
+    best_ridge,
+)
+from allconv.fitting.least_squares.pairing import pair
+from allconv.fitting.least_squares.rows import cut
+from allconv.fitting.least_squares.rows import drawn as drawn_cells
+from allconv.fitting.least_squares.solve import FARTHER, relaxed
+from allconv.fitting.least_squares.targets import Fit
+from allconv.fitting.least_squares.windows import conv_windows, winners
 from allconv.read import read
 from tests.agreement import network, outputs, random_images
 from tests.networks import mnist_cnn, twins

@@ -14,7 +14,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ModelError
-from allconv.fixed_kernels import MOST_WRITTEN
+from allconv.kernels.fixed import MOST_WRITTEN
 from tests.agreement import network, outputs, random_images
 from tests.drawn_networks import drawn_network, random_networks
 from tests.randomized import randomize
@@ -266,7 +266,7 @@ def test_of_any_network_freeze_fixed_finds_what_the_report_names(rank, data):
 
 def test_the_example_in_the_docstring_is_true():
     keras.backend.clear_session()
-    assert doctest.testmod(importlib.import_module("allconv.freezing")).failed == 0
+    assert doctest.testmod(importlib.import_module("allconv.building.freezing")).failed == 0
 
 
 def test_a_converted_file_with_fixed_kernels_is_read_and_left_as_it_is(tmp_path):

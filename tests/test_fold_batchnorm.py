@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.convert import plan_conversion
+from allconv.plan import plan_conversion
 from tests.agreement import converts_alike, kinds_of, network, reasons
 from tests.randomized import randomize
 from tests.versions import since_keras

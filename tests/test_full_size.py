@@ -11,8 +11,8 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.obstacles import is_all_convolutional
+from allconv.plan import plan_conversion
 from allconv.read import read
 from tests.randomized import damp_branches, randomize
 

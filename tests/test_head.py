@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.build import build
-from allconv.convert import plan_conversion
+from allconv.building.build import build
 from allconv.errors import ConversionError
+from allconv.plan import plan_conversion
 from tests.agreement import assert_agree, converts_alike, copies, kinds_of, network, reasons
 from tests.randomized import randomize
 

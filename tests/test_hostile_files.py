@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from keras import layers
 
 import allconv
-from allconv.cli import main
+from allconv.cli.commands import main
 from allconv.errors import AllconvError, ConversionError, FileError, ModelError
 from tests import networks
 

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from keras import layers
 
 import allconv
-from allconv.cli import main
+from allconv.cli.commands import main
 from allconv.errors import AllconvError, ConversionError, OptionError
-from allconv.image_sizes import ImageSizes, free_sizes, resized_sizes
-from allconv.input_size import with_own_size
 from allconv.read import read
+from allconv.resize import with_own_size
+from allconv.sizes.image_sizes import ImageSizes, free_sizes, resized_sizes
 from tests.agreement import network
 from tests.onnx_files import exported, on_tensorflow
 from tests.randomized import randomize

@@ -5,69 +5,86 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 TOP_TO_BOTTOM = """
-errors
-shapes transposed_shapes
-layers layers.kinds layers.indexing layers.axes layers.unwritten layers.map_shapes
-layers.layer_weights
-layers.sequence_shapes
-layers.layer_shapes layers.ranges layers.costs
-weights graph dtypes layout relabels kernels shape_walk one_size field spread_fields receptive_field
-fitting_sizes image_sizes fixed_kernels names output_names
-strategies output_names_in_files
-read.setting_forms read.settings
-rule lists rewrite input_size
-rules.windows rules.activations rules.channels rules.resizing rules.max_steps rules.maximum
-rules.same_max
-rules.max_pool rules.average_pool
-rules.conv_pool rules.stride_pool rules.constants
-rules.over_channels rules.flatten rules.batchnorm rules.reshape rules.vectors rules.dense
-rules.merge rules.unfold rules.classifier rules rules.installed
-obstacles
-read.guarded read.hdf5 read.json_text read.archive
-read.description read.layer_tree read.calls
-read.dialects.class_names read.dialects.setting_objects read.dialects.keras_1
-read.dialects.old_layers read.dialects.old_sequential read.dialects.old_calls
-read.dialects.tf_operations read.dialects read.layers_of_operations read.operations
-read.scope read.nested_inputs read.keras_config read.old_kernels read.weights_by_path
-read.weights_by_layer read.file_weights read.file read.live read
-untrusted recursion keras_layers adapted build compiling freezing
-verification verification.arranged verification.compiled verification.vocabulary
-verification.inputs verification.logits verification.precision verification.sizes
-verification.copies verification.measure verification.chaos verify
-provenance convert geometry
-reporting reporting.text_table reporting.report_rows reporting.report_words
-reporting.report_text
-reporting.slabs reporting.layering reporting.drawing reporting.network_drawings
-reporting.layer_table reporting.report_html report
-check
-drafts save saved_as_h5
-export export.others_words export.lowering export.traced_layers export.tensorflow_graph
-export.tf2onnx_handlers export.onnx_graph export.through_tf2onnx
-export.keras_differences export.trial_sizes export.image_folder export.sample_inputs export.form
-export.tensor_view export.graph_writer export.broadcasting export.window_operators
-export.shape_operators export.axis_operators export.operators export.resize_operators
-export.simplifying export.channels_first export.kernel_algebra export.maxima export.fusing
-export.metadata export.external_data export.model_proto export.draft export.audit
-export.sessions export.recurrent export.running export.parity
-export.float16 export.float16_errors export.int8 export.precision_loss export.reduced_precision
-export.onnx_report export.tensorflow_process
-export.pipeline export_job
-fitting fitting.agreement fitting.calibration fitting.models fitting.batches fitting.windows
-fitting.tensors fitting.goals fitting.below fitting.pairing
-fitting.normal_equations fitting.rows fitting.solve fitting.norms
-fitting.logit_graph fitting.whole_maps fitting.held_back fitting.training
-calibrate distill
-allconv
-quiet terminal cli_messages cli_options cli_calibrate cli_export cli_convert cli program __main__
+            errors shapes
+layers      . kinds indexing axes unwritten transposed_shapes map_shapes layer_weights
+layers      sequence_shapes layer_shapes ranges costs
+            weights graph dtypes
+layout      . relabels
+kernels     windows dense affine . fixed
+            shape_walk
+sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
+            names output_names strategies
+saving      . output_names_in_files
+read        setting_forms settings
+            rule rewrite
+rules       lists windows activations channels resizing max_steps maximum same_max max_pool
+rules       average_pool conv_pool stride_pool constants over_channels flatten batchnorm reshape
+rules       vectors dense merge unfold classifier . installed
+            resize
+read        guarded hdf5 json_text archive description layer_tree calls
+read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers
+read        dialects.old_sequential dialects.old_calls dialects.tf_operations dialects
+read        layers_of_operations operations scope nested_inputs keras_config old_kernels
+read        weights_by_path weights_by_layer file_weights file live .
+building    . untrusted recursion keras_layers adapted build compiling freezing provenance
+verification . arranged compiled vocabulary inputs logits precision sizes copies measure
+verification chaos
+            verify obstacles plan geometry convert
+reporting   . text_table rows totals facts words text
+            check
+reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings
+reporting   html.layer_table html.page
+            report
+saving      drafts
+            save
+saving      saved_as_h5
+export      . foreign_errors lowering
+export      tensorflow tensorflow.traced_layers tensorflow.graph tensorflow.tf2onnx_handlers
+export      operations operations.onnx_graph tensorflow.translate
+export      comparison comparison.keras_differences comparison.trial_sizes
+export      precision precision.image_folder precision.sample_inputs options
+export      operations.tensor_view operations.graph_writer operations.broadcasting
+export      operations.window_operators operations.shape_operators operations.axis_operators
+export      operations.operators operations.resize_operators operations.simplifying
+export      operations.channels_first operations.kernel_algebra operations.maxima
+export      operations.fusing
+export      file file.metadata file.external_data file.model_proto file.draft file.audit
+export      comparison.sessions tensorflow.recurrent comparison.running comparison.parity
+export      precision.float16 precision.float16_twin precision.int8 precision.loss
+export      precision.reduced_precision onnx_report tensorflow.process pipeline job
+fitting     . agreement calibration models batches
+fitting     least_squares least_squares.windows least_squares.tensors least_squares.targets
+fitting     least_squares.layers_below least_squares.pairing least_squares.normal_equations
+fitting     least_squares.rows least_squares.solve least_squares.batchnorm
+fitting     distillation distillation.logit_graph distillation.whole_maps
+fitting     distillation.validation distillation.training
+            export_onnx calibrate distill allconv
+cli         . quiet terminal messages options export convert commands program
+            __main__
 """
-"""Every module after all that it imports, in the order in which they are best read."""
+"""A line for each visit to a room, which it begins with; every module after all that it imports.
 
-ORDER = TOP_TO_BOTTOM.split()
+The modules of the hall, the package's own folder, are indented; a dot is the room itself.
+"""
+
+HALL = " "
+
+
+def listed(line: str) -> list[str]:
+    """The modules of a line."""
+    if not line or line.startswith(HALL):
+        return line.split()
+    room, *names = line.split()
+    return [room if name == "." else f"{room}.{name}" for name in names]
+
+
+ORDER = [module for line in TOP_TO_BOTTOM.splitlines() for module in listed(line)]
 
 PACKAGE = Path(__file__).parents[1] / "allconv"
 FRAMEWORKS = {"keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime"}
@@ -82,7 +99,7 @@ MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
 class Imports(ast.NodeVisitor):
-    """The names that a file imports, when it is imported itself and later; not those for types."""
+    """The names that a file imports: at once, and later or for types alone."""
 
     def __init__(self, path: Path) -> None:
         self.at_once: set[str] = set()
@@ -96,8 +113,10 @@ class Imports(ast.NodeVisitor):
         self.depth -= 1
 
     def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) != "TYPE_CHECKING":
-            self.generic_visit(node)
+        # what is imported for types alone is knowledge all the same, but costs no time
+        self.depth += ast.unparse(node.test) == "TYPE_CHECKING"
+        self.generic_visit(node)
+        self.depth -= ast.unparse(node.test) == "TYPE_CHECKING"
 
     def visit_Import(self, node: ast.Import) -> None:
         self.add(alias.name for alias in node.names)
@@ -108,6 +127,11 @@ class Imports(ast.NodeVisitor):
 
     def add(self, names) -> None:
         (self.later if self.depth else self.at_once).update(names)
+
+
+def room_of(module: str) -> str:
+    """The folder that a module lies in; of one in the hall the module itself."""
+    return module.partition(".")[0]
 
 
 def own_module(name: str) -> str | None:
@@ -132,6 +156,16 @@ def test_a_module_imports_only_modules_above_it_in_the_order(module):
     assert used <= above, f"{module} imports {sorted(used - above)}, which come after it"
 
 
+def test_no_room_needs_another_that_needs_it():
+    needs = {}
+    for module in ORDER:
+        imports = Imports(MODULES[module])
+        used = {own_module(name) for name in imports.at_once | imports.later} - {None}
+        needs.setdefault(room_of(module), set()).update(map(room_of, used))
+    sorter = TopologicalSorter({room: used - {room} for room, used in needs.items()})
+    assert len(list(sorter.static_order())) == len(needs)  # a circle is an error that names it
+
+
 @pytest.mark.parametrize("module", ORDER)
 def test_frameworks_are_imported_inside_functions_only(module):
     firsts = {name.partition(".")[0] for name in Imports(MODULES[module]).at_once}
@@ -146,13 +180,13 @@ def test_rules_and_the_engine_never_import_a_framework(layer):
 
 
 def test_what_exports_is_imported_when_it_is_asked_for():
-    code = "import sys, allconv.cli; print(*sys.modules); allconv.export_onnx, allconv.OnnxReport"
+    code = "import sys, allconv.cli.commands; print(*sys.modules); allconv.OnnxReport"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not [name for name in done.stdout.split() if name.startswith("allconv.export")]
+    assert not [name for name in done.stdout.split() if name.startswith("allconv.export.")]
 
 
 def test_importing_allconv_loads_no_framework():
-    modules = ", ".join(f"allconv.{name}" for name in ("graph", "rewrite", "rules", "cli"))
+    modules = ", ".join(f"allconv.{name}" for name in ("graph", "rewrite", "rules", "cli.commands"))
     code = f"import sys, allconv, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import AllconvError
 from allconv.read import read
 from tests.described_files import (

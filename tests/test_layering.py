@@ -7,8 +7,8 @@ import doctest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allconv.reporting import layering
-from allconv.reporting.layering import layered
+from allconv.reporting.html import layering
+from allconv.reporting.html.layering import layered
 
 
 @st.composite

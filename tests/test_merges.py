@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import ConversionError
+from allconv.plan import plan_conversion
 from tests.agreement import assert_close, converts_alike, kinds_of, outputs, reasons
 from tests.drawn_networks import random_networks
 from tests.one_answer import one_answer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.read import read
 from tests.agreement import assert_close, outputs
 

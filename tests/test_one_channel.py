@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.freezing import freeze_fixed
+from allconv.building.freezing import freeze_fixed
 from allconv.layers.unwritten import may_be_unwritten
 from allconv.verification import compiled
 from tests import slow_loops

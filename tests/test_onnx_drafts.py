@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from allconv.errors import ExportError, FileError
-from allconv.export.draft import Draft, drafted
-from allconv.export.external_data import PAGE, data_file
+from allconv.export.file.draft import Draft, drafted
+from allconv.export.file.external_data import PAGE, data_file
 from tests.onnx_drafts import onnx_model, run_file
 
 OPERATORS = "Conv image kernel", "Add layer0/Conv bias", "Mul layer1/Add few"
@@ -20,8 +20,8 @@ OPERATORS = "Conv image kernel", "Add layer0/Conv bias", "Mul layer1/Add few"
 @pytest.fixture
 def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a message hold a thousand bytes of weights, and place tensors of 64 bytes outside."""
-    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 1000)
-    monkeypatch.setattr("allconv.export.external_data.SMALLEST", 64)
+    monkeypatch.setattr("allconv.export.file.external_data.MOST_BYTES", 1000)
+    monkeypatch.setattr("allconv.export.file.external_data.SMALLEST", 64)
 
 
 def weights(filters: int = 40) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ def test_weights_that_do_not_fit_are_beside_it_and_are_the_same(tmp_path, small_
 
 def test_both_forms_compute_the_same(tmp_path, monkeypatch):
     place(tmp_path / "inside.onnx", weights())
-    monkeypatch.setattr("allconv.export.external_data.MOST_BYTES", 1000)
+    monkeypatch.setattr("allconv.export.file.external_data.MOST_BYTES", 1000)
     place(tmp_path / "outside.onnx", weights())
     np.testing.assert_array_equal(
         outputs(tmp_path / "inside.onnx"), outputs(tmp_path / "outside.onnx")

@@ -13,9 +13,9 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError
-from allconv.export.float16 import in_half
-from allconv.export.float16_errors import rounding
-from allconv.export.reduced_precision import FLOAT32
+from allconv.export.precision.float16 import in_half
+from allconv.export.precision.float16_twin import rounding
+from allconv.export.precision.reduced_precision import FLOAT32
 from allconv.verification.precision import default_tolerance
 from tests.networks import mnist_cnn
 from tests.onnx_drafts import exported, onnx_model, weights_of

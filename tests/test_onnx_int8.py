@@ -13,15 +13,15 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError, FileError
-from allconv.export.int8 import (
+from allconv.export.comparison.sessions import AS_WRITTEN, file_runner
+from allconv.export.precision.int8 import (
     final_operators,
     quantized_operators,
     refuse_more,
     wide_operators,
 )
-from allconv.export.precision_loss import Results, loss
-from allconv.export.reduced_precision import FLOAT32, Written
-from allconv.export.sessions import AS_WRITTEN, file_runner
+from allconv.export.precision.loss import Results, loss
+from allconv.export.precision.reduced_precision import FLOAT32, Written
 from tests.networks import mnist_cnn
 from tests.onnx_drafts import Exported, exported, onnx_model, run_file, weights_of
 from tests.onnx_files import on_tensorflow
@@ -158,7 +158,7 @@ def test_a_processor_whose_sums_overflow_gets_a_note(tmp_path, monkeypatch, over
         noise = 1.0 if overflows and file.name == "model.onnx" and not settings else 0.0
         return lambda inputs: [output + noise for output in run(inputs)]
 
-    monkeypatch.setattr("allconv.export.reduced_precision.file_runner", acted)
+    monkeypatch.setattr("allconv.export.precision.reduced_precision.file_runner", acted)
     with exported(only_conv(), tmp_path) as draft:
         found = draft.in_int8(_images(7))
     assert found.loss.error < 0.01

@@ -12,7 +12,7 @@ from keras import layers
 from PIL import Image
 
 from allconv.errors import AllconvError, FileError, OptionError
-from allconv.export.sample_inputs import drawn_samples, read_samples
+from allconv.export.precision.sample_inputs import drawn_samples, read_samples
 from allconv.graph import Graph
 from allconv.read import read
 from tests.agreement import network
@@ -141,7 +141,7 @@ def test_a_network_that_does_not_scale_pixels_gets_a_note(folder):
 
 
 def test_of_many_pictures_some_are_taken_evenly_spread(folder, monkeypatch):
-    monkeypatch.setattr("allconv.export.image_folder.MOST", 4)
+    monkeypatch.setattr("allconv.export.precision.image_folder.MOST", 4)
     samples = read_samples(folder, on_pictures())
     found = [sample()[0] for sample in samples.measured]
     for image, number in zip(found, (1, 7, 0, 6), strict=True):

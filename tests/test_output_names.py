@@ -8,13 +8,13 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.fitting.goals import Fit
+from allconv.fitting.least_squares.pairing import pair
+from allconv.fitting.least_squares.targets import Fit
 from allconv.fitting.models import read_pair
-from allconv.fitting.pairing import pair
 from allconv.output_names import part
-from allconv.output_names_in_files import names_in
 from allconv.read import read
 from allconv.save import save_model
+from allconv.saving.output_names_in_files import names_in
 from tests.agreement import random_images
 from tests.onnx_files import exported, on_tensorflow
 from tests.randomized import randomize

@@ -11,7 +11,7 @@ import pytest
 from keras import layers, ops
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import ConversionError
 from allconv.read import read
 from tests.agreement import converts_alike, random_images

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from allconv import program
+from allconv.cli import program
 from tests.test_drafts import DRAFTING
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-WATCHER = "import sys; from allconv.program import watched; sys.exit(watched(sys.argv[1:]))"
+WATCHER = "import sys; from allconv.cli.program import watched; sys.exit(watched(sys.argv[1:]))"
 
 
 def python(code: str, *words: object) -> list[str]:
@@ -57,7 +57,7 @@ def test_both_processes_end_where_one_is_ended_from_outside(name: str, status: i
     work = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-        "from allconv.program import WATCHED, _end_with_watcher\n"
+        "from allconv.cli.program import WATCHED, _end_with_watcher\n"
         "_end_with_watcher(int(os.environ[WATCHED]))\n"
         "print('at work', flush=True)\n"
         "time.sleep(600)"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import allconv
+from allconv.layers.transposed_shapes import input_sizes
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read
-from allconv.transposed_shapes import input_sizes
 from tests.agreement import outputs
 from tests.published_networks import (
     INCEPTIONS,

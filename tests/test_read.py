@@ -8,8 +8,8 @@ import pytest
 from keras import layers, ops
 
 import allconv
-from allconv.convert import plan_conversion
 from allconv.errors import ModelError
+from allconv.plan import plan_conversion
 from allconv.read import read
 from tests.agreement import assert_close, converts_alike
 from tests.randomized import randomize

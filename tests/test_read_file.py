@@ -16,7 +16,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import ConversionError, FileError
 from allconv.read import guarded, read
 from allconv.read.file import ModelFile
@@ -186,7 +186,7 @@ WITHOUT_FRAMEWORKS = """
 import sys
 for name in ("keras", "tensorflow", "jax", "torch", "onnx"):
     sys.modules[name] = None
-from allconv.cli import main
+from allconv.cli.commands import main
 main(sys.argv[1:])
 """
 

@@ -13,8 +13,8 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError
-from allconv.field import PHASES, Field
-from allconv.spread_fields import mixed, spread
+from allconv.sizes.field import PHASES, Field
+from allconv.sizes.spread_fields import mixed, spread
 from tests.agreement import outputs
 
 SIZES = {1: (48,), 2: (40, 40), 3: (20, 14, 14)}

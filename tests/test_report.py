@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 import allconv
-from allconv.build import build
+from allconv.building.build import build
 from allconv.errors import ConversionError, OptionError
 from allconv.report import Amount, Report
-from allconv.reporting import report_rows
+from allconv.reporting import rows
 from allconv.strategies import ConvPool
 from allconv.weights import Array, item_bytes
 from tests import networks, zoo
@@ -135,7 +135,7 @@ def test_the_parameters_of_any_network_are_those_that_keras_counts(data: st.Data
     ]
 
 
-def printed_costs(row: report_rows.Row) -> tuple[int, int, int, int]:
+def printed_costs(row: rows.Row) -> tuple[int, int, int, int]:
     before, after = row.multiply_accumulates, row.multiply_accumulates_after
     assert before is not None and after is not None
     return row.parameters, row.parameters_after, before, after

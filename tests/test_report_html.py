@@ -22,9 +22,9 @@ from keras import layers
 import allconv
 from allconv.graph import Graph, Spec
 from allconv.report import Report
-from allconv.reporting import network_drawings
-from allconv.reporting.drawing import drawing
-from allconv.reporting.slabs import Item, Scale, slab_of
+from allconv.reporting.html import network_drawings
+from allconv.reporting.html.drawing import drawing
+from allconv.reporting.html.tensor_boxes import Item, Scale, slab_of
 from allconv.reporting.text_table import count_words
 from tests import networks
 from tests.plain_graphs import conv, graph, image, relu

@@ -9,8 +9,8 @@ import pytest
 
 import allconv
 from allconv import rules
-from allconv.convert import plan_conversion
 from allconv.errors import OptionError, RuleError
+from allconv.plan import plan_conversion
 from allconv.read import read
 from allconv.rewrite import rewrite
 from allconv.rule import Rule, rule

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from keras import layers, ops
 
 import allconv
-from allconv.cli import main
+from allconv.cli.commands import main
 from allconv.read import read
-from allconv.saved_as_h5 import lost_in_h5
+from allconv.saving.saved_as_h5 import lost_in_h5
 from tests.agreement import network, outputs, random_images
 from tests.test_fixed_kernels import diagonals, of_any_size, pools
 from tests.zoo import NETWORKS

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from allconv import ConvPool
-from allconv.convert import plan_conversion
 from allconv.errors import OptionError
+from allconv.plan import plan_conversion
 from allconv.strategies import KeepPool
 from tests.agreement import network
 

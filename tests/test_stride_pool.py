@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.convert import plan_conversion
+from allconv.plan import plan_conversion
 from tests.agreement import (
     assert_close,
     copies,

@@ -15,15 +15,15 @@ from keras import layers
 
 import allconv
 from allconv.check import CheckedCall, ShapeCheck
+from allconv.cli.terminal import importing_keras
 from allconv.report import Report
 from allconv.shape_walk import Problem
-from allconv.terminal import importing_keras
 from tests import networks
 
 pty = pytest.importorskip("pty", reason="the system has no pseudo-terminals")
 import termios  # noqa: E402 -- where there is no pty there is no termios
 
-SHOW_PAGE = "from allconv import terminal; print(terminal.page())"
+SHOW_PAGE = "from allconv.cli import terminal; print(terminal.page())"
 OF_A_USER = {"TERM": "xterm-256color", "NO_COLOR": None, "FORCE_COLOR": None, "COLUMNS": None}
 OF_A_USER["PYTHON_COLORS"] = "0"  # from 3.13 on, Python's own tracebacks have colours in a window
 
@@ -199,7 +199,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command_line(*words: object) -> str:
-    return f"from allconv.cli import main; main({list(map(str, words))})"
+    return f"from allconv.cli.commands import main; main({list(map(str, words))})"
 
 
 @pytest.mark.parametrize("command", ["report", "check"])
@@ -240,8 +240,8 @@ def steps(body: str, patience: float = 0.1) -> str:
     """A program with some steps; `body` is what it does in them."""
     return f"""
 import os, time
-from allconv import terminal
-from allconv.quiet import stderr_kept
+from allconv.cli import terminal
+from allconv.cli.quiet import stderr_kept
 terminal.PATIENCE = {patience}
 with terminal.progress() as step:
     {body}

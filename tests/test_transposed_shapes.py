@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from allconv import transposed_shapes
 from allconv.errors import ShapeError
+from allconv.layers import transposed_shapes
+from allconv.layers.transposed_shapes import input_sizes, transposed_output
 from allconv.shapes import padding_cells, window_output
-from allconv.transposed_shapes import input_sizes, transposed_output
 from tests.slid_windows import sizes_that_give
 
 sizes = st.integers(1, 30)

@@ -8,10 +8,10 @@ import keras
 import pytest
 from keras import layers
 
-from allconv.build import build
+from allconv.building.build import build
+from allconv.building.untrusted import LISTS
 from allconv.errors import ConversionError
 from allconv.read import read
-from allconv.untrusted import LISTS
 from tests.agreement import network
 
 KERNEL = {"class_name": "GlorotUniform", "config": {"seed": 1}}

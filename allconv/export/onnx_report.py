@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from allconv.export.audit import operator_counts
-from allconv.export.draft import Draft
-from allconv.export.form import Form
+from allconv.export.comparison.parity import Parity
+from allconv.export.file.audit import operator_counts
+from allconv.export.file.draft import Draft
 from allconv.export.lowering import in_float32
-from allconv.export.parity import Parity
-from allconv.export.precision_loss import Loss
-from allconv.export.reduced_precision import Written
+from allconv.export.options import Form
+from allconv.export.precision.loss import Loss
+from allconv.export.precision.reduced_precision import Written
 from allconv.graph import Graph
 from allconv.layers.kinds import NORMALIZATIONS
 from allconv.obstacles import is_all_convolutional

@@ -1,105 +1,36 @@
-"""`export_onnx`: lower, trace, translate, clean, check, verify, and only then put in place."""
+"""`export_graph`: lower, trace, translate, clean, check, verify, and only then put in place."""
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allconv.build import build
-from allconv.errors import ExportError, OptionError
-from allconv.export.audit import refuse_others
-from allconv.export.channels_first import channels_first
-from allconv.export.draft import Draft, drafted
-from allconv.export.form import Form, Layout
-from allconv.export.fusing import fused
+from allconv.building.build import build
+from allconv.errors import ExportError
+from allconv.export.comparison.parity import parity
+from allconv.export.file.audit import refuse_others
+from allconv.export.file.draft import Draft, drafted
+from allconv.export.file.metadata import metadata
+from allconv.export.file.model_proto import model_proto
 from allconv.export.lowering import in_float32, in_tensorflow_words, lowered
-from allconv.export.metadata import metadata
-from allconv.export.model_proto import model_proto
 from allconv.export.onnx_report import OnnxReport, report_of
-from allconv.export.parity import parity
-from allconv.export.recurrent import recurrent_layers, recurrent_model
-from allconv.export.reduced_precision import FLOAT32, in_form
-from allconv.export.sample_inputs import Images, drawn_samples, read_samples
-from allconv.export.tensorflow_graph import traced
-from allconv.export.tensorflow_process import exported_elsewhere
-from allconv.export.through_tf2onnx import translated
+from allconv.export.operations.channels_first import channels_first
+from allconv.export.operations.fusing import fused
+from allconv.export.options import Form
+from allconv.export.precision.reduced_precision import FLOAT32, in_form
+from allconv.export.precision.sample_inputs import drawn_samples, read_samples
+from allconv.export.tensorflow.graph import traced
+from allconv.export.tensorflow.process import exported_elsewhere
+from allconv.export.tensorflow.recurrent import recurrent_layers, recurrent_model
+from allconv.export.tensorflow.translate import translated
 from allconv.graph import Graph
-from allconv.input_size import InputSize, resized, with_own_size
 from allconv.obstacles import is_all_convolutional
-from allconv.provenance import done_to
-from allconv.read import is_live, read
-from allconv.read.file import ModelFile
+from allconv.resize import InputSize, resized, with_own_size
 from allconv.rewrite import rewrite
-from allconv.save import check_writable
 
 if TYPE_CHECKING:
     import keras
-
-
-def export_onnx(
-    model: keras.Model | str | os.PathLike[str] | ModelFile,
-    path: str | os.PathLike[str],
-    *,
-    opset: int = 18,
-    input_size: InputSize | None = None,
-    layout: Layout = "nchw",
-    verify: bool = True,
-    float16: bool = False,
-    int8: Images | None = None,
-) -> OnnxReport:
-    """Write a model, converted or not, as an ONNX file that is clean and was run.
-
-    The file is there only if ONNX' checker accepts it and, with `verify`, ONNX Runtime gives the
-    numbers that Keras gives: on batches of one and of three, and where the size of the image is
-    free at three sizes. An all-convolutional model gives convolutions and cell-wise operators and
-    nothing else. Inputs and outputs have Keras' names, nodes begin with their layer's, and free
-    sizes are called `batch`, `height` and `width`. Weights of more than 2 GB lie beside the file,
-    in `<path>.data`.
-
-    Args:
-        model: A built Sequential or Functional model, or a `.keras` or `.h5` file of any age.
-        path: Where to write; a name that ends in `.onnx`.
-        opset: Version of ONNX' operators, 13 to 18.
-        input_size: `"any"` for images of any size, or the sizes of the image, as of `convert`; the
-            outputs are maps then. By default the model's own.
-        layout: `"nchw"` for maps with channels first at inputs and outputs, as ONNX' convolutions
-            take them; `"nhwc"` for channels last, by one Transpose at each.
-        verify: Compare ONNX Runtime's numbers with Keras'.
-        float16: Compute in float16, on half the bytes of weights; what that costs is measured on
-            drawn inputs. Inputs and outputs stay float32.
-        int8: Images to learn the ranges of all maps from, to compute in 8 bits by ONNX Runtime's
-            static quantization: an array as Keras takes it, several by the names of the inputs, a
-            `.npy` or `.npz` file, or a folder of pictures. One in four is kept to measure with.
-
-    Returns:
-        What was written: operators, size, parity, and what fewer bits cost. `print` it.
-
-    Raises:
-        ConversionError: An `input_size` was given, and layers fit one size only.
-        ExportError: The model cannot be written as ONNX, or the result does not agree with it.
-        FileError: The model or the images cannot be read, or the file cannot be written.
-        ModelError: The model is not built, empty or subclassed.
-        OptionError: An option is unknown, or the images do not fit.
-
-    Example:
-        >>> report = allconv.export_onnx(allconv.convert(model), "model.onnx")
-        >>> report.operators
-        {'Conv': 7, 'Relu': 4, 'Add': 4, 'Reshape': 1}
-    """
-    target, source = _target(path), _source(model)
-    check_writable(target, source=source, suffixes=(".onnx",))
-    form = Form(opset, layout, verify, float16, int8)
-    graph = sized(read(model), input_size)
-    return export_graph(
-        graph,
-        target,
-        form,
-        source=graph.name if source is None else source.name,
-        plan=done_to(model),
-        reference=model if is_live(model) and input_size is None else None,
-    )
 
 
 def export_graph(
@@ -190,22 +121,6 @@ def _refuse_fewer_bits(graph: Graph, form: Form) -> None:
 def _reference(plain: Graph, graph: Graph, reference: Any) -> Any:
     """The Keras model to compare with, which is to compute in float32 as the file does."""
     return reference if reference is not None and plain is graph else build(plain)
-
-
-def _target(path: Any) -> Path:
-    try:
-        return Path(path)
-    except TypeError:
-        raise OptionError(
-            f"path is {path!r}; expected the name of a file that ends in .onnx"
-        ) from None
-
-
-def _source(model: Any) -> Path | None:
-    """The file that a model is read from; None for one in memory."""
-    if isinstance(model, ModelFile):
-        return Path(model.path)
-    return None if is_live(model) or isinstance(model, Graph) else Path(model)
 
 
 def _require_packages(form: Form) -> None:

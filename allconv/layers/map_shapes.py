@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from allconv.errors import ShapeError
+from allconv.layers.transposed_shapes import transposed_output
 from allconv.shapes import Shape, Size, window_output
-from allconv.transposed_shapes import transposed_output
 
 Config = Mapping[str, Any]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allconv.errors import FileError
-from allconv.output_names_in_files import KEY, MEMBER, names_in
 from allconv.read.guarded import Region
 from allconv.read.hdf5 import SIGNATURE, Group, hdf5
 from allconv.read.json_text import MOST_BYTES, parse_json
+from allconv.saving.output_names_in_files import KEY, MEMBER, names_in
 
 WEIGHTS = "model.weights.h5"
 LOCAL_HEAD = 30

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from allconv.fixed_kernels import with_weights
 from allconv.graph import Node
 from allconv.kernels import batchnorm_affine, moved_bias, scaled_columns
+from allconv.kernels.fixed import with_weights
 from allconv.layers.kinds import CONVOLUTIONS, IDENTITY_AT_INFERENCE
 from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import is_along, is_biased_along_width

@@ -21,9 +21,9 @@ from allconv.layers.kinds import (
     UNARY_OPS,
 )
 from allconv.layout import Layout, are_known, is_map, is_vector
-from allconv.lists import acts_elementwise
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.constants import is_affine
+from allconv.rules.lists import acts_elementwise
 from allconv.rules.over_channels import over_channels
 from allconv.weights import Array
 

@@ -9,11 +9,11 @@ from allconv.kernels import kernel_of_flattened, rows
 from allconv.layers.axes import along_batch
 from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, not_given
-from allconv.lists import leads_to_outputs
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.constants import is_affine
 from allconv.rules.dense import convolution, no_plain_dense, with_batchnorms
 from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
+from allconv.rules.lists import leads_to_outputs
 from allconv.rules.vectors import entered
 
 NO_FLATTEN = "none of its inputs is flattened"

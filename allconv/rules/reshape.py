@@ -14,9 +14,9 @@ from allconv.layers.kinds import (
     UNARY_OPS,
 )
 from allconv.layout import are_known, is_map, is_vector
-from allconv.lists import acts_elementwise, leads_to_outputs
-from allconv.relabels import lies_along, map_before, moves_ones_only
+from allconv.layout.relabels import lies_along, map_before, moves_ones_only
 from allconv.rule import Match, Outcome, rule
+from allconv.rules.lists import acts_elementwise, leads_to_outputs
 from allconv.rules.over_channels import over_channels
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from allconv.adapted import copy_untold
-from allconv.freezing import exact_kernel
+from allconv.building.adapted import copy_untold
+from allconv.building.freezing import exact_kernel
 from allconv.layers.layer_shapes import is_adapted
 from allconv.verification.precision import HALF
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from allconv.building.recursion import room_for
 from allconv.layers.layer_shapes import is_adapted
-from allconv.recursion import room_for
 from allconv.verification.compiled import by_xla, layers_of, needs_xla
 
 SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})

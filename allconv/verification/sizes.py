@@ -12,11 +12,11 @@ from typing import Any
 
 from allconv.errors import AllconvError, ConversionError
 from allconv.graph import Graph
-from allconv.image_sizes import free_sizes, has_free_sizes, refuse_misfits, shapes_of_size
-from allconv.input_size import on_inputs
 from allconv.read import read
+from allconv.resize import on_inputs
 from allconv.shape_walk import shapes_at
 from allconv.shapes import Shape
+from allconv.sizes.image_sizes import free_sizes, has_free_sizes, refuse_misfits, shapes_of_size
 from allconv.verification.inputs import DRAWN, MOST_VALUES, USUAL_SIZE, known_sizes
 
 

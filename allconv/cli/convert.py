@@ -1,0 +1,138 @@
+"""What `allconv convert` does when the conversion is planned: build, verify, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import allconv
+from allconv.cli.export import export_converted, told, unproved
+from allconv.cli.options import read_arrays
+from allconv.cli.quiet import keras_quiet
+from allconv.cli.terminal import importing_keras, progress
+from allconv.errors import OptionError, VerificationError
+from allconv.graph import Graph
+from allconv.plan import build_plan, verify_plan
+from allconv.report import Report
+from allconv.save import save_model
+
+if TYPE_CHECKING:
+    from allconv.export.options import Form
+
+NOT_VERIFIED = "not verified: --no-verify"
+IMAGES = ("x_train", "x", "images", "arr_0")
+"""Names under which a .npz file may hold the images, the first that is there."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a conversion went.
+
+    Attributes:
+        words: How the converted model compares with the original, and what was written.
+        unproved: Whether a comparison was wanted and proves nothing.
+    """
+
+    words: str
+    unproved: bool = False
+
+
+@contextmanager
+def keras_imported(step: Callable[[str], None]) -> Iterator[None]:
+    """Keras, imported and used quietly."""
+    step(importing_keras())
+    with keras_quiet():
+        yield
+
+
+def convert_and_save(
+    planned: Report,
+    output: Path,
+    verify: bool,
+    form: Form | None,
+    source: str,
+    images: Path | None = None,
+) -> Outcome:
+    """Make the converted model and write it.
+
+    Args:
+        planned: The conversion.
+        output: Where to write.
+        verify: Whether to compare the two before.
+        form: How to write an ONNX file; None for one of Keras.
+        source: The name of the file that the model comes from.
+        images: What to fit it to; what is said is then how well that went.
+
+    Raises:
+        ExportError: The converted model cannot be written as ONNX.
+        VerificationError: The conversion should be lossless, and the models disagree.
+    """
+    with progress() as step, keras_imported(step):
+        step("building the converted model")
+        converted = build_plan(planned.plan)
+        if images is not None:
+            step(f"fitting it to {images.name}")
+            verdict = Outcome(str(calibrated(planned.own_plan.before, converted, images)))
+        else:
+            step("verifying it" if verify else "")
+            verdict = verdict_on(planned, converted) if verify else Outcome(NOT_VERIFIED)
+        step(f"writing {output.name}")
+        if form is None:
+            save_model(converted, output)
+            return Outcome(f"{verdict.words}\nwritten: {output}", verdict.unproved)
+        report = export_converted(converted, planned, output, form, source)
+        return Outcome(f"{verdict.words}\n{told(report)}", verdict.unproved or unproved(report))
+
+
+def verdict_on(planned: Report, converted: Any) -> Outcome:
+    """The verification in one line, of the model that the file describes and its conversion."""
+    if not planned.lossless:
+        return Outcome(
+            "not verified: this conversion does not keep the outputs; train the result, or fit it: "
+            "--calibrate IMAGES"
+        )
+    takes_own_size = not isinstance(planned.input_size, tuple)
+    plan = planned.own_plan
+    verification = verify_plan(plan, converted=converted if takes_own_size else None)
+    if verification.passed is False:
+        raise VerificationError(
+            f"model '{plan.before.name}' and its conversion: {verification}; nothing was written"
+        )
+    return Outcome(str(verification), verification.passed is None)
+
+
+def calibrated(graph: Graph, converted: Any, file: Path) -> allconv.Calibration:
+    """Fit a converted model, in place, to the images in a file.
+
+    Raises:
+        CalibrationError: The conversion left nothing to fit, or the images do not show enough.
+        FileError: The file holds no arrays.
+        OptionError: The arrays do not fit the model.
+    """
+    images = images_in(read_arrays(file), [node.name for node in graph.inputs], file)
+    return allconv.calibrate(graph, converted, images, progress=False)
+
+
+def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:
+    """The images among the arrays of a file: by the inputs' names, or under a usual name.
+
+    Raises:
+        OptionError: It cannot be told which array holds them.
+    """
+    if isinstance(arrays, np.ndarray) or set(inputs) == arrays.keys():
+        return arrays
+    if set(inputs) <= arrays.keys():
+        return {name: arrays[name] for name in inputs}
+    name = next((name for name in IMAGES if name in arrays), None)
+    if len(inputs) > 1 or name is None:
+        listed = ", ".join(map(repr, inputs))
+        raise OptionError(
+            f"--calibrate: {file} holds {', '.join(map(repr, arrays)) or 'nothing'}; expected an "
+            f"array for each input of the model, {listed}, or one called {', '.join(IMAGES[:-1])}"
+        )
+    return arrays[name]

@@ -1,0 +1,129 @@
+"""What `allconv export` and `allconv convert -o OUT.onnx` share: options of an ONNX file.
+
+What writes one is imported inside functions: the other commands start sooner without.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from allconv.building.provenance import plan_in_a_line
+from allconv.building.untrusted import refuse_untrusted
+from allconv.cli.options import Command, with_options
+from allconv.errors import OptionError
+from allconv.graph import Graph
+from allconv.read import read
+from allconv.report import Report
+from allconv.reporting.text_table import printable
+from allconv.resize import InputSize
+
+if TYPE_CHECKING:
+    from allconv.export.onnx_report import OnnxReport
+    from allconv.export.options import Form
+
+
+SUFFIX = ".onnx"
+
+_OPTIONS = (
+    click.option("--opset", type=int, metavar="N", help="ONNX: the operators' version; 18."),
+    click.option(
+        "--layout",
+        metavar="nchw|nhwc",
+        help="ONNX: whether channels come first (nchw, the default) or last at inputs and outputs.",
+    ),
+    click.option(
+        "--float16", is_flag=True, help="ONNX: compute in float16, and say what that costs."
+    ),
+    click.option(
+        "--int8",
+        type=click.Path(path_type=Path, readable=False),
+        metavar="IMAGES",
+        help="ONNX: compute in 8 bits, with ranges learnt from a folder of pictures, or from "
+        "arrays in a .npy or .npz file; and say what that costs.",
+    ),
+)
+
+
+def onnx_options(command: Command) -> Command:
+    """Adds the options that say how to write an ONNX file; `onnx_form` makes sense of them."""
+    return with_options(command, _OPTIONS)
+
+
+def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `allconv.export_onnx` that these options stand for."""
+    names = ("opset", "layout", "float16", "int8")
+    return {name: options[name] for name in names if options[name] not in (None, False)}
+
+
+def onnx_form(options: dict[str, Any], verify: bool) -> Form:
+    """How to write an ONNX file.
+
+    Raises:
+        OptionError: An option is unknown, or two exclude each other.
+    """
+    from allconv.export.options import Form
+
+    return Form(**onnx_keywords(options), verify=verify)
+
+
+def onnx_form_for(output: Path | None, options: dict[str, Any], verify: bool) -> Form | None:
+    """How to write an output; None where it is no ONNX file.
+
+    Raises:
+        OptionError: As of `onnx_form`, or there are options for ONNX and the output is none.
+    """
+    given = onnx_keywords(options)
+    if output is not None and output.suffix == SUFFIX:
+        return onnx_form(options, verify)
+    if given:
+        raise OptionError(f"--{next(iter(given))} is for ONNX; give an output such as -o fcn.onnx")
+    return None
+
+
+def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
+    """A network from a file, on images of another size if one is given.
+
+    Raises:
+        ConversionError: Layers fit one size only, or are not made from a file.
+    """
+    from allconv.export.pipeline import sized
+
+    network = sized(graph, size)
+    refuse_untrusted(network)
+    return network
+
+
+def export_file(network: Graph, output: Path, form: Form, source: str) -> OnnxReport:
+    """Write a network as an ONNX file."""
+    from allconv.export.pipeline import export_graph
+
+    return export_graph(network, output, form, source=source)
+
+
+def export_converted(
+    converted: Any, planned: Report, output: Path, form: Form, source: str
+) -> OnnxReport:
+    """Write a converted model as an ONNX file, which says what was done to the source."""
+    from allconv.export.pipeline import export_graph
+
+    return export_graph(
+        read(converted),
+        output,
+        form,
+        source=source,
+        plan=plan_in_a_line(planned.plan),
+        reference=converted,
+    )
+
+
+def unproved(report: OnnxReport) -> bool:
+    """Whether ONNX Runtime was compared with Keras, and that proves nothing."""
+    return report.parity is not None and report.parity.passed is None
+
+
+def told(report: OnnxReport) -> str:
+    """What was written, in words that a terminal may be sent."""
+    return "\n".join(map(printable, f"written: {report}".splitlines()))

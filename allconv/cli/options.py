@@ -1,0 +1,191 @@
+"""The options that `allconv report` and `allconv convert` share, and what they mean to Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import click
+
+from allconv.errors import FileError, OptionError
+from allconv.resize import InputSize
+from allconv.strategies import ConvPool, Pooling, Strategy
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--pooling",
+        multiple=True,
+        metavar="[NAME=]STRATEGY",
+        help="How max pools are replaced: exact (the default, same outputs), conv or stride (to be "
+        "trained), or keep, which leaves them. NAME=STRATEGY is for one layer, '*=STRATEGY' for "
+        "those not named; repeat the option for several.",
+    ),
+    click.option(
+        "--conv-kernel-size",
+        metavar="N|HxW",
+        help="With strategy conv: the kernel of the convolutions; by default the pool's window.",
+    ),
+    click.option(
+        "--conv-padding",
+        type=click.Choice(["keep", "valid", "same"]),
+        help="With strategy conv: their padding; by default keep, which keeps the sizes of the "
+        "maps.",
+    ),
+    click.option(
+        "--conv-activation",
+        metavar="NAME",
+        help="With strategy conv: their activation; by default relu.",
+    ),
+    click.option(
+        "--conv-filters",
+        type=click.IntRange(1),
+        metavar="N",
+        help="With strategy conv: their number of channels; by default the pool's. Another number "
+        "starts fresh, to be trained.",
+    ),
+    click.option(
+        "--head",
+        type=click.Choice(["dense", "classifier", "keep"]),
+        default="dense",
+        show_default=True,
+        help="dense turns every Dense layer into a convolution with the same outputs; classifier "
+        "leaves one fresh convolution in their place, to be trained; keep leaves them alone.",
+    ),
+    click.option(
+        "--input-size",
+        metavar="any|HxW",
+        help="Make a model that takes images of any size, or of one other than its own, and gives "
+        "class maps.",
+    ),
+    click.option(
+        "--fold-batchnorm",
+        is_flag=True,
+        help="Fold batch normalizations into the convolutions before them, with the same outputs.",
+    ),
+    click.option(
+        "--strict/--no-strict",
+        default=True,
+        show_default=True,
+        help="Refuse a model with layers that cannot be converted, or leave those as they are.",
+    ),
+)
+
+
+CALIBRATE = click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="IMAGES",
+    help="With strategy conv or stride: fit the new layers to images, .npy or .npz, as the model "
+    "takes them; no labels are needed, and a few hundred do.",
+)
+
+
+ALLOW_UNVERIFIED = click.option(
+    "--allow-unverified",
+    is_flag=True,
+    help="End with status 0, not 3, where the comparison could not tell: the file is written then.",
+)
+
+
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """A command with further options, told in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def conversion_options(command: Command) -> Command:
+    """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
+    return with_options(command, _OPTIONS)
+
+
+def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `allconv.convert` that the options of a command stand for."""
+    conv = {
+        name.removeprefix("conv_"): value
+        for name, value in options.items()
+        if name.startswith("conv_") and value is not None
+    }
+    pooling = parse_pooling(options["pooling"], conv)
+    return {
+        "pooling": pooling,
+        "head": options["head"],
+        "strict": options["strict"],
+        "fold_batchnorm": options["fold_batchnorm"],
+        "input_size": parse_input_size(options["input_size"]),
+    }
+
+
+def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
+    """What `allconv.convert(pooling=...)` takes, from the words of the command line.
+
+    Args:
+        choices: Words such as `"exact"`, `"pool1=conv"` or `"*=stride"`.
+        conv: Arguments of `ConvPool` that were given, for every pool of strategy `conv`.
+
+    Raises:
+        OptionError: Two choices for the same pools, or arguments for `conv` where nothing uses it.
+    """
+    words: dict[str, str] = {}
+    for choice in choices:
+        name, _, word = choice.rpartition("=")
+        if (name or "*") in words:
+            pools = "all pools" if name in ("", "*") else f"'{name}'"
+            raise OptionError(f"--pooling: two strategies for {pools}")
+        words[name or "*"] = word
+    if conv and "conv" not in words.values():
+        option = next(iter(conv)).replace("_", "-")
+        raise OptionError(f"--conv-{option}: no pool has strategy conv; add --pooling conv")
+    if "kernel_size" in conv:
+        size = parse_size("--conv-kernel-size", conv["kernel_size"])
+        conv = {**conv, "kernel_size": size if len(size) > 1 else size[0]}
+    chosen: dict[str, str | Strategy] = {
+        name: ConvPool(**conv) if word == "conv" else word for name, word in words.items()
+    }
+    return chosen if chosen.keys() - {"*"} else chosen.get("*", "exact")
+
+
+def parse_input_size(text: str | None) -> InputSize | None:
+    """What `allconv.convert(input_size=...)` takes, from the words of the command line."""
+    if text is None:
+        return None
+    if text == "any":
+        return "any"
+    return parse_size("--input-size", text, "any or ")
+
+
+def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:
+    """The numbers of `"HEIGHTxWIDTH"`, or one for a model of sequences, three for one of volumes.
+
+    Args:
+        option: The option that the text is given for.
+        text: What is to be read.
+        words: What else the option takes, for the message.
+
+    Raises:
+        OptionError: The text is something else.
+    """
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
+        raise OptionError(f"{option}: expected {words}HEIGHTxWIDTH such as 200x300, got {text!r}")
+    return tuple(map(int, text.split("x")))
+
+
+def read_arrays(path: Path) -> Any:
+    """The array in a `.npy` file, or the arrays in a `.npz` file by name.
+
+    Raises:
+        FileError: The file cannot be read, or holds something else.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error

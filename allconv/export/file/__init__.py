@@ -1,0 +1,1 @@
+"""The ONNX file: names and metadata, weights beside it, drafts, an audit."""

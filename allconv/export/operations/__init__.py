@@ -1,0 +1,1 @@
+"""The operators of the ONNX graph: laid out with channels first, fused, simplified."""

@@ -1,0 +1,45 @@
+"""How an ONNX file is to be written, as `export_onnx` and the command line are told it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from allconv.errors import OptionError
+from allconv.export.precision.sample_inputs import Images
+
+Layout = Literal["nchw", "nhwc"]
+
+IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8}
+"""By opset: the oldest version of the file format that goes with it, which most runtimes read."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Options of an export, as of `export_onnx`.
+
+    Raises:
+        OptionError: One is unknown, or two exclude each other.
+    """
+
+    opset: int = 18
+    layout: Layout = "nchw"
+    verify: bool = True
+    float16: bool = False
+    int8: Images | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.opset, int) or self.opset not in IR_VERSIONS:
+            raise OptionError(
+                f"opset is {self.opset!r}; expected one of {min(IR_VERSIONS)} to "
+                f"{max(IR_VERSIONS)}, which tf2onnx writes"
+            )
+        if self.layout not in get_args(Layout):
+            raise OptionError(f"layout is {self.layout!r}; expected 'nchw' or 'nhwc'")
+        if self.float16 and self.int8 is not None:
+            raise OptionError("float16 and int8 are two precisions; ask for one of them")
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether the file computes in float32, as everything before the last step does."""
+        return not self.float16 and self.int8 is None

@@ -1,0 +1,1 @@
+"""Files of fewer bits, and what they cost."""

@@ -1,0 +1,1 @@
+"""From a graph to operators: traced by TensorFlow, translated by tf2onnx."""

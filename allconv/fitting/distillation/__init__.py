@@ -1,0 +1,1 @@
+"""Outputs trained towards the original's."""

@@ -1,0 +1,1 @@
+"""Layers fitted to images by least squares, one after the other."""

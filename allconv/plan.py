@@ -1,0 +1,68 @@
+"""A conversion as a plan: worked out, built, compared with its original.
+
+`convert`, `report`, `geometry` and the command line act on one plan; nothing is worked out twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from allconv.building.build import build
+from allconv.building.provenance import note
+from allconv.graph import Graph
+from allconv.read import read
+from allconv.read.file import ModelFile
+from allconv.resize import InputSize, with_own_size
+from allconv.rewrite import Plan, rewrite
+from allconv.rule import Rule
+from allconv.rules import Head, rules_for
+from allconv.rules.installed import installed_rules
+from allconv.strategies import Pooling
+from allconv.verify import Verification, verify
+
+if TYPE_CHECKING:
+    import keras
+
+
+def plan_conversion(
+    model: keras.Model | str | os.PathLike[str] | ModelFile | Graph,
+    *,
+    pooling: Pooling = "exact",
+    head: Head = "dense",
+    rules: Sequence[Rule] = (),
+    fold_batchnorm: bool = False,
+    input_size: InputSize | None = None,
+) -> Plan:
+    """Work out a conversion; no weight is read and no layer is made. Arguments as of `convert`.
+
+    The plan is for the model's own size; with an `input_size` nothing in it depends on that, and
+    `resized` is the step that is left.
+    """
+    graph = with_own_size(read(model), input_size)
+    chosen = rules_for(graph, pooling, head, (*rules, *installed_rules()), fold_batchnorm)
+    return rewrite(graph, chosen, any_size=input_size is not None)
+
+
+def build_plan(plan: Plan) -> keras.Model:
+    """Build the result of a plan, and remember what was done to make it."""
+    converted = build(plan.after)
+    note(converted, plan)
+    return converted
+
+
+def verify_plan(
+    plan: Plan, original: keras.Model | None = None, converted: keras.Model | None = None
+) -> Verification:
+    """Compare a conversion with its original, at the original's own size.
+
+    Args:
+        plan: The conversion, for the model's own size.
+        original: The model, where it is in memory; else it is built.
+        converted: Its conversion, where it is built and takes images of the model's own size.
+    """
+    return verify(
+        build(plan.before) if original is None else original,
+        build(plan.after) if converted is None else converted,
+    )

@@ -1,0 +1,81 @@
+"""What a report knows of a planned conversion; how it looks is said above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from allconv.building.untrusted import not_made
+from allconv.geometry import Geometry
+from allconv.kernels.fixed import is_fixed, needs_set_weights
+from allconv.obstacles import Obstacle
+from allconv.reporting.rows import Row
+from allconv.reporting.totals import Totals
+from allconv.resize import InputSize
+from allconv.rewrite import Change, Plan, Skipped
+from allconv.verify import Verification
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report knows of a planned conversion.
+
+    Attributes:
+        plan: What the report is about, for images of `input_size`.
+        own_plan: The same for images of the model's own size, at which the two are compared.
+        strict: Whether `convert` was to refuse a model in which layers stand in the way.
+        rows: One for each layer of the model, in order.
+        totals: Parameters, multiply-accumulates and bytes of weights, before and after.
+        obstacles: The layers that stand between the result and an all-convolutional network.
+        input_size: The size of the images that the result is to take; None for the model's own. For
+            `"any"`, the rows and totals are those of the model's own size.
+        geometry: Where the cells of the result's map look; None where it takes or gives no single
+            map, or there are obstacles.
+        verification: How the two models compare, where that was asked for; else None.
+    """
+
+    plan: Plan = field(repr=False)
+    own_plan: Plan = field(repr=False)
+    strict: bool
+    rows: tuple[Row, ...] = field(repr=False)
+    totals: Totals
+    obstacles: tuple[Obstacle, ...]
+    input_size: InputSize | None = None
+    geometry: Geometry | None = None
+    verification: Verification | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The rules that are applied, in order."""
+        return self.plan.changes
+
+    @cached_property
+    def skips(self) -> tuple[Skipped, ...]:
+        """The rules that were tried and do not apply, each with its reason, in order."""
+        found = [skip for skips in self.plan.skips.values() for skip in skips]
+        return tuple(dict.fromkeys(skip for skip in found if not skip.absent))
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the result computes the same numbers, up to rounding."""
+        return self.plan.lossless
+
+    @cached_property
+    def fixed(self) -> tuple[str, ...]:
+        """The layers of the result with fixed kernels, which training is to leave as they are."""
+        return tuple(spec.name for spec in self.plan.after.specs() if is_fixed(spec))
+
+    @cached_property
+    def needs_set_weights(self) -> tuple[str, ...]:
+        """Those whose kernels are not in their configuration: a clone needs `set_weights`."""
+        return tuple(spec.name for spec in self.plan.after.specs() if needs_set_weights(spec))
+
+    @cached_property
+    def not_made(self) -> tuple[str, ...]:
+        """What `convert` does not make from the file that the model comes from, in words."""
+        return not_made(self.plan.after)
+
+    @property
+    def refused(self) -> bool:
+        """Whether `convert` would refuse the model."""
+        return bool(self.not_made) or (self.strict and bool(self.obstacles))

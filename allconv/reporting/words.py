@@ -1,0 +1,151 @@
+"""What is said of a conversion: titles, remarks and conclusions, in sentences."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from allconv.building.untrusted import remedy
+from allconv.geometry import Geometry
+from allconv.layout import are_known, layout
+from allconv.obstacles import missing_size
+from allconv.reporting.facts import Facts
+from allconv.reporting.rows import Row
+from allconv.shape_walk import by_words, images
+
+KEEPS = {
+    "function": "same numbers up to rounding",
+    "shape": "same shapes, needs training",
+    "rank": "other map sizes, needs training",
+}
+
+BLOCKING = "stand in the way"
+WINDOWS = "3x3/2: a window of 3x3 with stride 2."
+COSTS = "MACs: multiply-accumulates for one image."
+
+
+def title(report: Facts) -> str:
+    """How many layers change, as a title."""
+    changed = sum(row.changed for row in report.rows)
+    change = "changes" if changed == 1 else "change"
+    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers {change}"
+
+
+def becomes_words(row: Row) -> str:
+    """What a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, 3 Add, ...`; "" for itself."""
+    if not row.changed:
+        return ""
+    parts = Counter(row.becomes).items()
+    return ", ".join(f"{n} {part}" if n > 1 else part for part, n in parts) or "nothing"
+
+
+def legend(report: Facts) -> str:
+    """What the tables do not explain themselves."""
+    has_windows = any(re.search(r"\d/\d", becomes_words(row)) for row in report.rows)
+    return f"{WINDOWS}  {COSTS}" if has_windows else COSTS
+
+
+def remarks(report: Facts) -> Iterator[tuple[str, list[str]]]:
+    """Titles, each with what is to be said under it, if anything."""
+    rules = dict.fromkeys((change.rule, change.keeps) for change in report.changes)
+    yield (
+        "rules",
+        [
+            f"{rule} ({KEEPS[keeps]}): "
+            + _listed(c.layer for c in report.changes if (c.rule, c.keeps) == (rule, keeps))
+            for rule, keeps in rules
+        ],
+    )
+    yield "notes", [f"{row.layer}: {'; '.join(row.notes)}" for row in report.rows if row.notes]
+    yield (
+        "start fresh, to be trained",
+        [f"{row.layer}: {_listed(row.fresh)}" for row in report.rows if row.fresh],
+    )
+    yield "no longer shared: same numbers, but trained apart", list(report.plan.unshared)
+    yield BLOCKING, list(map(str, report.obstacles))
+    told = " ".join(obstacle.reason for obstacle in report.obstacles)
+    skips = {row.layer: [skip for skip in row.skips if skip not in told] for row in report.rows}
+    yield "left as they are", [f"{layer}: {'; '.join(why)}" for layer, why in skips.items() if why]
+
+
+def conclusions(report: Facts) -> Iterator[str]:
+    """What all of it comes to."""
+    changes = any(row.changed for row in report.rows)
+    if changes and report.lossless:
+        yield "The result computes the same numbers as the model, up to rounding."
+    elif changes:
+        yield "The result has to be trained: it does not compute the same numbers as the model."
+    elif not report.obstacles:
+        yield "Nothing changes: the model is all-convolutional, and convert copies it."
+    if report.fixed:
+        yield "Fixed kernels are frozen; after model.trainable = True, call allconv.freeze_fixed."
+    if report.geometry is not None:
+        yield f"Geometry: {report.geometry}."
+    if report.geometry is not None and report.input_size is not None:
+        yield from _sizes(report, report.geometry)
+    if report.verification is not None:
+        yield str(report.verification)
+    if report.obstacles:
+        count = len(report.obstacles)
+        layers = "1 layer stands" if count == 1 else f"{count} layers stand"
+        refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
+        stay = ", and stay" if not report.strict else f": {refused}" if not report.not_made else ""
+        yield f"{layers} in the way{stay}."
+        if report.strict and (size := missing_size(report.plan, report.obstacles)):
+            yield f"{size}."
+    if report.not_made:
+        yield (
+            f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
+            f"a file; {remedy(report.plan.after)}."
+        )
+
+
+def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
+    """What the result takes and gives, and whether its map is the model slid over the image."""
+    own = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
+    if report.input_size == "any":
+        smallest, step = by_words(geometry.minimum_input_size), geometry.input_size_step
+        steps = f" in steps of {by_words(step)}" if max(step) > 1 else ""
+        maps = f": {own}" if are_known(geometry.output_size) else ""
+        yield f"The result takes images of any size from {smallest} on{steps} and gives maps{maps}."
+        if max(geometry.minimum_input_size) > 1:
+            yield "Of a smaller image Keras may make numbers that mean nothing, without an error."
+    else:
+        image = next(i for i in images(report.plan.after) if len(i.sizes) == len(geometry.period))
+        size, result = by_words(image.sizes), by_words(layout(report.plan.after.outputs[0]).sizes)
+        yield (
+            f"The result takes images of {size} and gives maps of {result} ({own}); costs before "
+            f"are those at {by_words(geometry.input_size)}, after at {size}."
+        )
+    if geometry.padded:
+        yield (
+            f"The map differs from what the model says of crops of the image: {_few(geometry)}, "
+            "and where a crop has its border the whole image goes on."
+        )
+    elif set(geometry.output_size) == {1}:
+        yield f"The map is the model slid over the image: {_crops(geometry)}."
+
+
+def _crops(geometry: Geometry) -> str:
+    """Which crop of the image a cell of the map stands for."""
+    pairs = zip(geometry.output_stride, "ijk", strict=False)
+    start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
+    crop = f"a cell is what the model says of the crop of {by_words(geometry.input_size)}"
+    text = f"{crop} that begins at ({start})"
+    if geometry.period == geometry.output_stride:
+        return text
+    return f"{text}, where these are multiples of {by_words(geometry.period)}"
+
+
+def _few(geometry: Geometry) -> str:
+    """The layers that pad, the first ones by name."""
+    names = geometry.padded
+    if len(names) == 1:
+        return f"'{names[0]}' pads or treats the border apart"
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{', '.join(repr(name) for name in names[:2])}{more} pad or treat the border apart"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

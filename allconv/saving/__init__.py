@@ -1,0 +1,1 @@
+"""What is written: drafts beside their place, what `.h5` files do not carry, names of outputs."""

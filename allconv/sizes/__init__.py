@@ -1,0 +1,1 @@
+"""Which sizes fit: what a cell sees, layers that fit one size, the smallest image."""

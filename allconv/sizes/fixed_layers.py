@@ -1,0 +1,95 @@
+"""Layers that fit one size of the image only, and do not say so by their shapes.
+
+A network is tried at a larger size (`input_size` says at which). There these layers are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from allconv.graph import Graph, Node
+from allconv.layers.kinds import BINARY_OPS, MERGES
+from allconv.layout import Sizes, layout
+from allconv.layout.relabels import moves_ones_only
+from allconv.shape_walk import Problem, by_words
+from allconv.shapes import Shape
+
+Shapes = Mapping[Node, Shape | None]
+
+
+def silent_problems(maps: Graph, shapes: Shapes) -> Iterator[Problem]:
+    """The layers of a network whose shapes work out at another size, and that are wrong there.
+
+    Args:
+        maps: The network at its own size.
+        shapes: Of all of its nodes at the other size, None where they did not work out.
+    """
+    for node in maps.nodes:
+        if node.inputs and shapes[node] is not None and len(node.shape or ()) > 2:
+            for look in (_numbers, _spread, _joined, _squeezed):
+                for message in look(node, shapes):
+                    yield Problem(node.name, node.kind, message)
+
+
+def _numbers(node: Node, shapes: Shapes) -> Iterator[str]:
+    """A layer, or a constant of a call, that has numbers for every cell in its configuration."""
+    own = _sizes(node, node.shape)
+    if own != _sizes(node, shapes[node]) and _has_numbers_for_cells(node):
+        yield f"it has numbers of its own for each of the {by_words(own)} cells"
+
+
+def _has_numbers_for_cells(node: Node) -> bool:
+    form, config = layout(node), node.config
+    axes = form.rank + 2
+    if node.kind == "Normalization":
+        listed = [config["axis"]] if isinstance(config["axis"], int) else config["axis"] or ()
+        return any(axis % axes in form.spatial_axes for axis in listed)
+    constants = [value for value in (*node.args, *node.kwargs.values()) if _is_array(value)]
+    if node.kind == "Rescaling":
+        constants += [config["scale"], config["offset"]]
+    shapes = [(1,) * (axes - np.ndim(value)) + np.shape(value) for value in constants]
+    return any(shape[axis] > 1 for shape in shapes for axis in form.spatial_axes)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _spread(node: Node, shapes: Shapes) -> Iterator[str]:
+    """A merge that spreads one cell over a map here, and meets as many cells by chance there."""
+    if node.kind not in MERGES | BINARY_OPS:
+        return
+    result = _sizes(node, node.shape)
+    for source in node.inputs:
+        own, other = _sizes(source, source.shape), _sizes(source, shapes[source])
+        axes = zip(result, own, other, strict=False)
+        if len(own) == len(result) and any(here == 1 != m and n != 1 for m, here, n in axes):
+            yield f"it spreads the one cell of '{source.name}', which becomes {by_words(other)}"
+
+
+def _joined(node: Node, shapes: Shapes) -> Iterator[str]:
+    """Maps laid side by side: where they meet moves with their size."""
+    if node.kind == "Concatenate" and len(node.inputs) > 1:
+        own, other = node.shape or (), shapes[node] or ()
+        axis = node.config["axis"] % len(own)
+        if axis in layout(node).spatial_axes and own[axis] != other[axis]:
+            yield f"it joins maps along axis {axis}, along which they grow"
+
+
+def _squeezed(node: Node, shapes: Shapes) -> Iterator[str]:
+    """A Reshape that drops an axis of one cell here, and moves values where that has more."""
+    if moves_ones_only(node):
+        (source,) = node.inputs
+        other = replace(source, shape=shapes[source])
+        if not moves_ones_only(replace(node, shape=shapes[node], inputs=(other,))):
+            sizes = by_words(_sizes(source, shapes[source]))
+            yield f"it drops axes of one cell, and the map before it becomes {sizes}"
+
+
+def _sizes(node: Node, shape: Shape | None) -> Sizes:
+    """The sizes of a map if its shape were this one; none of anything else."""
+    return layout(replace(node, shape=shape)).sizes if shape and len(shape) > 2 else ()

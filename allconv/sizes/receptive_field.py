@@ -1,0 +1,225 @@
+"""What the cells of a tensor see of the image, worked out from layer to layer.
+
+Along one axis, cell number `i` of a tensor sees the image's cells `first + stride * i` to
+`last + stride * i`. A window of `k` cells (dilation included) with stride `s`, over a map padded by
+`p` cells before, makes of that
+
+    stride' = stride * s,   first' = first - stride * p,   last' = last + stride * (k - 1 - p)
+
+(Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
+Distill, equations 2 to 4, written for both ends). A layer that spreads cells out by `s`, as a
+transposed convolution does, divides the stride by it. Cells in different *phases*, so far from the
+last whole cell, then see the image differently, and each phase has a first and a last of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from allconv.errors import ConversionError
+from allconv.graph import ITEM, Graph, Node
+from allconv.kernels import ends_of_taps
+from allconv.layers import kinds
+from allconv.layers.map_shapes import by_axis, margins
+from allconv.layout import layout
+from allconv.layout.relabels import axis_origins
+from allconv.shapes import padding_cells
+from allconv.sizes.field import Field, Fields, united
+from allconv.sizes.spread_fields import repeated, transposed
+
+VAST = 1 << 40
+"""Strides that multiply to more than this are none of a network for images."""
+
+
+def receptive_fields(graph: Graph) -> dict[Node, Fields]:
+    """What the cells of every tensor see of the images that a model takes, along each axis.
+
+    Args:
+        graph: An all-convolutional network. Where its images have a fixed size, padding `same` is
+            that of this size; where they have none, that of multiples of the strides.
+
+    Returns:
+        A field for each spatial axis, by node; nodes that see no image are left out. Several images
+        count as one, laid on one another.
+
+    Raises:
+        ConversionError: A layer is no part of an all-convolutional network, or branches with
+            different strides meet.
+    """
+    found: dict[Node, Fields] = {}
+    for node in graph.nodes:
+        if node.kind == "InputLayer":
+            if len(node.shape or ()) > 2:
+                found[node] = (Field(),) * layout(node).rank
+            continue
+        sources = [source for source in node.inputs if source in found]
+        if sources:
+            found[node] = _fields(node, sources, found)
+            _refuse_vast(node, found[node])
+    return found
+
+
+def _refuse_vast(node: Node, fields: Fields) -> None:
+    """Raise a ConversionError where strides multiply beyond the cells that anybody counts."""
+    strides = [field.stride for field in fields]
+    if any(max(stride.numerator, stride.denominator) > VAST for stride in strides):
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: the strides up to it "
+            f"multiply to more than {VAST:,} cells"
+        )
+
+
+def common_stride(found: Iterable[Fields], axis: int) -> int:
+    """The fewest cells of the image along an axis by which all maps grow by whole cells.
+
+    Raises:
+        ConversionError: They are beyond all bounds.
+    """
+    stride = math.lcm(*(fields[axis].stride.numerator for fields in found if len(fields) > axis))
+    if stride > VAST:
+        raise ConversionError(f"its maps grow together only by more than {VAST:,} cells at once")
+    return stride
+
+
+def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -> Fields:
+    if len(sources) > 1:
+        if node.kind == "Concatenate" and (axis := _joined_axis(node)) is not None:
+            return _joined(sources, found, axis)
+        rank = max(len(found[source]) for source in sources)
+        return tuple(_met_along(node, axis, sources, found) for axis in range(-rank, 0))
+    if (origins := axis_origins(node)) is not None:
+        fields = found[sources[0]]
+        return tuple(Field() if origin is None else fields[origin] for origin in origins)
+    step = _STEPS.get(node.kind)
+    if step is None and node.kind not in _CELLWISE:
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: it does not work cell by "
+            "cell, and nothing can be said of other sizes"
+        )
+    return step(node, found[sources[0]]) if step else found[sources[0]]
+
+
+def _windowed(node: Node, fields: Fields) -> Fields:
+    """Convolutions and pools."""
+    config = node.config
+    window = config.get("kernel_size") or config["pool_size"]
+    strides = config.get("strides") or config.get("pool_size", 1)
+    axes = by_axis(layout(node.inputs[0]).sizes, window, strides, config.get("dilation_rate", 1))
+    padding = config.get("padding", "valid")
+    taps = _fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in by_axis(fields, window, 1, 1)]
+    return tuple(
+        field.through(
+            range(first * dilation, last * dilation + 1, dilation),
+            stride,
+            padding_cells(size or stride, cells, stride, padding, dilation)[0],
+        )
+        for field, (first, last), (size, cells, stride, dilation) in zip(
+            fields, taps, axes, strict=True
+        )
+    )
+
+
+def _fixed_taps(node: Node) -> list[tuple[int, int]] | None:
+    """The first and the last cell of a window, along each axis, that a frozen kernel looks at.
+
+    That of a lowered pool picks cells of its window; the others are no part of what it computes.
+    """
+    if node.config.get("trainable", True) or not node.spec.weights:
+        return None
+    if node.kind.startswith("Separable"):  # two kernels; a rule makes none
+        return None
+    return ends_of_taps(next(iter(node.spec.weights.values())))
+
+
+def _padded(node: Node, fields: Fields) -> Fields:
+    added = margins(node.config["padding"], len(fields))
+    return tuple(f.shifted(-before) for f, (before, _) in zip(fields, added, strict=True))
+
+
+def _cropped(node: Node, fields: Fields) -> Fields:
+    taken = margins(node.config["cropping"], len(fields))
+    return tuple(f.shifted(before) for f, (before, _) in zip(fields, taken, strict=True))
+
+
+def _met_along(
+    node: Node, axis: int, sources: Sequence[Node], found: Mapping[Node, Fields]
+) -> Field:
+    """Tensors laid on one another, along an axis counted from the last, where Keras aligns them."""
+    having = [source for source in sources if len(found[source]) >= -axis]
+    return _met(node, axis, having, [found[source][axis] for source in having])
+
+
+def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]) -> Field:
+    """Tensors laid on one another: what any of them sees. One cell for all makes it everything."""
+    sizes = [layout(source).sizes[axis] for source in sources]
+    stretched = [size == 1 and max(s or 0 for s in sizes) > 1 for size in sizes]
+    fields = [field for field, one in zip(fields, stretched, strict=True) if not one]
+    strides = {field.stride for field in fields}
+    if len(strides) > 1:
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) has no receptive field: its inputs do not "
+            f"grow alike, they have strides {' and '.join(map(str, sorted(strides)))}"
+        )
+    return united(fields, any(stretched) or any(field.whole for field in fields))
+
+
+def _joined_axis(node: Node) -> int | None:
+    """The spatial axis along which a Concatenate joins; None where it joins channels."""
+    form = layout(node)
+    axis = node.config["axis"] % (form.rank + 2)
+    return form.spatial_axes.index(axis) if axis in form.spatial_axes else None
+
+
+def joins_places(node: Node) -> bool:
+    """Whether a layer joins maps of several places side by side, so that no field tells of all.
+
+    Where the border of a map is repeated, as an exact pool does it, that is padding.
+    """
+    if node.kind != "Concatenate" or len(node.inputs) < 2 or len(node.shape or ()) < 3:
+        return False
+    axis = _joined_axis(node)
+    if axis is None:
+        return False
+    largest = node.inputs[_largest(node.inputs, axis)]
+    border = [source for source in node.inputs if source is not largest]
+    cells = [layout(source).sizes[axis] for source in border]
+    return not all(source.inputs == (largest,) for source in border) or set(cells) - {1} != set()
+
+
+def _joined(sources: Sequence[Node], found: Mapping[Node, Fields], axis: int) -> Fields:
+    """Maps side by side, as where a border is repeated: the largest one tells."""
+    largest = _largest(sources, axis)
+    before = [layout(source).sizes[axis] or 0 for source in sources[:largest]]
+    fields = list(found[sources[largest]])
+    fields[axis] = fields[axis].shifted(-sum(before))
+    return tuple(fields)
+
+
+def _largest(sources: Sequence[Node], axis: int) -> int:
+    sizes = [layout(source).sizes[axis] or 0 for source in sources]
+    return sizes.index(max(sizes))
+
+
+def _ranks(*names: str) -> list[str]:
+    return [name.format(rank) for name in names for rank in (1, 2, 3)]
+
+
+_STEPS: Mapping[str, Callable[[Node, Fields], Fields]] = {
+    **dict.fromkeys(kinds.CONVOLUTIONS | kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _windowed),
+    **dict.fromkeys(_ranks("Conv{}DTranspose"), transposed),
+    **dict.fromkeys(_ranks("UpSampling{}D"), repeated),
+    **dict.fromkeys(_ranks("ZeroPadding{}D"), _padded),
+    **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
+}
+
+_CELLWISE = frozenset(
+    kinds.IDENTITY_AT_INFERENCE
+    | kinds.ACTIVATION_LAYERS
+    | kinds.NORMALIZATIONS
+    | kinds.SCALE_LAYERS
+    | kinds.UNARY_OPS
+    | kinds.BINARY_OPS
+    | kinds.MERGES
+    | {"Concatenate", ITEM}
+)

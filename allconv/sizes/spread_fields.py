@@ -1,0 +1,71 @@
+"""What the cells see that a layer makes of fewer ones: transposed convolutions and UpSampling."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from allconv.graph import Node
+from allconv.layers.map_shapes import by_axis
+from allconv.shapes import span
+from allconv.sizes.field import Field, Fields
+
+
+def transposed(node: Node, fields: Fields) -> Fields:
+    """Transposed convolutions: `j = i * stride - cropped + tap` of result `j` and input `i`."""
+    config = node.config
+    strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
+    axes = by_axis(fields, config["kernel_size"], strides, dilation_rate)
+    extra, padding = config.get("output_padding") is not None, config.get("padding", "valid")
+    return tuple(
+        spread(field, range(0, span(cells, dilation), dilation), stride, padding, extra)
+        for field, cells, stride, dilation in axes
+    )
+
+
+def spread(field: Field, taps: range, stride: int, padding: str, extra: bool) -> Field:
+    """After a transposed convolution with these taps; `extra`: its output padding is given."""
+    cropped, window = 0, taps[-1] + 1
+    if padding == "same":
+        cropped = window // 2 if extra else max(window - stride, 0) // 2
+
+    period = stride // math.gcd(taps.step, stride)
+
+    def cells(result: int) -> range:
+        """Those whose taps fall on a result: every so many taps, from one of the first ones on."""
+        place = result + cropped
+        for number, tap in enumerate(taps[:period]):
+            if (place - tap) % stride == 0:
+                meeting = taps[number::period]
+                first, last = (place - meeting[-1]) // stride, (place - meeting[0]) // stride
+                return range(first, last + 1, meeting.step // stride)
+        return range(0)
+
+    reach = Fraction(cropped - window + 1, stride), Fraction(cropped, stride)
+    return field.spread(stride, cells, reach)
+
+
+def repeated(node: Node, fields: Fields) -> Fields:
+    """UpSampling: result `j` is input `floor(j / size)`, or is mixed of its neighbours."""
+    radius = RADII.get(node.config.get("interpolation", "nearest"), max(RADII.values()))
+    return tuple(mixed(field, size, radius) for field, size in by_axis(fields, node.config["size"]))
+
+
+RADII = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
+"""From how far away, in cells, interpolations take their cells; those just so far count nothing."""
+
+
+def mixed(field: Field, size: int, radius: int) -> Field:
+    """After an interpolation that takes cells from so far away."""
+    shift = Fraction(1 - size, 2 * size)
+
+    def cells(result: int) -> range:
+        place = Fraction(result, size) + shift  # centres of cells lie half a cell from their edges
+        if not radius:
+            return range(result // size, result // size + 1)
+        if place.denominator == 1:
+            return range(int(place), int(place) + 1)
+        return range(math.floor(place - radius) + 1, math.ceil(place + radius))
+
+    bounds = (shift - radius, shift + radius) if radius else (2 * shift, Fraction(0))
+    return field.spread(size, cells, bounds)
