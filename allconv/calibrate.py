@@ -64,7 +64,7 @@ def calibrate(
         progress: Show a bar, a step for each layer.
 
     Returns:
-        How well each layer meets its goal, and how near the outputs are before and after.
+        How well each layer meets its target, and how near the outputs are before and after.
 
     Raises:
         CalibrationError: No layer stands for a max pool, the models do not belong together, or one
@@ -105,7 +105,7 @@ def _fitted(
             start = time.perf_counter()
             if isinstance(step, Fit):
                 after, score = fit_layer(step, before, after, batches, passes)
-                kind = after.nodes[step.goals[0].place].kind
+                kind = after.nodes[step.targets[0].place].kind
                 seconds = time.perf_counter() - start
                 layers.append(FittedLayer(step.layer, kind, step.stands_for, score.r2, seconds))
             else:

@@ -21,7 +21,7 @@ from allconv.reporting.text_table import (
     shape_words,
     table,
 )
-from allconv.shape_walk import Problem, at_any_size, at_size, by_words, shapes_at
+from allconv.shape_walk import Problem, at_any_size, at_size, shapes_at, size_words
 from allconv.shapes import Shape
 from allconv.sizes.image_sizes import ImageSizes, resized_sizes
 
@@ -93,7 +93,7 @@ class ShapeCheck:
         return [Styled(word, "" if fits else "warning") for word in words]
 
     def _conclusions(self, page: Page) -> Iterator[str]:
-        size = f" at {by_words(self.input_size)}" if self.input_size else ""
+        size = f" at {size_words(self.input_size)}" if self.input_size else ""
         if self.ok:
             layers = "all layers of known shapes" if self.unknown else "all layers"
             yield printable(f"{self.model}: {layers} fit{size}")

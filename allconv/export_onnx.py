@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allconv.building.provenance import done_to
+from allconv.building.provenance import history_of
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.read import is_live, read
@@ -72,19 +72,19 @@ def export_onnx(
         >>> report.operators
         {'Conv': 7, 'Relu': 4, 'Add': 4, 'Reshape': 1}
     """
-    from allconv.export.options import Form
+    from allconv.export.options import ExportOptions
     from allconv.export.pipeline import export_graph, sized
 
     target, source = _target(path), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
-    form = Form(opset, layout, verify, float16, int8)
+    options = ExportOptions(opset, layout, verify, float16, int8)
     graph = sized(read(model), input_size)
     return export_graph(
         graph,
         target,
-        form,
+        options,
         source=graph.name if source is None else source.name,
-        plan=done_to(model),
+        plan=history_of(model),
         reference=model if is_live(model) and input_size is None else None,
     )
 

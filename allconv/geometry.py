@@ -18,7 +18,7 @@ from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
 from allconv.resize import giving_maps
-from allconv.shape_walk import Image, by_words, images
+from allconv.shape_walk import Image, images, size_words
 from allconv.shapes import span
 from allconv.sizes.field import Fields
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
@@ -75,7 +75,7 @@ class Geometry:
         return (
             f"output stride {'x'.join(f'{stride:g}' for stride in self.output_stride)}, "
             f"receptive field {fields}, first cell's centre at ({centre}), "
-            f"smallest image {by_words(self.minimum_input_size)}"
+            f"smallest image {size_words(self.minimum_input_size)}"
         )
 
 

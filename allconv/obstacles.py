@@ -10,11 +10,11 @@ from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
 from allconv.layers.axes import along_batch
-from allconv.layout import is_vector, not_given
+from allconv.layout import is_vector, origin_of_vector
 from allconv.layout.relabels import moves_ones_only
 from allconv.rewrite import Plan, Skipped, each_once
 from allconv.rules.lists import groups_within_cells, is_along_last, lists
-from allconv.shape_walk import by_words, images
+from allconv.shape_walk import images, size_words
 from allconv.sizes.image_sizes import Sizes, free_sizes, has_free_sizes
 
 STAYS = (
@@ -84,7 +84,7 @@ def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
     if not has_free_sizes(plan.before) or not any("needs a fixed" in o.reason for o in found):
         return ""
     size = _usual_size(plan.before)
-    return f"input_size={size} (--input-size {by_words(size)}) gives the images a size"
+    return f"input_size={size} (--input-size {size_words(size)}) gives the images a size"
 
 
 def _usual_size(graph: Graph) -> Sizes:
@@ -132,7 +132,7 @@ def _problem(node: Node, ends: set[Node]) -> str:
 def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
     """Whether a node only gives the model's own input or output, or one cell, another shape."""
     source = node.inputs[0]
-    enters = is_vector(source) and not_given(source) is None
+    enters = is_vector(source) and origin_of_vector(source) is None
     return node in ends or source.kind == "InputLayer" or enters or moves_ones_only(node)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from allconv.building.build import build
-from allconv.building.provenance import note
+from allconv.building.provenance import remember
 from allconv.graph import Graph
 from allconv.read import read
 from allconv.read.file import ModelFile
@@ -48,7 +48,7 @@ def plan_conversion(
 def build_plan(plan: Plan) -> keras.Model:
     """Build the result of a plan, and remember what was done to make it."""
     converted = build(plan.after)
-    note(converted, plan)
+    remember(converted, plan)
     return converted
 
 

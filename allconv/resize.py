@@ -18,7 +18,7 @@ from allconv.graph import Graph, Node, call
 from allconv.layers import kinds
 from allconv.layout.relabels import is_list, map_before
 from allconv.rewrite import Plan, named_after_outputs
-from allconv.shape_walk import Problem, at_any_size, at_size, by_words, images, shapes_at
+from allconv.shape_walk import Problem, at_any_size, at_size, images, shapes_at, size_words
 from allconv.shapes import Shape
 from allconv.sizes.fixed_layers import silent_problems
 from allconv.sizes.image_sizes import resized_sizes
@@ -56,7 +56,7 @@ def _refuse_small(graph: Graph, fixed: Mapping[Node, Shape], size: Sequence[int]
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConversionError(
             f"model '{graph.name}' leaves the size of its images free, and these layers do not fit "
-            f"{by_words(size)}:\n{lines}\n{_advice(graph, size) or 'choose another input_size'}"
+            f"{size_words(size)}:\n{lines}\n{_advice(graph, size) or 'choose another input_size'}"
         )
 
 
@@ -131,7 +131,7 @@ def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[N
 
 def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: InputSize) -> None:
     """Raise a ConversionError that lists the layers that do not fit this size, if any do not."""
-    own = " and ".join(dict.fromkeys(by_words(image.sizes) for image in images(maps)))
+    own = " and ".join(dict.fromkeys(size_words(image.sizes) for image in images(maps)))
     try:
         tried = _tried_shapes(maps, wanted)
     except ConversionError as error:

@@ -83,7 +83,7 @@ def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
         axes = "1 axis" if len(size) == 1 else f"{len(size)} axes"
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
         raise OptionError(
-            f"input size {by_words(size)} is for maps of {axes}, and no input of model "
+            f"input size {size_words(size)} is for maps of {axes}, and no input of model "
             f"'{graph.name}' is one; its inputs are {inputs}"
         )
     return {image.node: image.shape([int(n) for n in size]) for image in taking}
@@ -113,7 +113,7 @@ def shapes_at(
         The shape of every node, None where it is unknown: after a layer that does not fit, and of
         layers of unknown classes on other shapes than the model's. And the layers that do not fit.
     """
-    own_sizes = " and ".join(dict.fromkeys(by_words(image.sizes) for image in images(graph)))
+    own_sizes = " and ".join(dict.fromkeys(size_words(image.sizes) for image in images(graph)))
     shapes: dict[Node, Shape | None] = {}
     problems: dict[str, Problem] = {}
     for node in graph.nodes:
@@ -137,7 +137,7 @@ def call_shape(node: Node, inputs: list[Shape | None], own_sizes: str = "") -> S
     return shape
 
 
-def by_words(sizes: Sequence[int | None]) -> str:
+def size_words(sizes: Sequence[int | None]) -> str:
     """Sizes in words, `28x28`; `?` where one is free."""
     return "x".join("?" if size is None else str(size) for size in sizes)
 

@@ -28,7 +28,7 @@ from onnx_export import by_tf2onnx
 from onnx_forms import FORMS, with_pools_as
 
 import allconv
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.export.pipeline import export_graph
 from allconv.export_onnx import export_onnx
 from allconv.read import read
@@ -140,7 +140,7 @@ def forms_of(name: str, folder: Path) -> dict[str, Path]:
         if rule.name != "max_pool_to_relu"
     ]
     kept = rewrite(graph, rules).after
-    export_graph(kept, files["MaxPool"], Form(verify=False), source=original.name)
+    export_graph(kept, files["MaxPool"], ExportOptions(verify=False), source=original.name)
     export_onnx(allconv.convert(original), files["allconv"], verify=False)
     pooled = onnx.load(files["MaxPool"])
     for name, form in FORMS.items():

@@ -14,8 +14,8 @@ import onnx
 import onnxruntime
 
 from allconv.export.file.draft import Draft, drafted
-from allconv.export.options import Form
-from allconv.export.precision.reduced_precision import FLOAT32, Written, in_form
+from allconv.export.options import ExportOptions
+from allconv.export.precision.reduced_precision import FLOAT32, Written, in_precision
 from allconv.export.precision.sample_inputs import Images, drawn_samples, read_samples
 from allconv.export_onnx import export_onnx
 from allconv.graph import Graph
@@ -34,13 +34,13 @@ class Exported:
 
     def in_float16(self) -> Written:
         samples = drawn_samples(self.original, self.graph)
-        form = Form(layout=self.layout, float16=True)
-        return in_form(self.draft, self.model, self.graph, form, samples)
+        options = ExportOptions(layout=self.layout, float16=True)
+        return in_precision(self.draft, self.model, self.graph, options, samples)
 
     def in_int8(self, images: Images) -> Written:
         samples = read_samples(images, self.graph)
-        form = Form(layout=self.layout, int8=images)
-        return in_form(self.draft, self.model, self.graph, form, samples)
+        options = ExportOptions(layout=self.layout, int8=images)
+        return in_precision(self.draft, self.model, self.graph, options, samples)
 
 
 @contextmanager

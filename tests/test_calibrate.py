@@ -192,7 +192,7 @@ def test_where_the_outputs_were_nearer_before_the_model_stays_as_it_was(monkeypa
     before = converted.get_weights()
 
     def spoil(step, original, after, *_):
-        spec = after.nodes[step.goals[0].place].spec
+        spec = after.nodes[step.targets[0].place].spec
         zeros = {name: np.zeros(array.shape, "float32") for name, array in spec.weights.items()}
         return with_weights(after, spec, zeros), Score()
 

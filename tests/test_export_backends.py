@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.building.provenance import done_to
+from allconv.building.provenance import history_of
 from allconv.errors import ExportError
 from allconv.export import job
 from allconv.export.tensorflow import process
@@ -63,7 +63,7 @@ def test_a_model_of_another_backend_is_exported_and_agrees_there(backend, tmp_pa
 def test_the_other_process_writes_what_this_one_would(tmp_path):
     model = allconv.convert(randomize(mnist_cnn(), seed=1))
     here = allconv.export_onnx(model, tmp_path / "here.onnx", opset=15, layout="nhwc")
-    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": done_to(model)}
+    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": history_of(model)}
     options["output_names"] = model.output_names
     with exported_elsewhere(model, options) as file:
         assert onnx.load(file) == onnx.load(tmp_path / "here.onnx")

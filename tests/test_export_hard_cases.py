@@ -13,7 +13,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError, FileError, ModelError, OptionError
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.export.pipeline import export_graph
 from allconv.read import read
 from tests.agreement import network
@@ -79,7 +79,7 @@ def test_slashes_of_keras_2_stay_in_the_names_of_inputs_and_outputs(tmp_path):
         for spec in graph.specs()
     }
     graph = replace(graph.with_specs(slashed), output_names=("a/relu",))
-    report = export_graph(graph, tmp_path / "a.onnx", Form(), source="")
+    report = export_graph(graph, tmp_path / "a.onnx", ExportOptions(), source="")
     assert (list(report.inputs), list(report.outputs)) == (["a/image"], ["a/relu"])
     report, _ = exported(allconv.convert(graph), tmp_path)
     assert list(report.outputs) == ["a/relu"]

@@ -18,7 +18,7 @@ from allconv.export.file.model_proto import model_proto
 from allconv.export.operations.channels_first import channels_first
 from allconv.export.operations.fusing import fused
 from allconv.export.operations.onnx_graph import Operation, Operations, Tensor
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.graph import Graph, Spec, call
 from tests.onnx_files import operators, random_array, run
 
@@ -72,8 +72,8 @@ class Written:
         found = Operations(tuple(self.operations), self.constants, inputs, outputs, shapes, dtypes)
         made = channels_first(found, graph, OPSET, layout)
         path, said = Path("written.onnx"), {VERSION: "0"}
-        form, tensors = Form(OPSET, layout), partial(initializers, path=path)
-        return model_proto(fused(made) if fuse else made, graph, form, said, tensors)
+        options, tensors = ExportOptions(OPSET, layout), partial(initializers, path=path)
+        return model_proto(fused(made) if fuse else made, graph, options, said, tensors)
 
     def agrees(self, output, **options):
         """The operators of the new graph, which gives the numbers of the old one."""

@@ -277,7 +277,10 @@ def test_a_convolution_that_took_a_pool_s_strides_stands_for_it():
 
 def test_a_shared_pool_is_fitted_once_to_all_of_its_calls():
     _, pairing = steps_of(twins(), pooling="conv")
-    assert [(step.layer, len(step.goals)) for step in pairing.steps] == [("pool", 2), ("dense", 2)]
+    assert [(step.layer, len(step.targets)) for step in pairing.steps] == [
+        ("pool", 2),
+        ("dense", 2),
+    ]
 
 
 def normed(fold=False):
@@ -313,7 +316,7 @@ def test_a_normalization_below_gets_new_statistics_and_counts_before_the_relu():
 def test_a_convolution_that_a_normalization_was_folded_into_is_to_give_what_that_gave():
     _, pairing = steps_of(normed(), pooling="conv", fold_batchnorm=True)
     conv2 = pairing.steps[1]
-    assert conv2.goals[0].values.name == "norm2" and conv2.relu and conv2.norm is None
+    assert conv2.targets[0].values.name == "norm2" and conv2.relu and conv2.norm is None
 
 
 def test_pools_that_no_layer_can_be_fitted_to_are_left_with_the_reason():

@@ -21,7 +21,7 @@ kernels     windows dense affine . fixed
 sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
             names output_names strategies
 saving      . output_names_in_files
-read        setting_forms settings
+read        setting_values settings
             rule rewrite
 rules       lists windows activations channels resizing max_steps maximum same_max max_pool
 rules       average_pool conv_pool stride_pool constants over_channels flatten batchnorm reshape

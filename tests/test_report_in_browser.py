@@ -162,12 +162,12 @@ def test_a_slab_shows_its_facts_its_row_and_what_it_becomes(show: Any) -> None:
 def test_the_facts_cover_no_slab_that_is_pointed_at(show: Any) -> None:
     page = show("mnist", viewport={"width": 375, "height": 600})
     for block in ("start", "end"):
-        page.locator("#a2").evaluate("(slab, block) => slab.scrollIntoView({ block })", block)
+        page.locator("#a2").evaluate("(box, block) => box.scrollIntoView({ block })", block)
         page.wait_for_function(STILL)
         page.locator("#a2").hover()
-        slab, facts = page.locator("#a2").bounding_box(), page.locator("#facts").bounding_box()
-        above = slab["y"] + slab["height"] <= facts["y"]
-        assert above or facts["y"] + facts["height"] <= slab["y"]
+        box, facts = page.locator("#a2").bounding_box(), page.locator("#facts").bounding_box()
+        above = box["y"] + box["height"] <= facts["y"]
+        assert above or facts["y"] + facts["height"] <= box["y"]
 
 
 @pytest.mark.slow
@@ -212,8 +212,8 @@ def test_what_has_the_focus_can_be_seen(show: Any) -> None:
             """() => {
                 const part = document.activeElement;
                 const style = getComputedStyle(part);
-                const slab = part.querySelector(":scope > path");
-                return slab ? getComputedStyle(slab).strokeWidth : style.outlineWidth;
+                const box = part.querySelector(":scope > path");
+                return box ? getComputedStyle(box).strokeWidth : style.outlineWidth;
             }"""
         )
         assert seen == "3px"

@@ -11,12 +11,12 @@ from allconv.rewrite import Plan
 _DONE: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-def note(model: Any, plan: Plan) -> None:
+def remember(model: Any, plan: Plan) -> None:
     """Remember which plan a Keras model was made by."""
     _DONE[model] = plan_in_a_line(plan)
 
 
-def done_to(model: Any) -> str:
+def history_of(model: Any) -> str:
     """What was done to make a model, in a line; "" for one that `convert` did not make here."""
     try:
         return _DONE.get(model, "")

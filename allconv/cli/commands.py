@@ -21,9 +21,9 @@ from allconv.cli.convert import Outcome, convert_and_save, keras_imported
 from allconv.cli.export import (
     SUFFIX,
     export_file,
+    export_options,
+    export_options_for,
     network_to_export,
-    onnx_form,
-    onnx_form_for,
     onnx_options,
     told,
     unproved,
@@ -197,7 +197,7 @@ def convert(
     allconv convert model.keras -o fcn.onnx --input-size any
     """
     keywords = conversion_keywords(options)
-    form = onnx_form_for(output, options, verify)
+    as_onnx = export_options_for(output, options, verify)
     if output is not None:
         check_writable(output, source=file, suffixes=(*SUFFIXES, SUFFIX))
     elif not dry_run:
@@ -214,7 +214,7 @@ def convert(
             refuse_loss(planned.plan.after, output)
     outcome = Outcome("nothing written: --dry-run")
     if output is not None and not dry_run:
-        outcome = convert_and_save(planned, output, verify, form, file.name, calibrate)
+        outcome = convert_and_save(planned, output, verify, as_onnx, file.name, calibrate)
     show(planned.totals)
     for obstacle in planned.obstacles:
         show(f"stands in the way and stays: {printable(str(obstacle))}")
@@ -262,13 +262,13 @@ def export(
     """
     size = parse_input_size(input_size)
     check_writable(output, source=file, suffixes=(SUFFIX,))
-    form = onnx_form(options, verify)
+    as_onnx = export_options(options, verify)
     with progress() as step:
         step(f"reading {file.name}")
         network = network_to_export(read(ModelFile(file, config)), size)
         with keras_imported(step):
             step(f"exporting {file.name}")
-            result = export_file(network, output, form, file.name)
+            result = export_file(network, output, as_onnx, file.name)
     show(told(result))
     end(unproved(result), allow_unverified)
 

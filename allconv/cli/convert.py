@@ -22,7 +22,7 @@ from allconv.report import Report
 from allconv.save import save_model
 
 if TYPE_CHECKING:
-    from allconv.export.options import Form
+    from allconv.export.options import ExportOptions
 
 NOT_VERIFIED = "not verified: --no-verify"
 IMAGES = ("x_train", "x", "images", "arr_0")
@@ -54,7 +54,7 @@ def convert_and_save(
     planned: Report,
     output: Path,
     verify: bool,
-    form: Form | None,
+    as_onnx: ExportOptions | None,
     source: str,
     images: Path | None = None,
 ) -> Outcome:
@@ -64,7 +64,7 @@ def convert_and_save(
         planned: The conversion.
         output: Where to write.
         verify: Whether to compare the two before.
-        form: How to write an ONNX file; None for one of Keras.
+        as_onnx: How to write an ONNX file; None for one of Keras.
         source: The name of the file that the model comes from.
         images: What to fit it to; what is said is then how well that went.
 
@@ -82,10 +82,10 @@ def convert_and_save(
             step("verifying it" if verify else "")
             verdict = verdict_on(planned, converted) if verify else Outcome(NOT_VERIFIED)
         step(f"writing {output.name}")
-        if form is None:
+        if as_onnx is None:
             save_model(converted, output)
             return Outcome(f"{verdict.words}\nwritten: {output}", verdict.unproved)
-        report = export_converted(converted, planned, output, form, source)
+        report = export_converted(converted, planned, output, as_onnx, source)
         return Outcome(f"{verdict.words}\n{told(report)}", verdict.unproved or unproved(report))
 
 

@@ -22,7 +22,7 @@ from allconv.resize import InputSize
 
 if TYPE_CHECKING:
     from allconv.export.onnx_report import OnnxReport
-    from allconv.export.options import Form
+    from allconv.export.options import ExportOptions
 
 
 SUFFIX = ".onnx"
@@ -48,7 +48,7 @@ _OPTIONS = (
 
 
 def onnx_options(command: Command) -> Command:
-    """Adds the options that say how to write an ONNX file; `onnx_form` makes sense of them."""
+    """Adds the options that say how to write an ONNX file; `export_options` makes sense of them."""
     return with_options(command, _OPTIONS)
 
 
@@ -58,26 +58,28 @@ def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] not in (None, False)}
 
 
-def onnx_form(options: dict[str, Any], verify: bool) -> Form:
+def export_options(options: dict[str, Any], verify: bool) -> ExportOptions:
     """How to write an ONNX file.
 
     Raises:
         OptionError: An option is unknown, or two exclude each other.
     """
-    from allconv.export.options import Form
+    from allconv.export.options import ExportOptions
 
-    return Form(**onnx_keywords(options), verify=verify)
+    return ExportOptions(**onnx_keywords(options), verify=verify)
 
 
-def onnx_form_for(output: Path | None, options: dict[str, Any], verify: bool) -> Form | None:
+def export_options_for(
+    output: Path | None, options: dict[str, Any], verify: bool
+) -> ExportOptions | None:
     """How to write an output; None where it is no ONNX file.
 
     Raises:
-        OptionError: As of `onnx_form`, or there are options for ONNX and the output is none.
+        OptionError: As of `export_options`, or there are options for ONNX and the output is none.
     """
     given = onnx_keywords(options)
     if output is not None and output.suffix == SUFFIX:
-        return onnx_form(options, verify)
+        return export_options(options, verify)
     if given:
         raise OptionError(f"--{next(iter(given))} is for ONNX; give an output such as -o fcn.onnx")
     return None
@@ -96,15 +98,15 @@ def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
     return network
 
 
-def export_file(network: Graph, output: Path, form: Form, source: str) -> OnnxReport:
+def export_file(network: Graph, output: Path, as_onnx: ExportOptions, source: str) -> OnnxReport:
     """Write a network as an ONNX file."""
     from allconv.export.pipeline import export_graph
 
-    return export_graph(network, output, form, source=source)
+    return export_graph(network, output, as_onnx, source=source)
 
 
 def export_converted(
-    converted: Any, planned: Report, output: Path, form: Form, source: str
+    converted: Any, planned: Report, output: Path, as_onnx: ExportOptions, source: str
 ) -> OnnxReport:
     """Write a converted model as an ONNX file, which says what was done to the source."""
     from allconv.export.pipeline import export_graph
@@ -112,7 +114,7 @@ def export_converted(
     return export_graph(
         read(converted),
         output,
-        form,
+        as_onnx,
         source=source,
         plan=plan_in_a_line(planned.plan),
         reference=converted,

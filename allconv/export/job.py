@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from allconv.errors import AllconvError
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.export.pipeline import export_graph
 from allconv.export.tensorflow.process import ANSWER, JOB
 from allconv.read import read
@@ -22,10 +22,10 @@ def main(folder: Path) -> None:
     answer = {}
     try:
         job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-        form = Form(job.pop("opset"), job.pop("layout"), verify=False)
+        options = ExportOptions(job.pop("opset"), job.pop("layout"), verify=False)
         graph = read(folder / "model.keras")
         graph = replace(graph, output_names=tuple(job.pop("output_names", ())))
-        export_graph(graph, folder / "model.onnx", form, **job)
+        export_graph(graph, folder / "model.onnx", options, **job)
     except AllconvError as error:
         answer = {"kind": type(error).__name__, "message": str(error)}
     (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")

@@ -11,7 +11,7 @@ from allconv.export.comparison.parity import Parity
 from allconv.export.file.audit import operator_counts
 from allconv.export.file.draft import Draft
 from allconv.export.lowering import in_float32
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.export.precision.loss import Loss
 from allconv.export.precision.reduced_precision import Written
 from allconv.graph import Graph
@@ -66,9 +66,9 @@ class OnnxReport:
         kind = "all-convolutional" if self.all_convolutional else "not all-convolutional"
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
         beside = f", weights in {self.weights_file}" * bool(self.weights_file)
-        form = f"{self.precision}, opset {self.opset}, {self.layout}"
+        told = f"{self.precision}, opset {self.opset}, {self.layout}"
         lines = [
-            f"{self.path}: {self.file_size:,} bytes{beside}, {form}, {kind}",
+            f"{self.path}: {self.file_size:,} bytes{beside}, {told}, {kind}",
             *(f"  input '{name}' {_by_words(dims)}" for name, dims in self.inputs.items()),
             *(f"  output '{name}' {_by_words(dims)}" for name, dims in self.outputs.items()),
             f"  operators: {counts or 'none'}",
@@ -97,7 +97,12 @@ class OnnxReport:
 
 
 def report_of(
-    written: Written, graph: Graph, path: Path, draft: Draft, form: Form, parity: Parity | None
+    written: Written,
+    graph: Graph,
+    path: Path,
+    draft: Draft,
+    options: ExportOptions,
+    parity: Parity | None,
 ) -> OnnxReport:
     """What is to be said of the file that is drafted, made from `graph`."""
     onnx_model = written.model
@@ -105,7 +110,7 @@ def report_of(
         path=str(path),
         file_size=draft.size(),
         opset=onnx_model.opset_import[0].version,
-        layout=form.layout,
+        layout=options.layout,
         inputs={value.name: _dims(value) for value in onnx_model.graph.input},
         outputs={value.name: _dims(value) for value in onnx_model.graph.output},
         operators=operator_counts(onnx_model),
@@ -114,12 +119,12 @@ def report_of(
         weights_file=draft.weights_file(),
         parity=parity,
         loss=written.loss,
-        notes=(*_notes(onnx_model, graph, form), *written.notes),
+        notes=(*_notes(onnx_model, graph, options), *written.notes),
     )
 
 
-def _notes(onnx_model: Any, graph: Graph, form: Form) -> Iterator[str]:
-    if form.is_float32 and in_float32(graph) is not graph:
+def _notes(onnx_model: Any, graph: Graph, options: ExportOptions) -> Iterator[str]:
+    if options.is_float32 and in_float32(graph) is not graph:
         yield "computes in float32, on the weights of a model of another precision"
     for kind in sorted(NORMALIZATIONS):
         names = {node.name for node in graph.nodes if node.kind == kind}

@@ -15,7 +15,7 @@ IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8}
 
 
 @dataclass(frozen=True)
-class Form:
+class ExportOptions:
     """Options of an export, as of `export_onnx`.
 
     Raises:

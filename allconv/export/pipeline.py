@@ -17,8 +17,8 @@ from allconv.export.lowering import in_float32, in_tensorflow_words, lowered
 from allconv.export.onnx_report import OnnxReport, report_of
 from allconv.export.operations.channels_first import channels_first
 from allconv.export.operations.fusing import fused
-from allconv.export.options import Form
-from allconv.export.precision.reduced_precision import FLOAT32, in_form
+from allconv.export.options import ExportOptions
+from allconv.export.precision.reduced_precision import FLOAT32, in_precision
 from allconv.export.precision.sample_inputs import drawn_samples, read_samples
 from allconv.export.tensorflow.graph import traced
 from allconv.export.tensorflow.process import exported_elsewhere
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def export_graph(
     graph: Graph,
     path: Path,
-    form: Form,
+    options: ExportOptions,
     *,
     source: str,
     plan: str = "",
@@ -47,30 +47,30 @@ def export_graph(
     Args:
         graph: The network, of the sizes that the file is to have.
         path: Where to write.
-        form: How.
+        options: How.
         source: What the network was read from, for the file's metadata.
         plan: What was done to it, likewise.
         reference: A Keras model of this network to compare with; by default one is built.
     """
-    _require_packages(form)
-    _refuse_fewer_bits(graph, form)
+    _require_packages(options)
+    _refuse_fewer_bits(graph, options)
     plain = in_float32(graph)
-    images = None if form.int8 is None else read_samples(form.int8, graph)
+    images = None if options.int8 is None else read_samples(options.int8, graph)
     with drafted(path) as draft:
-        name = draft.file.name if form.is_float32 else FLOAT32
-        onnx_model = _written(draft, name, graph, form, source, plan)
+        name = draft.file.name if options.is_float32 else FLOAT32
+        onnx_model = _written(draft, name, graph, options, source, plan)
         if is_all_convolutional(graph):
-            refuse_others(onnx_model, graph, form.layout)
+            refuse_others(onnx_model, graph, options.layout)
         draft.check(name)
-        own = _reference(plain, graph, reference) if form.verify or form.float16 else None
+        own = _reference(plain, graph, reference) if options.verify or options.float16 else None
         compared = (
-            parity(own, draft.folder / name, onnx_model, plain, form.layout)
-            if form.verify
+            parity(own, draft.folder / name, onnx_model, plain, options.layout)
+            if options.verify
             else None
         )
-        samples = drawn_samples(own, plain) if form.float16 else images
-        written = in_form(draft, onnx_model, plain, form, samples)
-        report = report_of(written, graph, path, draft, form, compared)
+        samples = drawn_samples(own, plain) if options.float16 else images
+        written = in_precision(draft, onnx_model, plain, options, samples)
+        report = report_of(written, graph, path, draft, options, compared)
         draft.put_in_place()
     return report
 
@@ -82,35 +82,37 @@ def sized(graph: Graph, size: InputSize | None) -> Graph:
     return resized(rewrite(with_own_size(graph, size), (), any_size=True), size).after
 
 
-def _written(draft: Draft, name: str, graph: Graph, form: Form, source: str, plan: str) -> Any:
+def _written(
+    draft: Draft, name: str, graph: Graph, options: ExportOptions, source: str, plan: str
+) -> Any:
     """Write the network in float32; by another process where Keras' backend is another one."""
     import keras
 
     if keras.config.backend() != "tensorflow":
-        options = {
-            "opset": form.opset,
-            "layout": form.layout,
+        job = {
+            "opset": options.opset,
+            "layout": options.layout,
             "source": source,
             "plan": plan,
             "output_names": graph.names_of_outputs(),
         }
-        with exported_elsewhere(build(graph), options) as file:
+        with exported_elsewhere(build(graph), job) as file:
             return draft.take(file, name)
     network = lowered(graph)
     named = in_tensorflow_words(network)
     if recurrent_layers(network):
-        said = metadata(graph, source=source, plan=plan, layout=form.layout)
-        written = recurrent_model(network, build(named), form, said)
+        said = metadata(graph, source=source, plan=plan, layout=options.layout)
+        written = recurrent_model(network, build(named), options, said)
         return draft.write(lambda tensors: written, name)
-    found = translated(traced(named, build(named)), network, form.opset)
-    operations = fused(channels_first(found, network, form.opset, form.layout))
-    said = metadata(graph, source=source, plan=plan, layout=form.layout)
-    return draft.write(partial(model_proto, operations, network, form, said), name)
+    found = translated(traced(named, build(named)), network, options.opset)
+    operations = fused(channels_first(found, network, options.opset, options.layout))
+    said = metadata(graph, source=source, plan=plan, layout=options.layout)
+    return draft.write(partial(model_proto, operations, network, options, said), name)
 
 
-def _refuse_fewer_bits(graph: Graph, form: Form) -> None:
+def _refuse_fewer_bits(graph: Graph, options: ExportOptions) -> None:
     """Raise an ExportError where a network with loops is to be written in other than float32."""
-    looping = [] if form.is_float32 else recurrent_layers(graph)
+    looping = [] if options.is_float32 else recurrent_layers(graph)
     if looping:
         raise ExportError(
             f"model '{graph.name}' has recurrent layers, which are written in float32 only: "
@@ -123,16 +125,16 @@ def _reference(plain: Graph, graph: Graph, reference: Any) -> Any:
     return reference if reference is not None and plain is graph else build(plain)
 
 
-def _require_packages(form: Form) -> None:
+def _require_packages(options: ExportOptions) -> None:
     """Raise an ExportError where a package is missing that writes, checks or runs ONNX."""
     from importlib import import_module
 
-    run = form.verify or not form.is_float32
+    run = options.verify or not options.is_float32
     for name in ("onnx", "onnxruntime") if run else ("onnx",):
         try:
             import_module(name)
         except ImportError as error:
-            way_out = ", or say verify=False" * (name == "onnxruntime" and form.is_float32)
+            way_out = ", or say verify=False" * (name == "onnxruntime" and options.is_float32)
             raise ExportError(
                 f"{name} cannot be imported ({error}); pip install 'allconv[onnx]' brings it"
                 f"{way_out}"

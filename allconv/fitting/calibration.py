@@ -18,7 +18,7 @@ class FittedLayer:
         name: Its name.
         kind: Its class.
         stands_for: The max pool in whose place it is, "" for a layer that was there before.
-        r2: The share of the variance of its goal that it explains on the images, 1 for all of it;
+        r2: The share of the variance of its target that it explains on the images, 1 for all of it;
             behind the relu, where one follows.
         seconds: What fitting it took.
     """

@@ -109,7 +109,7 @@ def is_vector(node: Node) -> bool:
     return node.shape is not None and len(node.shape) == 2 and node.shape[1] is not None
 
 
-def not_given(vector: Node) -> Node | None:
+def origin_of_vector(vector: Node) -> Node | None:
     """The layer that made a vector of something else, None where it is the model's own input."""
     seen, stack = set(), [vector]
     while stack:

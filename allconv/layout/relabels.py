@@ -41,9 +41,9 @@ def axes_of(node: Node) -> Axes | None:
 
 
 def _own_axes(tensor: Node) -> Axes:
-    form = layout(tensor)
-    axes: list[Part] = [*enumerate(form.sizes)]
-    axes.insert(0 if form.channels_first else form.rank, (CHANNELS, form.channels))
+    lies = layout(tensor)
+    axes: list[Part] = [*enumerate(lies.sizes)]
+    axes.insert(0 if lies.channels_first else lies.rank, (CHANNELS, lies.channels))
     return tuple(() if axis[1] == 1 else (axis,) for axis in axes)
 
 
@@ -103,12 +103,12 @@ def axis_origins(node: Node) -> list[int | None] | None:
     """
     if node.kind not in ("Reshape", "Permute") or not is_map(node) or not is_map(node.inputs[0]):
         return None
-    source, form = layout(node.inputs[0]), layout(node)
+    source, lies = layout(node.inputs[0]), layout(node)
     own = _own_axes(node.inputs[0])
     axes = _moved(node, own)
     same = axes is not None and [axis for axis in axes if axis] == [axis for axis in own if axis]
-    if not same or form.channels != source.channels:
+    if not same or lies.channels != source.channels:
         return None
     long = iter([number for number, size in enumerate(source.sizes) if size != 1])
     ones = iter([number for number, size in enumerate(source.sizes) if size == 1])
-    return [next(ones, None) if size == 1 else next(long) for size in form.sizes]
+    return [next(ones, None) if size == 1 else next(long) for size in lies.sizes]

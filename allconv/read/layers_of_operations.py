@@ -60,18 +60,18 @@ def _pooled(how: str) -> Callable[[Config, Node], Found]:
     def read(config: Config, tensor: Node) -> Found:
         if not is_map(tensor) or config.get("initial") is not None:
             return None
-        form, axes = layout(tensor), _axes(config.get("axis"), tensor.shape or ())
-        keepdims, lies = bool(config.get("keepdims")), {"data_format": form.data_format}
-        if axes == form.spatial_axes:
-            return f"Global{how}Pooling{form.rank}D", {"keepdims": keepdims, **lies}
-        if not axes or not set(axes) < set(form.spatial_axes) or not keepdims:
+        tensor_layout, axes = layout(tensor), _axes(config.get("axis"), tensor.shape or ())
+        keepdims, lies = bool(config.get("keepdims")), {"data_format": tensor_layout.data_format}
+        if axes == tensor_layout.spatial_axes:
+            return f"Global{how}Pooling{tensor_layout.rank}D", {"keepdims": keepdims, **lies}
+        if not axes or not set(axes) < set(tensor_layout.spatial_axes) or not keepdims:
             return None
-        places = list(zip(form.spatial_axes, form.sizes, strict=True))
+        places = list(zip(tensor_layout.spatial_axes, tensor_layout.sizes, strict=True))
         window = [size if axis in axes else 1 for axis, size in places]
         if not are_known(tuple(window)):
             return None
-        moves = {"pool_size": window, "strides": [1] * form.rank, "padding": "valid"}
-        return f"{how}Pooling{form.rank}D", {**moves, **lies}
+        moves = {"pool_size": window, "strides": [1] * tensor_layout.rank, "padding": "valid"}
+        return f"{how}Pooling{tensor_layout.rank}D", {**moves, **lies}
 
     return read
 
@@ -80,13 +80,13 @@ def _pool(how: str) -> Callable[[Config, Node], Found]:
     def read(config: Config, tensor: Node) -> Found:
         if not is_map(tensor):
             return None
-        form, size = layout(tensor), config.get("pool_size")
-        window = [size] * form.rank if is_number(size) else size
+        tensor_layout, size = layout(tensor), config.get("pool_size")
+        window = [size] * tensor_layout.rank if is_number(size) else size
         strides = config.get("strides")
-        strides = [strides] * form.rank if is_number(strides) else strides or window
-        lies = {"data_format": config.get("data_format") or form.data_format}
+        strides = [strides] * tensor_layout.rank if is_number(strides) else strides or window
+        lies = {"data_format": config.get("data_format") or tensor_layout.data_format}
         moves = {"pool_size": window, "strides": strides, "padding": config.get("padding", "valid")}
-        return f"{how}Pooling{form.rank}D", {**moves, **lies}
+        return f"{how}Pooling{tensor_layout.rank}D", {**moves, **lies}
 
     return read
 
@@ -114,13 +114,16 @@ def _pad(config: Config, tensor: Node) -> Found:
         return None
     if len(pads) != axes or not all(isinstance(pair, (list, tuple)) for pair in pads):
         return None
-    form = layout(tensor)
-    others = set(range(axes)) - set(form.spatial_axes)
+    tensor_layout = layout(tensor)
+    others = set(range(axes)) - set(tensor_layout.spatial_axes)
     if any(any(pads[axis]) for axis in others):
         return None
-    margins = [tuple(pads[axis]) for axis in form.spatial_axes]
-    padding = margins if form.rank > 1 else margins[0]
-    return f"ZeroPadding{form.rank}D", {"padding": padding, "data_format": form.data_format}
+    margins = [tuple(pads[axis]) for axis in tensor_layout.spatial_axes]
+    padding = margins if tensor_layout.rank > 1 else margins[0]
+    return f"ZeroPadding{tensor_layout.rank}D", {
+        "padding": padding,
+        "data_format": tensor_layout.data_format,
+    }
 
 
 def _expand_dims(config: Config, tensor: Node) -> Found:

@@ -15,8 +15,8 @@ from typing import Any
 from allconv.errors import ModelError
 from allconv.layers import kinds
 from allconv.layers.layer_shapes import KNOWN_KINDS
-from allconv.read import setting_forms as forms
-from allconv.read.setting_forms import LEFT_OUT, MOST_AXES, NEEDED, Form
+from allconv.read import setting_values as values
+from allconv.read.setting_values import LEFT_OUT, MOST_AXES, NEEDED, Setting
 
 
 def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -41,9 +41,11 @@ def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[s
     if kind not in KNOWN_KINDS:
         return dict(config)
     rank, own = int((re.findall(r"\d(?=D)", kind) or [1])[0]), SETTINGS_OF.get(kind, {})
-    defaults = {key: form.default for key, form in own.items() if form.default is not LEFT_OUT}
+    defaults = {
+        key: setting.default for key, setting in own.items() if setting.default is not LEFT_OUT
+    }
     checked = {
-        key: _read(key, forms.plain(value), own.get(key) or _form(key), rank, where)
+        key: _read(key, values.plain(value), own.get(key) or _setting(key), rank, where)
         for key, value in {**defaults, **config}.items()
     }
     if "pool_size" in own and checked["strides"] is None:
@@ -60,19 +62,19 @@ def checked_shape(shape: Any, where: str) -> tuple[int | None, ...]:
     return tuple(_read("shape", shape, SHAPE, 1, where))
 
 
-def _form(key: str) -> Form:
+def _setting(key: str) -> Setting:
     is_object = key.endswith(("_initializer", "_regularizer", "_constraint"))
     return OBJECT if is_object else OF_ALL.get(key, ANYTHING)
 
 
-def _read(key: str, value: Any, form: Form, rank: int, where: str) -> Any:
+def _read(key: str, value: Any, setting: Setting, rank: int, where: str) -> Any:
     try:
         if value is not NEEDED:
-            return form.read(value, rank)
+            return setting.read(value, rank)
     except ValueError:
         pass
     found = f"it has no {key}" if value is NEEDED else f"its {key} is {_in_json(value)}"
-    raise ModelError(f"{where}: {found}; expected {form.words.format(rank=rank)}")
+    raise ModelError(f"{where}: {found}; expected {setting.words.format(rank=rank)}")
 
 
 def _in_json(value: Any) -> str:
@@ -81,39 +83,43 @@ def _in_json(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(words, words)
 
 
-ANYTHING = Form("anything", lambda value, rank: value)
-AXIS = Form("the number of an axis", forms.whole(-MOST_AXES), -1)
-AXES = Form(f"{AXIS.words}, or a list of them", forms.either(AXIS.read, forms.few(AXIS.read)), -1)
-COUNT = Form("a whole number >= 1", forms.whole(1))
-EACH = Form("a whole number >= 1, or {rank} of them", forms.each_axis(COUNT.read))
-FLAG = Form("true or false", forms.flag, LEFT_OUT)
-FORMAT = Form(
+ANYTHING = Setting("anything", lambda value, rank: value)
+AXIS = Setting("the number of an axis", values.whole(-MOST_AXES), -1)
+AXES = Setting(
+    f"{AXIS.words}, or a list of them", values.either(AXIS.read, values.few(AXIS.read)), -1
+)
+COUNT = Setting("a whole number >= 1", values.whole(1))
+EACH = Setting("a whole number >= 1, or {rank} of them", values.each_axis(COUNT.read))
+FLAG = Setting("true or false", values.flag, LEFT_OUT)
+FORMAT = Setting(
     "'channels_last' or 'channels_first'",
-    forms.one_of("channels_last", "channels_first"),
+    values.one_of("channels_last", "channels_first"),
     "channels_last",
 )
-FUNCTION = Form("the name of an activation, or an object", forms.of_type(str, Mapping)).or_null()
-MARGINS = Form("whole numbers >= 0, a pair of them for each axis", forms.margins)
-NAME = Form("a name", forms.of_type(str))
-NUMBER = Form("a number", forms.number)
-NUMBERS = Form(
+FUNCTION = Setting(
+    "the name of an activation, or an object", values.of_type(str, Mapping)
+).or_null()
+MARGINS = Setting("whole numbers >= 0, a pair of them for each axis", values.margins)
+NAME = Setting("a name", values.of_type(str))
+NUMBER = Setting("a number", values.number)
+NUMBERS = Setting(
     "a number, or lists of numbers of equal lengths",
-    forms.either(forms.numbers, forms.of_type(Mapping)),
+    values.either(values.numbers, values.of_type(Mapping)),
 )
-OBJECT = Form("a name, or an object with a 'config'", forms.described).or_null()
-PADDING = Form("'valid' or 'same'", forms.one_of("valid", "same"), "valid")
-CAUSAL = Form("'valid', 'same' or 'causal'", forms.one_of("valid", "same", "causal"), "valid")
-SHAPE = Form(
+OBJECT = Setting("a name, or an object with a 'config'", values.described).or_null()
+PADDING = Setting("'valid' or 'same'", values.one_of("valid", "same"), "valid")
+CAUSAL = Setting("'valid', 'same' or 'causal'", values.one_of("valid", "same", "causal"), "valid")
+SHAPE = Setting(
     f"at most {MOST_AXES} sizes, each a whole number >= 1 or null",
-    forms.few(forms.either(forms.one_of(None), COUNT.read)),
+    values.few(values.either(values.one_of(None), COUNT.read)),
 )
-SMALL = Form("a number >= 0", forms.not_negative)
+SMALL = Setting("a number >= 0", values.not_negative)
 
 OF_ALL = {
     "activation": FUNCTION,
     "data_format": FORMAT.or_null(),
     "dilation_rate": EACH,
-    "dtype": Form("the name of a dtype, or a policy", forms.of_type(str, Mapping)).or_null(),
+    "dtype": Setting("the name of a dtype, or a policy", values.of_type(str, Mapping)).or_null(),
     "groups": COUNT,
     "noise_shape": SHAPE.or_null(),
     "trainable": FLAG,
@@ -126,13 +132,13 @@ _LINEAR = {"activation": FUNCTION.otherwise("linear")}
 _KERNEL = {**_WINDOW, **_LINEAR, "kernel_size": EACH, "dilation_rate": EACH.otherwise(1)}
 _CONV = {**_KERNEL, "filters": COUNT}
 _DEPTHWISE = {**_KERNEL, "depth_multiplier": COUNT.otherwise(1)}
-_EXTRA = Form("a whole number >= 0, or {rank} of them", forms.each_axis(forms.whole(0)))
+_EXTRA = Setting("a whole number >= 0, or {rank} of them", values.each_axis(values.whole(0)))
 _POOL = {**_WINDOW, "pool_size": EACH, "strides": EACH.or_null(default=None)}
 _MAX_POOL = {**_POOL, "pool_size": EACH.otherwise(2)}
 _GLOBAL_POOL = {"data_format": FORMAT, "keepdims": FLAG.otherwise(False)}
 _AFFINE = {"axis": AXIS, "epsilon": SMALL.otherwise(1e-3), "scale": FLAG, "center": FLAG}
 
-SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
+SETTINGS_OF: Mapping[str, Mapping[str, Setting]] = {
     **dict.fromkeys(kinds.CONVOLUTIONS, _CONV),
     **{f"DepthwiseConv{rank}D": _DEPTHWISE for rank in (1, 2)},
     **{f"SeparableConv{rank}D": {**_DEPTHWISE, "filters": COUNT} for rank in (1, 2)},
@@ -158,8 +164,8 @@ SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     "Flatten": {"data_format": FORMAT},
     "GroupNormalization": {
         **_AFFINE,
-        "groups": Form(
-            "a whole number >= 1, or -1", forms.either(COUNT.read, forms.one_of(-1)), 32
+        "groups": Setting(
+            "a whole number >= 1, or -1", values.either(COUNT.read, values.one_of(-1)), 32
         ),
     },
     "InputLayer": {"batch_shape": SHAPE},
@@ -168,14 +174,16 @@ SETTINGS_OF: Mapping[str, Mapping[str, Form]] = {
     "LeakyReLU": {"negative_slope": NUMBER.otherwise(0.3)},
     "Normalization": {"axis": AXES.or_null(default=-1), "mean": NUMBERS.or_null()},
     "PReLU": {
-        "shared_axes": Form("a list of axes from 1 on", forms.few(forms.whole(1))).or_null(),
+        "shared_axes": Setting("a list of axes from 1 on", values.few(values.whole(1))).or_null(),
     },
-    "Permute": {"dims": Form("the numbers of all axes from 1 on, in some order", forms.order)},
+    "Permute": {"dims": Setting("the numbers of all axes from 1 on, in some order", values.order)},
     "RMSNormalization": {"axis": AXES},
     "ReLU": dict.fromkeys(("max_value", "negative_slope", "threshold"), NUMBER.or_null()),
     "RepeatVector": {"n": COUNT},
     "Rescaling": {"scale": NUMBERS, "offset": NUMBERS.otherwise(0.0)},
-    "Reshape": {"target_shape": Form(f"at most {MOST_AXES} sizes, one may be -1", forms.target)},
+    "Reshape": {
+        "target_shape": Setting(f"at most {MOST_AXES} sizes, one may be -1", values.target)
+    },
     "Resizing": {"height": COUNT, "width": COUNT, "data_format": FORMAT},
     "Softmax": {"axis": AXES},
     "UnitNormalization": {"axis": AXES},

@@ -12,7 +12,7 @@ from allconv.layout import are_known, layout
 from allconv.obstacles import missing_size
 from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
-from allconv.shape_walk import by_words, images
+from allconv.shape_walk import images, size_words
 
 KEEPS = {
     "function": "same numbers up to rounding",
@@ -103,20 +103,23 @@ def conclusions(report: Facts) -> Iterator[str]:
 
 def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
     """What the result takes and gives, and whether its map is the model slid over the image."""
-    own = f"{by_words(geometry.output_size)} at {by_words(geometry.input_size)}"
+    own = f"{size_words(geometry.output_size)} at {size_words(geometry.input_size)}"
     if report.input_size == "any":
-        smallest, step = by_words(geometry.minimum_input_size), geometry.input_size_step
-        steps = f" in steps of {by_words(step)}" if max(step) > 1 else ""
+        smallest, step = size_words(geometry.minimum_input_size), geometry.input_size_step
+        steps = f" in steps of {size_words(step)}" if max(step) > 1 else ""
         maps = f": {own}" if are_known(geometry.output_size) else ""
         yield f"The result takes images of any size from {smallest} on{steps} and gives maps{maps}."
         if max(geometry.minimum_input_size) > 1:
             yield "Of a smaller image Keras may make numbers that mean nothing, without an error."
     else:
         image = next(i for i in images(report.plan.after) if len(i.sizes) == len(geometry.period))
-        size, result = by_words(image.sizes), by_words(layout(report.plan.after.outputs[0]).sizes)
+        size, result = (
+            size_words(image.sizes),
+            size_words(layout(report.plan.after.outputs[0]).sizes),
+        )
         yield (
             f"The result takes images of {size} and gives maps of {result} ({own}); costs before "
-            f"are those at {by_words(geometry.input_size)}, after at {size}."
+            f"are those at {size_words(geometry.input_size)}, after at {size}."
         )
     if geometry.padded:
         yield (
@@ -131,11 +134,11 @@ def _crops(geometry: Geometry) -> str:
     """Which crop of the image a cell of the map stands for."""
     pairs = zip(geometry.output_stride, "ijk", strict=False)
     start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
-    crop = f"a cell is what the model says of the crop of {by_words(geometry.input_size)}"
+    crop = f"a cell is what the model says of the crop of {size_words(geometry.input_size)}"
     text = f"{crop} that begins at ({start})"
     if geometry.period == geometry.output_stride:
         return text
-    return f"{text}, where these are multiples of {by_words(geometry.period)}"
+    return f"{text}, where these are multiples of {size_words(geometry.period)}"
 
 
 def _few(geometry: Geometry) -> str:

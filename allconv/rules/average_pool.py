@@ -75,15 +75,15 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
     On a larger map it slides.
     """
     tensor = match.before(match.node)
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     if problem := unknown_channels(match, tensor):
         return match.skip(problem)
     if len(match.node.inputs) > 1 or carries_mask(tensor):
         return match.skip("a mask leaves cells out of its mean")
-    if not are_known(form.sizes):
+    if not are_known(layout.sizes):
         return match.skip(f"a mean over the whole map needs a fixed size, got {tensor.shape}")
-    window = Window(form.sizes, (1,) * form.rank)
-    mean = per_channel(match, "", tensor, window, average_taps(form.sizes))
+    window = Window(layout.sizes, (1,) * layout.rank)
+    mean = per_channel(match, "", tensor, window, average_taps(layout.sizes))
     return mean if match.node.config["keepdims"] else flattened(match, mean)
 
 
@@ -141,11 +141,11 @@ def _rescaled(match: Match, tensor: Node, counts: Sequence[Sequence[int]], unit:
     A Rescaling takes nested lists, and unlike other layers' axes both kinds of Keras' files carry
     them. They begin with an axis for the batch: only so does Keras take them as they lie.
     """
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     shares = np.ones(())
     for axis in counts:
         shares = np.multiply.outer(shares, axis)
-    lengths = form.shape(tuple(len(axis) for axis in counts), 1)
+    lengths = layout.shape(tuple(len(axis) for axis in counts), 1)
     shares = unit / shares.reshape([1, *(length or 0 for length in lengths)])
     whole = np.all(shares == np.rint(shares))
     scale = (shares.astype(int) if whole else shares).tolist()

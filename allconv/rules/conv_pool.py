@@ -26,29 +26,29 @@ def max_pool_to_conv(match: Match) -> Outcome:
     """
     options: ConvPool = match.options
     pool, tensor = match.node, match.before(match.node)
-    form, config = match.layout(tensor), pool.config
+    layout, config = match.layout(tensor), pool.config
     window, strides = tuple(config["pool_size"]), tuple(config["strides"])
     kernel = _sizes(options.kernel_size, window)
     if problem := unknown_channels(match, tensor) or too_large(kernel):
         return match.skip(problem)
-    if len(kernel) != form.rank:
-        return match.skip(f"ConvPool's kernel_size {kernel} does not have {form.rank} axes")
+    if len(kernel) != layout.rank:
+        return match.skip(f"ConvPool's kernel_size {kernel} does not have {layout.rank} axes")
     keep_valid = options.padding == "keep" and config["padding"] == "valid"
     padding = "valid" if keep_valid else options.padding.replace("keep", config["padding"])
     pads = [_halves(k - w) if keep_valid else (0, 0) for k, w in zip(kernel, window, strict=True)]
     source = zero_padded(match, tensor, pads)
     starts = _window_starts(match, kernel, padding, [before for before, _ in pads])
-    filters = options.filters or form.channels
+    filters = options.filters or layout.channels
     activation, note = _activation(options, tensor)
     conv = match.layer(
-        f"Conv{form.rank}D",
+        f"Conv{layout.rank}D",
         "",
-        _weights(kernel, form.channels, filters, _mean_taps(kernel, window, starts)),
+        _weights(kernel, layout.channels, filters, _mean_taps(kernel, window, starts)),
         filters=filters,
         kernel_size=kernel,
         strides=strides,
         padding=padding,
-        data_format=form.data_format,
+        data_format=layout.data_format,
         activation=activation,
         trainable=bool(config.get("trainable", True)),
     )

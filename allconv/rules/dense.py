@@ -11,7 +11,7 @@ from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, scaled_rows, shifted_bias
 from allconv.layers.kinds import CHANNEL_ACTIVATIONS, couples_channels, unknown_activation
 from allconv.layers.layer_shapes import is_quantized
-from allconv.layout import Layout, are_known, is_map, is_vector, not_given
+from allconv.layout import Layout, are_known, is_map, is_vector, origin_of_vector
 from allconv.rule import Match, Outcome, rule
 from allconv.rules.constants import affine_of, is_affine
 from allconv.rules.flatten import FOLDED, passed_up
@@ -40,17 +40,17 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
     tensor = match.before(flatten)
     if not is_map(tensor) or not are_known(match.layout(tensor).sizes):
         return match.skip(f"its Flatten needs a fixed input size, got {tensor.shape}")
-    form = match.layout(tensor)
-    if problem := no_plain_dense(match.node, form):
+    layout = match.layout(tensor)
+    if problem := problem_with_dense(match.node, layout):
         return match.skip(problem)
-    order, sizes = form.flattened(flatten.config["data_format"])
+    order, sizes = layout.flattened(flatten.config["data_format"])
     kernel, bias = with_batchnorms(match.node, passed)
     for node in reversed(passed):
         if not is_affine(node):
             tensor = match.again(node, tensor)
     kernel = kernel_of_flattened(kernel, order, sizes)
     note = ", ".join(f"'{n.name}' folded in" for n in passed if is_affine(n))
-    conv = convolution(match, tensor, form, kernel, bias)
+    conv = convolution(match, tensor, layout, kernel, bias)
     return match.becomes(match.flattened_by(flatten, conv), note=note)
 
 
@@ -61,12 +61,12 @@ def dense_on_map_to_conv(match: Match) -> Outcome:
     if not is_map(tensor):
         return match.absent("its input is a vector" if is_vector(tensor) else "its input is no map")
     assert tensor.shape is not None
-    form = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
-    if problem := no_plain_dense(match.node, form):
+    layout = Layout("channels_last", tensor.shape[1:-1], int(tensor.shape[-1] or 0))
+    if problem := problem_with_dense(match.node, layout):
         return match.skip(problem)
     kernel, bias = dense_weights(match.node)
-    kernel = kernel.reshape(*(1,) * form.rank, *kernel.shape)
-    return convolution(match, tensor, form, kernel, bias)
+    kernel = kernel.reshape(*(1,) * layout.rank, *kernel.shape)
+    return convolution(match, tensor, layout, kernel, bias)
 
 
 @rule(layer="Dense", keeps="function")
@@ -79,7 +79,7 @@ def vector_dense_to_conv(match: Match) -> Outcome:
     vector = match.before(match.node)
     if not is_vector(vector):
         return match.absent("its input is no vector")
-    source = not_given(vector)
+    source = origin_of_vector(vector)
     if source is vector and vector.kind == "Flatten":
         return match.absent("its input is a flattened map")
     if source and source.kind == "Flatten":
@@ -89,18 +89,18 @@ def vector_dense_to_conv(match: Match) -> Outcome:
             f"its input is the vector of '{source.name}' ({source.kind}), not a flattened map"
         )
     met = form_of_map_met(match, match.node)
-    if problem := no_plain_dense(match.node, met):
+    if problem := problem_with_dense(match.node, met):
         return match.skip(problem)
     cell = entered(match, vector, met)
-    form, (kernel, bias) = match.layout(cell), dense_weights(match.node)
-    kernel = kernel.reshape(*(1,) * form.rank, *kernel.shape)
-    return flattened(match, convolution(match, cell, form, kernel, bias))
+    layout, (kernel, bias) = match.layout(cell), dense_weights(match.node)
+    kernel = kernel.reshape(*(1,) * layout.rank, *kernel.shape)
+    return flattened(match, convolution(match, cell, layout, kernel, bias))
 
 
-def no_plain_dense(dense: Node, form: Layout) -> str:
+def problem_with_dense(dense: Node, layout: Layout) -> str:
     """Why a Dense layer is not written as a convolution on such a map, "" where it is."""
     activation = dense.config.get("activation")
-    if form.channels_first and str(activation) in ONLY_ALONG_LAST_AXIS:
+    if layout.channels_first and str(activation) in ONLY_ALONG_LAST_AXIS:
         return f"its activation '{activation}' over channels that come first"
     without_lora = dense.config.get("lora_rank") and "lora_kernel_a" not in dense.spec.weights
     if is_quantized(dense.config) or without_lora:
@@ -140,7 +140,7 @@ def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
 def convolution(
     match: Match,
     tensor: Node,
-    form: Layout,
+    layout: Layout,
     kernel: Array,
     bias: Array | None,
     part: str = "",
@@ -154,19 +154,19 @@ def convolution(
     config = match.node.config
     whole = activation is None
     activation = activation or config.get("activation") or "linear"
-    apart = form.channels_first and couples_channels("", {"activation": activation})
+    apart = layout.channels_first and couples_channels("", {"activation": activation})
     weights = {"kernel": kernel} | ({"bias": bias} if bias else {})
     conv = match.layer(
-        f"Conv{form.rank}D",
+        f"Conv{layout.rank}D",
         part,
         weights,
         filters=kernel.shape[-1],
-        kernel_size=kernel.shape[: form.rank],
-        data_format=form.data_format,
+        kernel_size=kernel.shape[: layout.rank],
+        data_format=layout.data_format,
         activation="linear" if apart else activation,
         use_bias=bias is not None,
         activity_regularizer=config.get("activity_regularizer") if whole and not apart else None,
-        **carried_settings(config, form.rank),
+        **carried_settings(config, layout.rank),
     )
     if not apart:
         return conv(tensor)

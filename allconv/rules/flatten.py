@@ -78,16 +78,16 @@ def flatten_prelu_to_prelu_flatten(match: Match) -> Outcome:
     return match.flattened_by(flatten, spec(tensor))
 
 
-def _slopes(alpha: Array, form: Layout, data_format: str) -> tuple[Array, list[int] | None]:
+def _slopes(alpha: Array, layout: Layout, data_format: str) -> tuple[Array, list[int] | None]:
     """A PReLU's slopes for the values of a flattened map, laid out as the map; and what shares."""
     if alpha.size == 1:
-        return alpha.reshape(*(1,) * (form.rank + 1)), list(range(1, form.rank + 2))
-    order, sizes = form.flattened(data_format)
+        return alpha.reshape(*(1,) * (layout.rank + 1)), list(range(1, layout.rank + 2))
+    order, sizes = layout.flattened(data_format)
     alpha = kernel_of_flattened(alpha.reshape(*alpha.shape, 1), order, sizes)
     alpha = alpha.reshape(*alpha.shape[:-1])
-    if form.channels_first:
-        alpha = alpha.transpose(form.rank, *range(form.rank))
-    return alpha, list(form.spatial_axes) if form.is_cell else None
+    if layout.channels_first:
+        alpha = alpha.transpose(layout.rank, *range(layout.rank))
+    return alpha, list(layout.spatial_axes) if layout.is_cell else None
 
 
 @rule(
@@ -122,12 +122,12 @@ def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
     tensor = match.before(flatten)
     if not is_map(tensor):
         return match.skip(f"the size of its input is not known, got {tensor.shape}")
-    form = match.layout(tensor)
-    if form.is_cell:
+    layout = match.layout(tensor)
+    if layout.is_cell:
         return tensor
-    if not are_known(form.sizes):
+    if not are_known(layout.sizes):
         return match.skip(f"needs a fixed input size, got {tensor.shape}")
-    order, sizes = form.flattened(flatten.config["data_format"])
+    order, sizes = layout.flattened(flatten.config["data_format"])
     values = math.prod(sizes)
     if values > MOST_GATHERED:
         return match.skip(
@@ -135,12 +135,12 @@ def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
             f"cell needs {values}^2 weights, and allconv stops at {MOST_GATHERED}^2"
         )
     conv = match.layer(
-        f"Conv{form.rank}D",
+        f"Conv{layout.rank}D",
         part,
         {"kernel": identity_kernel(order, sizes)},
         filters=values,
-        kernel_size=form.sizes,
-        data_format=form.data_format,
+        kernel_size=layout.sizes,
+        data_format=layout.data_format,
         use_bias=False,
     )
     return conv(tensor)

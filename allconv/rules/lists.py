@@ -93,8 +93,8 @@ def _holds(node: Node, count: int) -> bool:
         return _holds(node.inputs[0], count)
     if node.kind in RELABELS or not is_map(node) or not count:
         return False
-    form = layout(node)
-    return form.channels % count == 0 and (form.is_cell or not form.channels_first)
+    lies = layout(node)
+    return lies.channels % count == 0 and (lies.is_cell or not lies.channels_first)
 
 
 def _turns(flatten: Node) -> bool:

@@ -35,11 +35,11 @@ class Step:
     window: Window
 
 
-Plan = list[Step]
+PoolPlan = list[Step]
 """Steps to be taken one after the other, without padding."""
 
 
-def max_steps(window: Sequence[int], strides: Sequence[int]) -> Plan:
+def max_steps(window: Sequence[int], strides: Sequence[int]) -> PoolPlan:
     """The plan for a window that costs least; of equal ones that of the fewest layers.
 
     Args:
@@ -49,7 +49,7 @@ def max_steps(window: Sequence[int], strides: Sequence[int]) -> Plan:
     return min(plans(window, strides), key=_price)
 
 
-def global_max_steps(sizes: Sequence[int]) -> Plan:
+def global_max_steps(sizes: Sequence[int]) -> PoolPlan:
     """The plan for the maximum over a whole map that costs least on that map."""
     powers = [2**i for i in range(max(sizes).bit_length())]
     candidates = [max_steps(sizes, (power,) * len(sizes)) for power in powers]
@@ -82,16 +82,16 @@ def layer_count(plan: Sequence[Step]) -> int:
     return sum(n + n // 2 + 3 * ((n + 1) // 2 - 1) for n in counts)
 
 
-def _price(plan: Plan) -> tuple[int, int]:
+def _price(plan: PoolPlan) -> tuple[int, int]:
     return cost(plan), layer_count(plan)
 
 
-def plans(window: Sequence[int], strides: Sequence[int]) -> Iterator[Plan]:
+def plans(window: Sequence[int], strides: Sequence[int]) -> Iterator[PoolPlan]:
     """For each way to take the strides one after the other, the plan that costs least."""
     rank, strides = len(window), tuple(strides)
     for chain in _divisor_chains(math.gcd(*strides)):
         spacings = list(dict.fromkeys([*((part,) * rank for part in chain), strides]))
-        plan: Plan = []
+        plan: PoolPlan = []
         for spacing, wider in itertools.pairwise(spacings):
             plan += _stage(tuple(window), spacing, wider)
         ladders = _ladders(window, strides, window)
@@ -110,11 +110,11 @@ def _divisor_chains(number: int) -> Iterator[tuple[int, ...]]:
 @lru_cache(maxsize=1024)
 def _stage(window: Cell, spacing: Cell, wider: Cell) -> tuple[Step, ...]:
     """The way from results `spacing` cells apart to results `wider` apart that costs least."""
-    plan: Plan = min(_strided(window, spacing, wider), key=_price)
+    plan: PoolPlan = min(_strided(window, spacing, wider), key=_price)
     return tuple(plan)
 
 
-def _strided(window: Sequence[int], spacing: Cell, wider: Cell) -> Iterator[Plan]:
+def _strided(window: Sequence[int], spacing: Cell, wider: Cell) -> Iterator[PoolPlan]:
     """All ways to go from results `spacing` cells apart to results `wider` apart.
 
     Along each axis a number of doublings comes first, at stride 1. The last step takes what is left
@@ -157,9 +157,9 @@ def _ladders(window: Sequence[int], spacing: Cell, ends: Sequence[int]) -> list[
     return ladders
 
 
-def _growth(ladders: Sequence[Sequence[int]], spacing: Cell) -> Plan:
+def _growth(ladders: Sequence[Sequence[int]], spacing: Cell) -> PoolPlan:
     """The steps of stride 1 that grow windows along such widths, one axis after the other."""
-    plan: Plan = []
+    plan: PoolPlan = []
     rank = len(ladders)
     for axis, (widths, apart) in enumerate(zip(ladders, spacing, strict=True)):
         for narrow, wide in itertools.pairwise(widths):

@@ -8,10 +8,10 @@ from allconv.graph import Node
 from allconv.kernels import kernel_of_flattened, rows
 from allconv.layers.axes import along_batch
 from allconv.layers.kinds import BINARY_OPS, MERGES
-from allconv.layout import Layout, are_known, is_map, is_vector, not_given
+from allconv.layout import Layout, are_known, is_map, is_vector, origin_of_vector
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.constants import is_affine
-from allconv.rules.dense import convolution, no_plain_dense, with_batchnorms
+from allconv.rules.dense import convolution, problem_with_dense, with_batchnorms
 from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
 from allconv.rules.lists import leads_to_outputs
 from allconv.rules.vectors import entered
@@ -95,13 +95,13 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
     for number, source in enumerate(merge.inputs):
         part = f"branch{number + 1}" if number else ""
         tensor = _map_of(match, source, merge.inputs, f"{part or 'branch1'}_reshape")
-        form, (order, sizes) = _flattening(match, source, tensor)
+        layout, (order, sizes) = _flattening(match, source, tensor)
         stop = start + int((source.shape or (0, 0))[1] or 0)
         branch = kernel_of_flattened(rows(kernel, start, stop), order, sizes)
         for node in idle:
             tensor = match.again(node, tensor)
         first_bias = bias if number == 0 else None
-        products.append(convolution(match, tensor, form, branch, first_bias, part, "linear"))
+        products.append(convolution(match, tensor, layout, branch, first_bias, part, "linear"))
         start = stop
     total = match.layer("Add", "sum")(*products) if len(products) > 1 else products[0]
     flatten = next(source for source in merge.inputs if source.kind == "Flatten")
@@ -123,7 +123,7 @@ def _problem(match: Match, sources: Sequence[Node]) -> str:
     maps = []
     for source in sources:
         if source.kind != "Flatten":
-            if not is_vector(source) or not_given(source):
+            if not is_vector(source) or origin_of_vector(source):
                 return f"the vector of '{source.name}' ({source.kind}) is not a flattened map"
             continue
         tensor = match.before(source)
@@ -134,7 +134,7 @@ def _problem(match: Match, sources: Sequence[Node]) -> str:
     # Products of different numbers of axes are summed as Keras aligns them, at the last axis.
     if first and not _are_alike(match, maps):
         return UNLIKE
-    return no_plain_dense(match.node, match.layout(maps[0]))
+    return problem_with_dense(match.node, match.layout(maps[0]))
 
 
 def _map_of(match: Match, source: Node, sources: Sequence[Node], part: str) -> Node:
@@ -148,9 +148,9 @@ def _map_of(match: Match, source: Node, sources: Sequence[Node], part: str) -> N
 def _flattening(
     match: Match, source: Node, tensor: Node
 ) -> tuple[Layout, tuple[tuple[int, ...], tuple[int, ...]]]:
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     data_format = source.config["data_format"] if source.kind == "Flatten" else "channels_last"
-    return form, form.flattened(str(data_format))
+    return layout, layout.flattened(str(data_format))
 
 
 def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
@@ -161,7 +161,7 @@ def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
             cell = gathered(match, source, f"gather{number}")
             if isinstance(cell, Skip):
                 return cell
-        elif is_vector(source) and not not_given(source):
+        elif is_vector(source) and not origin_of_vector(source):
             cell = _map_of(match, source, sources, f"reshape{number}")
         else:
             return match.skip(f"the vector of '{source.name}' is not a flattened map")
@@ -170,8 +170,8 @@ def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
 
 
 def _are_alike(match: Match, maps: Sequence[Node]) -> bool:
-    forms = {(match.layout(tensor).data_format, match.layout(tensor).rank) for tensor in maps}
-    return len(forms) == 1
+    layouts = {(match.layout(tensor).data_format, match.layout(tensor).rank) for tensor in maps}
+    return len(layouts) == 1
 
 
 def _spread(match: Match) -> Outcome:

@@ -10,16 +10,16 @@ from allconv.layers.kinds import couples_channels
 from allconv.layout import Layout
 
 
-def over_channels(node: Node, form: Layout) -> Spec | str:
+def over_channels(node: Node, layout: Layout) -> Spec | str:
     """A layer that works along a vector, made to work along the channels of a cell; or why not."""
-    spec, axis = node.spec, form.channel_axis
+    spec, axis = node.spec, layout.channel_axis
     if noise_shape := node.config.get("noise_shape"):
         if len(noise_shape) != 2:
             return f"its noise_shape {tuple(noise_shape)} is not that of a vector"
         batch, count = noise_shape
-        return spec.with_config(noise_shape=[batch, *form.shape((1,) * form.rank, count)])
+        return spec.with_config(noise_shape=[batch, *layout.shape((1,) * layout.rank, count)])
     if node.kind == "Normalization":
-        return _normalization(spec, form)
+        return _normalization(spec, layout)
     if node.kind == "RMSNormalization" and axis != -1:
         return _first(node.kind)  # Keras 3.15 computes another shape there than it says
     if node.kind != "Activation":
@@ -36,7 +36,7 @@ def _first(kind: str) -> str:
     return f"{kind} over channels that come first"
 
 
-def _normalization(spec: Spec, form: Layout) -> Spec:
+def _normalization(spec: Spec, layout: Layout) -> Spec:
     """A Normalization of each value of a vector, or of all alike, on the channels of a cell.
 
     Keras spreads numbers that it is given from the last axis on, and asks for an axis for each of
@@ -44,10 +44,10 @@ def _normalization(spec: Spec, form: Layout) -> Spec:
     """
     if not axes_of(spec.kind, spec.config, 2):
         return spec
-    if not form.channels_first or not isinstance(spec.config.get("mean"), list):
-        return spec.with_config(axis=form.channel_axis)
+    if not layout.channels_first or not isinstance(spec.config.get("mean"), list):
+        return spec.with_config(axis=layout.channel_axis)
     numbers = {
-        key: np.reshape(spec.config[key], (-1, *(1,) * form.rank)).tolist()
+        key: np.reshape(spec.config[key], (-1, *(1,) * layout.rank)).tolist()
         for key in ("mean", "variance")
     }
-    return spec.with_config(axis=list(range(1, form.rank + 2)), **numbers)
+    return spec.with_config(axis=list(range(1, layout.rank + 2)), **numbers)

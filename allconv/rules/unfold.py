@@ -83,17 +83,17 @@ def _target(match: Match) -> Layout | str:
     node, flatten = match.node, match.before(match.node)
     if flatten.kind != "Flatten" or not match.layout(match.before(flatten)).is_cell:
         return f"it turns {flatten.shape} into {node.shape}, and what it unfolds is no 1x1 map"
-    form, shape = match.layout(match.before(flatten)), node.shape or ()
-    if len(shape) != form.rank + 2 or not is_map(node) or not are_known(shape[1:]):
-        return f"it makes no map of {AXES[form.rank]} and channels, but {node.shape}"
+    layout, shape = match.layout(match.before(flatten)), node.shape or ()
+    if len(shape) != layout.rank + 2 or not is_map(node) or not are_known(shape[1:]):
+        return f"it makes no map of {AXES[layout.rank]} and channels, but {node.shape}"
     if match.any_size:
         return f"it makes a map of one size, {node.shape}, whatever the size of the input"
     said = stated_format(match, node)
     if said is None and is_cell(node):
         return f"it moves the values of one cell, {flatten.shape}, to another axis, {node.shape}"
-    if (said or form.data_format) != form.data_format:
+    if (said or layout.data_format) != layout.data_format:
         return "the map lies in another data format than the vector it is made of"
-    if form.channels_first:
+    if layout.channels_first:
         return Layout("channels_first", shape[2:], int(shape[1] or 0))
     return Layout("channels_last", shape[1:-1], int(shape[-1] or 0))
 
@@ -143,14 +143,14 @@ def _normalized(matrix: Array, bias: Array | None, node: Node) -> tuple[Array, A
 
 def _with_one(match: Match, tensor: Node) -> Node:
     """The channels of a cell, and one more that is always one."""
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     conv = match.layer(
-        f"Conv{form.rank}D",
+        f"Conv{layout.rank}D",
         "one",
-        identity_and_one(form.channels, form.rank),
-        filters=form.channels + 1,
-        kernel_size=(1,) * form.rank,
-        data_format=form.data_format,
+        identity_and_one(layout.channels, layout.rank),
+        filters=layout.channels + 1,
+        kernel_size=(1,) * layout.rank,
+        data_format=layout.data_format,
         use_bias=True,
     )
     return conv(tensor)

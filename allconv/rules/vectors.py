@@ -10,12 +10,12 @@ from allconv.layout import Layout, is_map, is_vector, layout
 from allconv.rule import Match
 
 
-def entered(match: Match, vector: Node, form: Layout, part: str = "reshape") -> Node:
+def entered(match: Match, vector: Node, map_layout: Layout, part: str = "reshape") -> Node:
     """A vector as the one cell of a map that lies as another one does."""
     assert vector.shape is not None
-    target = form.shape((1,) * form.rank, int(vector.shape[1] or 0))
+    target = map_layout.shape((1,) * map_layout.rank, int(vector.shape[1] or 0))
     cell = match.layer("Reshape", part, target_shape=target)(vector)
-    return replace(cell, data_format=form.data_format)
+    return replace(cell, data_format=map_layout.data_format)
 
 
 def form_of_map_met(match: Match, vector: Node) -> Layout:

@@ -78,23 +78,23 @@ def _conv(
     activation: str,
     diagonal: bool,
 ) -> Node:
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     if diagonal and is_unwritten(match, tensor, window):
         copies = twice(match, part, tensor)
         both = _conv(match, joined(part, "both"), copies, window, taps, activation, diagonal)
-        return convolution(match, part, both, {"kernel": picking_kernel(2, (0,), form.rank)})
+        return convolution(match, part, both, {"kernel": picking_kernel(2, (0,), layout.rank)})
     if diagonal:
-        weights = {"kernel": diagonal_kernel(window.size, form.channels, taps)}
+        weights = {"kernel": diagonal_kernel(window.size, layout.channels, taps)}
         moves = (window.strides, window.padding)
         return convolution(match, part, tensor, weights, *moves, activation)
     conv = match.layer(
-        f"DepthwiseConv{form.rank}D",
+        f"DepthwiseConv{layout.rank}D",
         part,
-        {"kernel": depthwise_kernel(window.size, form.channels, taps)},
+        {"kernel": depthwise_kernel(window.size, layout.channels, taps)},
         kernel_size=window.size,
         strides=window.strides,
         padding=window.padding,
-        data_format=form.data_format,
+        data_format=layout.data_format,
         activation=activation,
         use_bias=False,
         depth_multiplier=1,
@@ -127,16 +127,16 @@ def convolution(
     activation: str = "linear",
 ) -> Node:
     """A convolution with such a kernel and, where there is one, bias; by default of stride 1."""
-    form, (*size, _, filters) = match.layout(tensor), weights["kernel"].shape
+    layout, (*size, _, filters) = match.layout(tensor), weights["kernel"].shape
     conv = match.layer(
-        f"Conv{form.rank}D",
+        f"Conv{layout.rank}D",
         part,
         weights,
         filters=filters,
         kernel_size=tuple(size),
-        strides=tuple(strides) or (1,) * form.rank,
+        strides=tuple(strides) or (1,) * layout.rank,
         padding=padding,
-        data_format=form.data_format,
+        data_format=layout.data_format,
         activation=activation,
         use_bias="bias" in weights,
     )
@@ -145,8 +145,8 @@ def convolution(
 
 def ones_map(match: Match, tensor: Node) -> Node:
     """A map of one channel that is one in each cell of a map of any size."""
-    form = match.layout(tensor)
-    kernel = constant((*(1,) * form.rank, form.channels, 1), 0.0)
+    layout = match.layout(tensor)
+    kernel = constant((*(1,) * layout.rank, layout.channels, 1), 0.0)
     return convolution(match, "ones", tensor, {"kernel": kernel, "bias": constant((1,), 1.0)})
 
 
@@ -188,12 +188,12 @@ def zero_padded(
     part: str = "padding",
 ) -> Node:
     """Zeros around a map; negative numbers crop. The tensor itself where there is nothing to do."""
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     added = [(max(a, 0), max(b, 0)) for a, b in pads]
     if any(sum(pair) for pair in added):
-        config: dict[str, Any] = {"padding": tuple(added) if form.rank > 1 else added[0]}
-        kind = f"ZeroPadding{form.rank}D"
-        padding = match.layer(kind, part, of=of, **config, data_format=form.data_format)
+        config: dict[str, Any] = {"padding": tuple(added) if layout.rank > 1 else added[0]}
+        kind = f"ZeroPadding{layout.rank}D"
+        padding = match.layer(kind, part, of=of, **config, data_format=layout.data_format)
         tensor = padding(tensor)
     return cropped(match, "cropping", tensor, [(max(-a, 0), max(-b, 0)) for a, b in pads], of)
 
@@ -209,24 +209,24 @@ def cropped(
 
     Keras' Cropping1D knows no data format; where channels come first, a convolution picks.
     """
-    form = match.layout(tensor)
+    layout = match.layout(tensor)
     if not any(sum(pair) for pair in amounts):
         return tensor
-    if form.rank == 1 and form.channels_first:
+    if layout.rank == 1 and layout.channels_first:
         before, after = amounts[0]
         window = Window((before + after + 1,), (1,))
         return per_channel(match, part, tensor, window, (((before,), 1.0),))
     config: dict[str, Any] = {"cropping": amounts[0]}
-    if form.rank > 1:
-        config = {"cropping": tuple(amounts), "data_format": form.data_format}
-    return match.layer(f"Cropping{form.rank}D", part, of=of, **config)(tensor)
+    if layout.rank > 1:
+        config = {"cropping": tuple(amounts), "data_format": layout.data_format}
+    return match.layer(f"Cropping{layout.rank}D", part, of=of, **config)(tensor)
 
 
 def edge_padded(match: Match, tensor: Node, pads: Sequence[tuple[int, int]]) -> Node:
     """A map of known sizes with its border's cells repeated outwards, axis by axis."""
-    form = match.layout(tensor)
-    for i, (axis, (before, after)) in enumerate(zip(form.spatial_axes, pads, strict=True)):
-        others = (form.sizes[i] or 0) - 1
+    layout = match.layout(tensor)
+    for i, (axis, (before, after)) in enumerate(zip(layout.spatial_axes, pads, strict=True)):
+        others = (layout.sizes[i] or 0) - 1
         first = [_cropped_along(match, f"first{axis}", tensor, i, (0, others))] if before else []
         last = [_cropped_along(match, f"last{axis}", tensor, i, (others, 0))] if after else []
         if before or after:

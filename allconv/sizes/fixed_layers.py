@@ -15,7 +15,7 @@ from allconv.graph import Graph, Node
 from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Sizes, layout
 from allconv.layout.relabels import moves_ones_only
-from allconv.shape_walk import Problem, by_words
+from allconv.shape_walk import Problem, size_words
 from allconv.shapes import Shape
 
 Shapes = Mapping[Node, Shape | None]
@@ -39,20 +39,20 @@ def _numbers(node: Node, shapes: Shapes) -> Iterator[str]:
     """A layer, or a constant of a call, that has numbers for every cell in its configuration."""
     own = _sizes(node, node.shape)
     if own != _sizes(node, shapes[node]) and _has_numbers_for_cells(node):
-        yield f"it has numbers of its own for each of the {by_words(own)} cells"
+        yield f"it has numbers of its own for each of the {size_words(own)} cells"
 
 
 def _has_numbers_for_cells(node: Node) -> bool:
-    form, config = layout(node), node.config
-    axes = form.rank + 2
+    map_layout, config = layout(node), node.config
+    axes = map_layout.rank + 2
     if node.kind == "Normalization":
         listed = [config["axis"]] if isinstance(config["axis"], int) else config["axis"] or ()
-        return any(axis % axes in form.spatial_axes for axis in listed)
+        return any(axis % axes in map_layout.spatial_axes for axis in listed)
     constants = [value for value in (*node.args, *node.kwargs.values()) if _is_array(value)]
     if node.kind == "Rescaling":
         constants += [config["scale"], config["offset"]]
     shapes = [(1,) * (axes - np.ndim(value)) + np.shape(value) for value in constants]
-    return any(shape[axis] > 1 for shape in shapes for axis in form.spatial_axes)
+    return any(shape[axis] > 1 for shape in shapes for axis in map_layout.spatial_axes)
 
 
 def _is_array(value: Any) -> bool:
@@ -68,7 +68,7 @@ def _spread(node: Node, shapes: Shapes) -> Iterator[str]:
         own, other = _sizes(source, source.shape), _sizes(source, shapes[source])
         axes = zip(result, own, other, strict=False)
         if len(own) == len(result) and any(here == 1 != m and n != 1 for m, here, n in axes):
-            yield f"it spreads the one cell of '{source.name}', which becomes {by_words(other)}"
+            yield f"it spreads the one cell of '{source.name}', which becomes {size_words(other)}"
 
 
 def _joined(node: Node, shapes: Shapes) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _squeezed(node: Node, shapes: Shapes) -> Iterator[str]:
         (source,) = node.inputs
         other = replace(source, shape=shapes[source])
         if not moves_ones_only(replace(node, shape=shapes[node], inputs=(other,))):
-            sizes = by_words(_sizes(source, shapes[source]))
+            sizes = size_words(_sizes(source, shapes[source]))
             yield f"it drops axes of one cell, and the map before it becomes {sizes}"
 
 

@@ -15,7 +15,7 @@ from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS, SPATIAL
 from allconv.layers.map_shapes import by_axis
-from allconv.shape_walk import Image, by_words, images, shapes_at
+from allconv.shape_walk import Image, images, shapes_at, size_words
 from allconv.shapes import Shape
 from allconv.sizes.smallest_size import size_step, smallest_size
 
@@ -36,8 +36,8 @@ class ImageSizes:
     step: Sizes
 
     def __str__(self) -> str:
-        steps = f", in steps of {by_words(self.step)}" if max(self.step) > 1 else ""
-        return f"from {by_words(self.smallest)} on{steps}"
+        steps = f", in steps of {size_words(self.step)}" if max(self.step) > 1 else ""
+        return f"from {size_words(self.smallest)} on{steps}"
 
     def at_least(self, size: Sequence[int]) -> Sizes:
         """The first size that fits and is as large, where any is."""
@@ -61,7 +61,9 @@ class ImageSizes:
             return words
         nearest = self.nearest(size)
         are = "is" if len(nearest) == 1 else "are"
-        return f"{words}; nearest to {by_words(size)} {are} {' and '.join(map(by_words, nearest))}"
+        return (
+            f"{words}; nearest to {size_words(size)} {are} {' and '.join(map(size_words, nearest))}"
+        )
 
 
 def has_free_sizes(graph: Graph) -> bool:

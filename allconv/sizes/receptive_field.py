@@ -166,9 +166,9 @@ def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]
 
 def _joined_axis(node: Node) -> int | None:
     """The spatial axis along which a Concatenate joins; None where it joins channels."""
-    form = layout(node)
-    axis = node.config["axis"] % (form.rank + 2)
-    return form.spatial_axes.index(axis) if axis in form.spatial_axes else None
+    map_layout = layout(node)
+    axis = node.config["axis"] % (map_layout.rank + 2)
+    return map_layout.spatial_axes.index(axis) if axis in map_layout.spatial_axes else None
 
 
 def joins_places(node: Node) -> bool:

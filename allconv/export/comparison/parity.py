@@ -16,7 +16,7 @@ from allconv.export.comparison.sessions import Run
 from allconv.export.comparison.trial_sizes import taking, trial_sizes
 from allconv.export.foreign_errors import reason
 from allconv.graph import Graph
-from allconv.shape_walk import by_words
+from allconv.shape_walk import size_words
 from allconv.verification.inputs import batch_size, draw_inputs
 from allconv.verification.measure import Tally
 from allconv.verification.precision import default_tolerance, inference
@@ -114,7 +114,7 @@ def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
             first = place * own if own else 0
             inputs = [values[first : first + count] for values in whole]
             shapes = [values.shape[1:] for values in inputs] if size is None else [size]
-            yield f"{count} of {' and '.join(dict.fromkeys(map(by_words, shapes)))}", inputs
+            yield f"{count} of {' and '.join(dict.fromkeys(map(size_words, shapes)))}", inputs
 
 
 def _run(run: Run, inputs: Arrays, failing: str, way_out: str) -> Arrays:

@@ -11,7 +11,7 @@ import numpy as np
 from allconv.export.file.external_data import TensorsOf
 from allconv.export.file.metadata import VERSION, encodable
 from allconv.export.operations.onnx_graph import Operation, Operations, Tensor
-from allconv.export.options import IR_VERSIONS, Form
+from allconv.export.options import IR_VERSIONS, ExportOptions
 from allconv.graph import Graph
 
 SIZES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -33,7 +33,7 @@ ROLES = {
 def model_proto(
     operations: Operations,
     graph: Graph,
-    form: Form,
+    options: ExportOptions,
     metadata: Mapping[str, str],
     tensors: TensorsOf,
 ) -> Any:
@@ -42,7 +42,7 @@ def model_proto(
     Args:
         operations: What it computes.
         graph: The network whose layers the operations are parts of.
-        form: Its opset, and how maps lie at its inputs and outputs.
+        options: Its opset, and how maps lie at its inputs and outputs.
         metadata: What the file says of itself.
         tensors: Makes ONNX' messages of its weights.
     """
@@ -57,13 +57,13 @@ def model_proto(
         onnx.helper.make_graph(
             nodes,
             encodable(graph.name),
-            *ends(named.inputs, named.outputs, form.layout),
+            *ends(named.inputs, named.outputs, options.layout),
             tensors(named.constants),
         ),
         producer_name="allconv",
         producer_version=metadata[VERSION],
-        opset_imports=[onnx.helper.make_opsetid("", form.opset)],
-        ir_version=IR_VERSIONS[form.opset],
+        opset_imports=[onnx.helper.make_opsetid("", options.opset)],
+        ir_version=IR_VERSIONS[options.opset],
     )
     onnx.helper.set_model_props(model, dict(metadata))
     return model

@@ -19,7 +19,7 @@ from allconv.export.comparison.sessions import (
 )
 from allconv.export.file.draft import Draft
 from allconv.export.foreign_errors import reason
-from allconv.export.options import Form
+from allconv.export.options import ExportOptions
 from allconv.export.precision.float16 import LARGEST, in_half
 from allconv.export.precision.float16_twin import float_tensors, rounding
 from allconv.export.precision.int8 import quantize, quantized_operators, refuse_more
@@ -51,14 +51,16 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-def in_form(draft: Draft, model: Any, graph: Graph, form: Form, samples: Samples | None) -> Written:
+def in_precision(
+    draft: Draft, model: Any, graph: Graph, options: ExportOptions, samples: Samples | None
+) -> Written:
     """Write a draft's file with fewer bits, if these are wanted, and check it.
 
     Args:
         draft: Holds the float32 model: as its file, or called `FLOAT32` where another is written.
         model: That model.
         graph: The network.
-        form: How the file is to be written.
+        options: How the file is to be written.
         samples: What to calibrate int8 with, and what to measure on; None for float32.
 
     Raises:
@@ -66,8 +68,8 @@ def in_form(draft: Draft, model: Any, graph: Graph, form: Form, samples: Samples
     """
     if samples is None:
         return Written(model)
-    write = in_float16 if form.float16 else in_int8
-    found = write(draft, model, graph, form.layout, samples)
+    write = in_float16 if options.float16 else in_int8
+    found = write(draft, model, graph, options.layout, samples)
     draft.check()
     return found
 

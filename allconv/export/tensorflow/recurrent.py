@@ -18,7 +18,7 @@ from allconv.export.file.metadata import VERSION, encodable
 from allconv.export.file.model_proto import Names, ends
 from allconv.export.foreign_errors import logs_kept_back, reason
 from allconv.export.operations.onnx_graph import Tensor
-from allconv.export.options import IR_VERSIONS, Form
+from allconv.export.options import IR_VERSIONS, ExportOptions
 from allconv.graph import Graph, map_slots
 from allconv.shape_walk import images
 from allconv.shapes import Shape
@@ -42,13 +42,15 @@ def _runs_in_a_loop(kind: str, config: Mapping[str, Any]) -> bool:
     return _runs_in_a_loop(str(inner.get("class_name")), inner.get("config") or {})
 
 
-def recurrent_model(graph: Graph, model: Any, form: Form, metadata: Mapping[str, str]) -> Any:
+def recurrent_model(
+    graph: Graph, model: Any, options: ExportOptions, metadata: Mapping[str, str]
+) -> Any:
     """The ONNX model of a network with recurrent layers.
 
     Args:
         graph: The network.
         model: The Keras model of it.
-        form: Its opset, and how maps lie at its inputs and outputs.
+        options: Its opset, and how maps lie at its inputs and outputs.
         metadata: What the file says of itself.
 
     Raises:
@@ -58,15 +60,15 @@ def recurrent_model(graph: Graph, model: Any, form: Form, metadata: Mapping[str,
 
     formats = {image.node: image.data_format for image in images(graph)}
     entering = [
-        (_shape(node.shape, tensor), *move(formats.get(node, ""), form.layout))
+        (_shape(node.shape, tensor), *move(formats.get(node, ""), options.layout))
         for node, tensor in zip(graph.inputs, model.inputs, strict=True)
     ]
     leaving = [
-        (_shape(node.shape, tensor), *move(node.data_format, form.layout))
+        (_shape(node.shape, tensor), *move(node.data_format, options.layout))
         for node, tensor in zip(graph.outputs, model.outputs, strict=True)
     ]
-    written = _translated(graph, model, entering, leaving, form.opset)
-    _refuse_unknown(written, graph, form.opset)
+    written = _translated(graph, model, entering, leaving, options.opset)
+    _refuse_unknown(written, graph, options.opset)
     names = Names()
     input_names = [names.free(node.name) for node in graph.inputs]
     output_names = [names.free(name) for name in graph.names_of_outputs()]
@@ -74,14 +76,14 @@ def recurrent_model(graph: Graph, model: Any, form: Form, metadata: Mapping[str,
     sides = ends(
         _tensors(input_names, entering, model.inputs),
         _tensors(output_names, leaving, model.outputs),
-        form.layout,
+        options.layout,
     )
     for old, new in zip((written.graph.input, written.graph.output), sides, strict=True):
         del old[:]
         old.extend(new)
     written.graph.name = encodable(graph.name)
     written.producer_name, written.producer_version = "allconv", metadata[VERSION]
-    written.ir_version = IR_VERSIONS[form.opset]
+    written.ir_version = IR_VERSIONS[options.opset]
     onnx.helper.set_model_props(written, dict(metadata))
     return written
 

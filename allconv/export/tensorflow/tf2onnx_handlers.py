@@ -142,12 +142,12 @@ def _borders(layer: Node, rank: int) -> tuple[list[int], list[int]]:
     Without either an axis of n cells becomes `(n - 1) * stride + window` cells. TensorFlow cuts the
     smaller half before the first: it is the gradient of a convolution that pads in this way.
     """
-    config, form = layer.config, layout(layer.inputs[0])
-    sizes = form.shape((SOME_SIZE,) * form.rank, form.channels)
+    config, map_layout = layer.config, layout(layer.inputs[0])
+    sizes = map_layout.shape((SOME_SIZE,) * map_layout.rank, map_layout.channels)
     after = output_shape(layer.kind, config, [(1, *sizes)]) or ()
-    excess = [0] * (rank - form.rank)  # TensorFlow has one axis more for a signal
+    excess = [0] * (rank - map_layout.rank)  # TensorFlow has one axis more for a signal
     settings = (config[key] for key in ("kernel_size", "dilation_rate", "strides"))
-    for place, window, rate, stride in by_axis(form.spatial_axes, *settings):
+    for place, window, rate, stride in by_axis(map_layout.spatial_axes, *settings):
         full = (SOME_SIZE - 1) * stride + span(window, rate)
         excess.append(full - int(after[place] or 0))
     before = [max(cells, 0) // 2 for cells in excess]

@@ -42,9 +42,9 @@ def match_norm(renorm: Renorm, before: Graph, after: Graph, batches: Iterable[In
     Its own statistics come from training and need not be those of these images, so they are not put
     in their place: they are moved as the layer's input has moved.
     """
-    places = [after.nodes[goal.place] for goal in renorm.goals]
+    places = [after.nodes[target.place] for target in renorm.targets]
     spec = places[0].spec
-    old = values_at(before, [goal.values for goal in renorm.goals], "original")
+    old = values_at(before, [target.values for target in renorm.targets], "original")
     new = values_at(after, [node.inputs[0] for node in places], "converted model")
     was, now = Moments(), Moments()
     for batch in batches:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Goal
+from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Target
 from allconv.graph import Graph, Node, Spec, call
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE
 from allconv.layout import is_along, layout
@@ -45,9 +45,9 @@ def below(before: Graph, after: Graph, calls: list[Node], places: list[int]) -> 
     spec = calls[0].spec.with_config(activation="linear")
     results = [call(spec, node.inputs, node.args, node.kwargs, node.shape) for node in calls]
     folded = _folded(before, after, calls)
-    goals = tuple(Goal(*pair) for pair in zip(places, folded or results, strict=True))
+    targets = tuple(Target(*pair) for pair in zip(places, folded or results, strict=True))
     relu, norm = _relu_behind(before, folded or calls)
-    return Fit(calls[0].name, "", goals, relu, norm)
+    return Fit(calls[0].name, "", targets, relu, norm)
 
 
 def _folded(before: Graph, after: Graph, calls: list[Node]) -> list[Node]:

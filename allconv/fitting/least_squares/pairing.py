@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from allconv.fitting.least_squares.layers_below import below, is_refitted, is_renormed
-from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Goal, Renorm
+from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Renorm, Target
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
 
@@ -61,8 +61,8 @@ def _step_below(
     """What is done with a layer that was there before; None for nothing."""
     new = after.nodes[places[0]]
     if is_renormed(calls[0], new):
-        goals = zip(places, (node.inputs[0] for node in calls), strict=True)
-        return Renorm(new.name, tuple(Goal(place, node) for place, node in goals))
+        targets = zip(places, (node.inputs[0] for node in calls), strict=True)
+        return Renorm(new.name, tuple(Target(place, node) for place, node in targets))
     if refit and is_refitted(calls[0], new):
         return below(before, after, calls, places)
     return None
@@ -111,11 +111,11 @@ def _in_its_place(pools: list[Node], found: list[Node], places: list[int]) -> Fi
         return f"it is called {len(pools)} times, the convolution {len(found)} times"
     if problem := _misfit(conv, pool):
         return problem
-    goals = zip(places, pools, strict=True)
+    targets = zip(places, pools, strict=True)
     return Fit(
         conv.name,
         pool.name,
-        tuple(Goal(place, pool) for place, pool in goals),
+        tuple(Target(place, pool) for place, pool in targets),
         relu=conv.config["activation"] == "relu",
     )
 
@@ -137,8 +137,8 @@ def _with_its_strides(
     if problem := _misfit(conv, pool):
         return problem
     fit = below(before, after, [source], places[source.name])
-    goal = replace(fit.goals[0], pool=pool)
-    return replace(fit, stands_for=pool.name, goals=(goal,))
+    target = replace(fit.targets[0], pool=pool)
+    return replace(fit, stands_for=pool.name, targets=(target,))
 
 
 def _misfit(conv: Node, target: Node) -> str:
@@ -169,8 +169,8 @@ def _conv_above(pool: Node) -> Node | None:
 
 def _chain(fit: Fit) -> Iterator[Node]:
     """The layers between a convolution and the pool whose strides it has."""
-    for goal in fit.goals:
-        node = goal.pool.inputs[0] if goal.pool else None
+    for target in fit.targets:
+        node = target.pool.inputs[0] if target.pool else None
         while node is not None and node.name != fit.layer:
             yield node
             node = node.inputs[0]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from allconv.fitting.batches import Batches
-from allconv.fitting.least_squares.targets import Fit, Goal
+from allconv.fitting.least_squares.targets import Fit, Target
 from allconv.fitting.least_squares.tensors import Inputs, channels_last, values_at
 from allconv.fitting.least_squares.windows import conv_windows, winners
 from allconv.graph import Graph, Node, Spec
@@ -51,16 +51,18 @@ class Feed:
     """Both networks, run up to a layer: what it takes, and what it is to give, at each call."""
 
     def __init__(self, fit: Fit, before: Graph, after: Graph) -> None:
-        self.goals = fit.goals
-        self.calls = [after.nodes[goal.place] for goal in fit.goals]
+        self.targets = fit.targets
+        self.calls = [after.nodes[target.place] for target in fit.targets]
         self.takes = values_at(after, [node.inputs[0] for node in self.calls], "converted model")
-        wanted = [node for goal in fit.goals for node in needed(goal)]
+        wanted = [node for target in fit.targets for node in needed(target)]
         self.wanted = values_at(before, wanted, "original")
 
     def maps(self, batch: Inputs) -> list[Maps]:
         """What each call takes, and what it is to give, channels last."""
         held = iter(self.wanted(batch))
-        targets = [target(goal, [next(held) for _ in needed(goal)]) for goal in self.goals]
+        targets = [
+            values_of(target, [next(held) for _ in needed(target)]) for target in self.targets
+        ]
         formats = [node.data_format for node in self.calls]
         takes = map(channels_last, self.takes(batch), formats)
         return list(zip(takes, targets, strict=True))
@@ -161,15 +163,15 @@ def cut(
     return windows.reshape(-1, columns), flat.reshape(-1, outputs)
 
 
-def needed(goal: Goal) -> list[Node]:
+def needed(target: Target) -> list[Node]:
     """The tensors of the original that a target is made of."""
-    return [goal.values] if goal.pool is None else [goal.values, goal.pool.inputs[0]]
+    return [target.values] if target.pool is None else [target.values, target.pool.inputs[0]]
 
 
-def target(goal: Goal, held: list[np.ndarray]) -> np.ndarray:
+def values_of(target: Target, held: list[np.ndarray]) -> np.ndarray:
     """What a layer is to give, channels last, of the values of what is `needed`."""
-    maps = [channels_last(values, goal.values.data_format) for values in held]
-    if goal.pool is None:
+    maps = [channels_last(values, target.values.data_format) for values in held]
+    if target.pool is None:
         return maps[0]
     values, places = maps
-    return winners(places, values, goal.pool.config)
+    return winners(places, values, target.pool.config)

@@ -33,16 +33,16 @@ def with_weights(graph: Graph, spec: Spec, weights: dict[str, np.ndarray]) -> Gr
 def fit_layer(
     fit: Fit, before: Graph, after: Graph, batches: Batches, passes: int
 ) -> tuple[Graph, Score]:
-    """The converted network with one layer fitted, and how well that meets its goals.
+    """The converted network with one layer fitted, and how well that meets its targets.
 
     Args:
-        fit: The layer and its goals.
+        fit: The layer and its targets.
         before: The original.
         after: The converted network, fitted above this layer.
         batches: Images.
         passes: How often the rows are gone through; more than once only before a relu.
     """
-    spec = after.nodes[fit.goals[0].place].spec
+    spec = after.nodes[fit.targets[0].place].spec
     start = matrix(spec)
     bias = "bias" in spec.weights
     rows = Rows(Feed(fit, before, after), batches)
@@ -101,7 +101,7 @@ def relaxed(made: np.ndarray, targets: np.ndarray, fit: Fit) -> np.ndarray:
 
 
 def score(rows: Iterable[Part], found: np.ndarray, fit: Fit) -> Score:
-    """How well weights meet the goals of a layer."""
+    """How well weights meet the targets of a layer."""
     reached = Score()
     for part in rows:
         made = results(part.windows, found)

@@ -14,7 +14,7 @@ PLAIN_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D")
 
 
 @dataclass(frozen=True)
-class Goal:
+class Target:
     """What one call of a layer is to give.
 
     Attributes:
@@ -35,14 +35,14 @@ class Fit:
     Attributes:
         layer: Its name.
         stands_for: The max pool whose place it takes, "" for a layer that was there before.
-        goals: One for each of its calls.
+        targets: One for each of its calls.
         relu: Whether a relu follows: then all results that are not above zero are as good.
         norm: The BatchNormalization between the layer and the relu, None for none.
     """
 
     layer: str
     stands_for: str
-    goals: tuple[Goal, ...]
+    targets: tuple[Target, ...]
     relu: bool = False
     norm: Spec | None = None
 
@@ -60,8 +60,8 @@ class Renorm:
 
     Attributes:
         layer: Its name.
-        goals: Its calls; the values are what the original's takes.
+        targets: Its calls; the values are what the original's takes.
     """
 
     layer: str
-    goals: tuple[Goal, ...]
+    targets: tuple[Target, ...]

@@ -1,4 +1,4 @@
-"""A graph as an SVG drawing: its maps as slabs to scale, branches in lanes.
+"""A graph as an SVG drawing: its maps as tensor_boxes to scale, branches in lanes.
 
 Names come from the files of strangers, so all text is escaped here.
 """
@@ -27,7 +27,7 @@ def drawing(items: Sequence[Item], scale: Scale, name: str, prefix: str) -> str:
 
     Args:
         items: Its nodes, each after those it takes.
-        scale: Of the slabs.
+        scale: Of the tensor_boxes.
         name: What the drawing is called for those who do not see it.
         prefix: Of the `id` of the first node of each row, `"b"` for `b1`, `b2`, ...
     """
@@ -35,14 +35,14 @@ def drawing(items: Sequence[Item], scale: Scale, name: str, prefix: str) -> str:
 
 
 class _Drawing:
-    """The places of slabs, columns and lanes in pixels."""
+    """The places of tensor_boxes, columns and lanes in pixels."""
 
     def __init__(self, items: Sequence[Item], scale: Scale) -> None:
         self.items = items
-        self.slabs = [slab_of(item, scale) for item in items]
+        self.tensor_boxes = [slab_of(item, scale) for item in items]
         number = {item.node: index for index, item in enumerate(items)}
         self.layering: Layering = layered([[number[n] for n in item.node.inputs] for item in items])
-        widths = _largest(self.layering.columns, [slab.box[0] for slab in self.slabs])
+        widths = _largest(self.layering.columns, [box.box[0] for box in self.tensor_boxes])
         self.widths = [max(widths[column], 14) for column in range(len(widths))]
         self.lefts = [MARGIN, *(MARGIN + x for x in accumulate(w + GAP for w in self.widths))]
         self.words = self._words()
@@ -91,8 +91,8 @@ class _Drawing:
             for link in self.layering.links
             for column in range(columns[link.source] + 1, columns[link.target])
         }
-        for place, slab in zip(zip(lanes, columns, strict=True), self.slabs, strict=True):
-            tall[place] = slab.box[1] + FOOT + 12
+        for place, box in zip(zip(lanes, columns, strict=True), self.tensor_boxes, strict=True):
+            tall[place] = box.box[1] + FOOT + 12
         return tall
 
     def svg(self, name: str, prefix: str) -> str:
@@ -124,7 +124,7 @@ class _Drawing:
         start, end = columns[link.source], columns[link.target]
         between = [(link.lane, column) for column in range(start + 1, end)]
         steps = [(lanes[link.source], start), *between, (lanes[link.target], end)]
-        x = self._left(link.source) + self.slabs[link.source].box[0]
+        x = self._left(link.source) + self.tensor_boxes[link.source].box[0]
         path = [f"M{px(x)} {px(self.middles[steps[0]])}"]
         for step, following in pairwise(steps):
             path.append(self._across(step[1], self.middles[step], self.middles[following]))
@@ -141,7 +141,7 @@ class _Drawing:
 
     def _left(self, index: int) -> float:
         column = self.layering.columns[index]
-        return self.lefts[column] + (self.widths[column] - self.slabs[index].box[0]) / 2
+        return self.lefts[column] + (self.widths[column] - self.tensor_boxes[index].box[0]) / 2
 
     def _middle(self, index: int) -> float:
         return self.middles[self.layering.lanes[index], self.layering.columns[index]]
@@ -151,20 +151,20 @@ class _Drawing:
         for index, item in enumerate(self.items):
             anchor = f' id="{prefix}{item.row}"' if item.row not in seen else ""
             seen.add(item.row)
-            slab, x = self.slabs[index], self._left(index)
-            y = self._middle(index) - slab.box[1] / 2
+            box, x = self.tensor_boxes[index], self._left(index)
+            y = self._middle(index) - box.box[1] / 2
             free = " free" if None in item.edges else ""
             yield (
                 f'<a{anchor} class="node {item.look}{free}" href="#r{item.row}">'
-                f"<title>{escaped(item.title)}</title>{slab.faces(x, y)}"
-                f"{_mark(item.look, x + slab.box[0] / 2, y - 4)}"
-                f'<text x="{px(x + slab.thickness / 2)}" y="{px(y + slab.box[1] + 11)}">'
+                f"<title>{escaped(item.title)}</title>{box.faces(x, y)}"
+                f"{_mark(item.look, x + box.box[0] / 2, y - 4)}"
+                f'<text x="{px(x + box.thickness / 2)}" y="{px(y + box.box[1] + 11)}">'
                 f"{item.row}</text></a>"
             )
 
 
 def _mark(look: str, x: float, y: float) -> str:
-    """A sign above a slab: a triangle where it changes, a cross where it stands in the way."""
+    """A sign above a box: a triangle where it changes, a cross where it stands in the way."""
     if "blocks" in look:
         return f'<path class="mark" d="M{px(x - 4)} {px(y - 8)}l8 8m0-8l-8 8"/>'
     if "changed" in look:

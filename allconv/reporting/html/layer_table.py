@@ -1,4 +1,4 @@
-"""The table of layers as HTML, each row linked to its layer's slab."""
+"""The table of layers as HTML, each row linked to its layer's box."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _total_cells(report: Facts) -> list[str]:
 
 
 def _cells(texts: Sequence[str], href: str) -> str:
-    """The cells of a row; the layer's name heads it, and leads to its slab."""
+    """The cells of a row; the layer's name heads it, and leads to its box."""
     return "".join(
         _heading(text, href)
         if column.title == "layer"

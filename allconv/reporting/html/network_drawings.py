@@ -32,7 +32,7 @@ LEGEND = {
 
 
 def legend() -> str:
-    """What the looks of slabs mean."""
+    """What the looks of tensor_boxes mean."""
     samples = "".join(
         f'<li><svg aria-hidden="true" width="16" height="14"><g class="node {look}">'
         f'<path class="m" d="M1 1h14v12h-14z"/></g></svg> {words}</li>'

@@ -1,6 +1,6 @@
-"""The slabs of a drawing: boxes to scale for the tensors of a network.
+"""The tensor_boxes of a drawing: boxes to scale for the tensors of a network.
 
-A slab is as high as its map, as deep as the map is wide, and as thick as it has channels. All
+A box is as high as its map, as deep as the map is wide, and as thick as it has channels. All
 edges are drawn as the square root of what they stand for: 224 cells are then 15 times as long as
 one cell, and both can be seen.
 """
@@ -19,17 +19,17 @@ LONGEST = 116
 """Pixels of the longest edge of a map."""
 
 THICKEST = 72
-"""Pixels of the slab with the most channels."""
+"""Pixels of the box with the most channels."""
 
 LARGEST_CELL, THICKEST_CHANNEL = 11.0, 2.4
 """Pixels of one cell and of one channel where even the largest map is small."""
 
 THINNEST = 2.5
 NOMINAL = 36
-"""Cells that stand for a size that is free or unknown; its slab is dashed."""
+"""Cells that stand for a size that is free or unknown; its box is dashed."""
 
 LEAN = (0.36, 0.24)
-"""Right and up: how far a slab of depth 1 leans back."""
+"""Right and up: how far a box of depth 1 leans back."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Scale:
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> Scale:
-        """The scale in which the largest of these slabs fits; one for drawings to be compared."""
+        """The scale in which the largest of these boxes fits; one for drawings to be compared."""
         edges = [[edge or NOMINAL for edge in item.edges] for item in items]
         longest = max((max(height, width) for height, width, _ in edges), default=1)
         thickest = max((channels for *_, channels in edges), default=1)
@@ -94,7 +94,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Slab:
+class TensorBox:
     """The box of a tensor: sizes in pixels, before it has a place."""
 
     height: float
@@ -119,11 +119,11 @@ class Slab:
         )
 
 
-def slab_of(item: Item, scale: Scale) -> Slab:
-    """The slab of a node's tensor."""
+def slab_of(item: Item, scale: Scale) -> TensorBox:
+    """The box of a node's tensor."""
     height, width, channels = (math.sqrt(edge or NOMINAL) for edge in item.edges)
     right, up = (width * scale.cells * lean for lean in LEAN)
-    return Slab(
+    return TensorBox(
         height * scale.cells, max(channels * scale.channels, THINNEST), max(right, 2), max(up, 1.5)
     )
 

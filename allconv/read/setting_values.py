@@ -1,7 +1,7 @@
-"""What the settings of layers may be: forms to read a value from a file by.
+"""What the settings of layers may be: each says in words what its value must be, and reads it.
 
-A *form* says in words what a value must be, and reads it: it gives the value as Keras 3 writes it,
-and raises a ValueError for one that is of another type or beyond all bounds.
+It gives the value as Keras 3 writes it, and raises a ValueError for one that is of another type or
+beyond all bounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Read = Callable[[Any, int], Any]
 
 
 @dataclass(frozen=True)
-class Form:
+class Setting:
     """What a value must be.
 
     Attributes:
@@ -40,13 +40,13 @@ class Form:
     read: Read
     default: Any = NEEDED
 
-    def otherwise(self, default: Any) -> Form:
-        """The same form with a default."""
+    def otherwise(self, default: Any) -> Setting:
+        """The same setting with a default."""
         return replace(self, default=default)
 
-    def or_null(self, default: Any = LEFT_OUT) -> Form:
-        """The same form, or nothing."""
-        return Form(f"{self.words}, or null", either(one_of(None), self.read), default)
+    def or_null(self, default: Any = LEFT_OUT) -> Setting:
+        """The same setting, or nothing."""
+        return Setting(f"{self.words}, or null", either(one_of(None), self.read), default)
 
 
 def whole(least: int) -> Read:
