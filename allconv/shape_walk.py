@@ -144,7 +144,7 @@ def size_words(sizes: Sequence[int | None]) -> str:
 
 def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
     """What a call gives; of a class that is not known here what the model's own shapes tell."""
-    # A constant that fits the model's own size only is found, and named, by `one_size`.
+    # A constant that fits the model's own size only is found, and named, by `sizes.fixed_layers`.
     operands = () if node.kind in BINARY_OPS else (*node.args, *node.kwargs.values())
     shape, own = output_shape(node.kind, node.config, inputs, operands), node.shape
     if node.kind == ITEM and node.inputs[0].kind in OF_ALIKE:

@@ -1,7 +1,7 @@
 """Lazy arrays: shape and dtype known, values made when they are asked for.
 
 Two arrays made by the same recipe from the same parts are equal, which is how the calls of a shared
-layer stay shared after a rewrite. The algebra on them is in `kernels.py`.
+layer stay shared after a rewrite. The algebra on them is in `kernels/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The other side of `export.tensorflow_process`: does a folder's job and leaves its result there.
+"""The other side of `export.tensorflow.process`: does a folder's job and leaves its result there.
 
 python -m allconv.export.job FOLDER
 """

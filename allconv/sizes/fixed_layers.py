@@ -1,6 +1,6 @@
 """Layers that fit one size of the image only, and do not say so by their shapes.
 
-A network is tried at a larger size (`input_size` says at which). There these layers are wrong.
+A network is tried at a larger size (`resize` says at which). There these layers are wrong.
 """
 
 from __future__ import annotations
