@@ -155,9 +155,20 @@ def test_the_files_that_are_named_exist(document: Path) -> None:
 
 @each_document
 def test_the_folders_of_the_package_that_are_named_exist(document: Path) -> None:
-    names = re.findall(r"`([a-z_]+)/`", prose(document))
+    names = re.findall(r"`([a-z_]+(?:/[a-z_]+)*)/`", prose(document))
     places = (ROOT, ROOT / "allconv")
     assert [name for name in names if not any((place / name).is_dir() for place in places)] == []
+
+
+def test_the_tour_passes_every_room() -> None:
+    rooms = [path.parent.relative_to(ROOT / "allconv") for path in ROOT.glob("allconv/*/**/*.py")]
+    tour = prose(how_it_works())
+    assert [str(room) for room in dict.fromkeys(rooms) if f"`{room}/`" not in tour] == []
+
+
+def test_the_tour_names_every_file_of_the_hall() -> None:
+    tour, hall = prose(how_it_works()), (ROOT / "allconv").glob("*.py")
+    assert [path.name for path in hall if f"`{path.name}`" not in tour] == ["__init__.py"]
 
 
 @each_document
