@@ -36,7 +36,7 @@ def check_writable(
 
 def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> None:
     if path.suffix not in suffixes:
-        ends = ", ".join(suffixes[:-1]) + " or " * (len(suffixes) > 1) + suffixes[-1]
+        ends = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
         raise FileError(f"{path}: expected a name that ends in {ends}, such as fcn{suffixes[0]}")
     place = real_place(path)
     folder = place.parent if path.is_symlink() else path.parent

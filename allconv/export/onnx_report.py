@@ -65,7 +65,7 @@ class OnnxReport:
     def __str__(self) -> str:
         kind = "all-convolutional" if self.all_convolutional else "not all-convolutional"
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
-        beside = f", weights in {self.weights_file}" * bool(self.weights_file)
+        beside = f", weights in {self.weights_file}" if self.weights_file else ""
         told = f"{self.precision}, opset {self.opset}, {self.layout}"
         lines = [
             f"{self.path}: {self.file_size:,} bytes{beside}, {told}, {kind}",

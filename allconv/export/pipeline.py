@@ -134,7 +134,8 @@ def _require_packages(options: ExportOptions) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            way_out = ", or say verify=False" * (name == "onnxruntime" and options.is_float32)
+            can_do_without = name == "onnxruntime" and options.is_float32
+            way_out = ", or say verify=False" if can_do_without else ""
             raise ExportError(
                 f"{name} cannot be imported ({error}); pip install 'allconv[onnx]' brings it"
                 f"{way_out}"

@@ -17,16 +17,23 @@ def _ranks(*names: str) -> frozenset[str]:
     return frozenset(name.format(rank=rank) for name in names for rank in (1, 2, 3))
 
 
-CONVOLUTIONS = _ranks("Conv{rank}D", "Conv{rank}DTranspose") | {
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "SeparableConv1D",
-    "SeparableConv2D",
-}
+PLAIN_CONVOLUTIONS = _ranks("Conv{rank}D")
+PLAIN_LINEAR = PLAIN_CONVOLUTIONS | {"Dense"}
+CONVOLUTIONS = (
+    PLAIN_CONVOLUTIONS
+    | _ranks("Conv{rank}DTranspose")
+    | {
+        "DepthwiseConv1D",
+        "DepthwiseConv2D",
+        "SeparableConv1D",
+        "SeparableConv2D",
+    }
+)
 MAX_POOLS = _ranks("MaxPooling{rank}D")
 GLOBAL_MAX_POOLS = _ranks("GlobalMaxPooling{rank}D")
 AVERAGE_POOLS = _ranks("AveragePooling{rank}D")
 GLOBAL_AVERAGE_POOLS = _ranks("GlobalAveragePooling{rank}D")
+POOLS = MAX_POOLS | GLOBAL_MAX_POOLS | AVERAGE_POOLS | GLOBAL_AVERAGE_POOLS
 
 AUGMENTATIONS = frozenset(
     f"Random{what}"
@@ -53,8 +60,9 @@ AUGMENTATIONS = frozenset(
     )
 )
 NOISE = {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
+DROPOUTS_OF_MAPS = _ranks("SpatialDropout{rank}D")
 IDENTITY_AT_INFERENCE = (
-    NOISE | _ranks("SpatialDropout{rank}D") | AUGMENTATIONS | {"Identity", "ActivityRegularization"}
+    NOISE | DROPOUTS_OF_MAPS | AUGMENTATIONS | {"Identity", "ActivityRegularization"}
 )
 
 ACTIVATION_LAYERS = frozenset({"Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"})

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from allconv.layers.kinds import CONVOLUTIONS
+from allconv.layers.kinds import CONVOLUTIONS, DROPOUTS_OF_MAPS, NOISE, POOLS
 
 Bound = float | None
 Config = Mapping[str, Any]
@@ -46,22 +46,13 @@ ACTIVATION_MINIMA = {
 }
 """Smallest values of `keras.activations` that have one, the decimals rounded down."""
 
-_POOLS = {
-    f"{scope}{how}Pooling{rank}D"
-    for scope in ("", "Global")
-    for how in ("Max", "Average")
-    for rank in (1, 2, 3)
-}
-_NOISE = {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"} | {
-    f"SpatialDropout{rank}D" for rank in (1, 2, 3)
-}
 _MOVES = {"Flatten", "Reshape", "Permute", "RepeatVector", "UpSampling1D", "UpSampling3D"} | {
     f"Cropping{rank}D" for rank in (1, 2, 3)
 }
 ENDS_IN_ITS_ACTIVATION = CONVOLUTIONS | {"Dense", "EinsumDense"}
 """Layers that return what their activation does; that of others may be used inside."""
 
-KEEPS_THE_BOUND = _POOLS | _NOISE | _MOVES | {"Identity", "ActivityRegularization"}
+KEEPS_THE_BOUND = POOLS | NOISE | DROPOUTS_OF_MAPS | _MOVES | {"Identity", "ActivityRegularization"}
 
 
 def lower_bound(kind: str, config: Config, inputs: Sequence[Bound]) -> Bound:

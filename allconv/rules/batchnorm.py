@@ -14,7 +14,7 @@ from allconv.rule import Match, Outcome, rule
 from allconv.rules.flatten import is_in_training, passed_up
 from allconv.weights import Array
 
-LINEAR = CONVOLUTIONS | {"Dense"}
+FOLDED_INTO = CONVOLUTIONS | {"Dense"}
 """Layers that are linear but for their activation."""
 
 
@@ -64,7 +64,7 @@ def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
     norm, activation = match.node, conv.config.get("activation") or "linear"
     if is_in_training(norm):
         return "it is called with training=True, and normalizes by the numbers of each batch"
-    if conv.kind not in LINEAR:
+    if conv.kind not in FOLDED_INTO:
         found = f"no convolution before it to fold it into, but '{conv.name}' ({conv.kind})"
         return found + _padding_behind(match)
     if activation != "linear":

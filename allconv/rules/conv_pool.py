@@ -11,7 +11,7 @@ from allconv.kernels import Taps, diagonal_kernel
 from allconv.layers.kinds import MAX_POOLS
 from allconv.layout import are_known
 from allconv.rule import Match, Outcome, rule
-from allconv.rules.windows import known_sizes, too_large, unknown_channels, zero_padded
+from allconv.rules.windows import known_sizes, problem_with_window, unknown_channels, zero_padded
 from allconv.shapes import same_padding
 from allconv.strategies import ConvPool
 from allconv.weights import Array, derive, fresh
@@ -29,7 +29,7 @@ def max_pool_to_conv(match: Match) -> Outcome:
     layout, config = match.layout(tensor), pool.config
     window, strides = tuple(config["pool_size"]), tuple(config["strides"])
     kernel = _sizes(options.kernel_size, window)
-    if problem := unknown_channels(match, tensor) or too_large(kernel):
+    if problem := unknown_channels(match, tensor) or problem_with_window(kernel):
         return match.skip(problem)
     if len(kernel) != layout.rank:
         return match.skip(f"ConvPool's kernel_size {kernel} does not have {layout.rank} axes")

@@ -16,7 +16,7 @@ from allconv.rules.windows import (
     edge_padded,
     flattened,
     known_sizes,
-    too_large,
+    problem_with_window,
     unknown_channels,
     zero_padded,
 )
@@ -33,7 +33,7 @@ def max_pool_to_relu(match: Match) -> Outcome:
     """
     tensor, config = match.before(match.node), match.node.config
     window, strides = tuple(config["pool_size"]), tuple(config["strides"])
-    if problem := unknown_channels(match, tensor) or too_large(window, strides):
+    if problem := unknown_channels(match, tensor) or problem_with_window(window, strides):
         return match.skip(problem)
     sizes = known_sizes(match, tensor)
     pads = same_pads(sizes, window, strides)
@@ -64,7 +64,7 @@ def global_max_pool_to_relu(match: Match) -> Outcome:
         return match.skip(problem)
     if not are_known(sizes):
         return match.skip(f"a maximum over the whole map needs a fixed size, got {tensor.shape}")
-    if problem := too_large(sizes):
+    if problem := problem_with_window(sizes):
         return match.skip(problem)
     plan = max_steps(sizes, (1,) * len(sizes)) if match.any_size else global_max_steps(sizes)
     maximum = stepwise(match, tensor, plan)

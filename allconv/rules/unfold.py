@@ -12,7 +12,7 @@ from allconv.kernels import (
     unfolding_kernel,
     with_bias_row,
 )
-from allconv.layers.kinds import is_elementwise
+from allconv.layers.kinds import PLAIN_CONVOLUTIONS, is_elementwise
 from allconv.layers.layer_shapes import is_adapted
 from allconv.layout import Layout, are_known, is_map
 from allconv.rule import Match, Outcome, rule
@@ -21,7 +21,6 @@ from allconv.rules.reshape import is_cell
 from allconv.rules.vectors import stated_format
 from allconv.weights import Array
 
-CONVS = {"Conv1D", "Conv2D", "Conv3D"}
 AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
 
 
@@ -116,7 +115,7 @@ def _moves(node: Node) -> bool:
 def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array | None] | None:
     """Matrix and bias of a Dense turned 1x1 convolution, BatchNormalizations folded in."""
     activation = conv.config.get("activation") or "linear"
-    plain = conv.kind in CONVS and set(conv.config["kernel_size"]) == {1}
+    plain = conv.kind in PLAIN_CONVOLUTIONS and set(conv.config["kernel_size"]) == {1}
     if not plain or conv.config.get("groups", 1) != 1 or len(match.users(conv)) > 1:
         return None
     if is_adapted(conv.config):

@@ -150,7 +150,7 @@ def ones_map(match: Match, tensor: Node) -> Node:
     return convolution(match, "ones", tensor, {"kernel": kernel, "bias": constant((1,), 1.0)})
 
 
-def too_large(window: Sequence[int], strides: Sequence[int] = ()) -> str:
+def problem_with_window(window: Sequence[int], strides: Sequence[int] = ()) -> str:
     """What is wrong with a window for whose cells layers are planned, "" where nothing is."""
     if max(window) > LONGEST or math.prod(window) > LARGEST:
         return f"its window of {'x'.join(map(str, window))} cells is beyond all bounds"

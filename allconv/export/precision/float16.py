@@ -17,7 +17,7 @@ from allconv.errors import ExportError
 from allconv.export.file.external_data import TensorsOf
 
 LARGEST = float(np.finfo("float16").max)
-"""65504."""
+"""The largest number of float16, 65504."""
 
 FLOAT, HALF = 1, 10
 """ONNX' numbers for float32 and float16 (`TensorProto.DataType`)."""

@@ -47,7 +47,9 @@ class Loss:
     inputs: str
 
     def __str__(self) -> str:
-        classes = f"; argmax equal on {self.equal:,} of {self.decisions:,}" * bool(self.decisions)
+        classes = ""
+        if self.decisions:
+            classes = f"; argmax equal on {self.equal:,} of {self.decisions:,}"
         return (
             f"{self.precision} against float32: largest relative error {self.error:.1e}, mean "
             f"{self.mean_error:.1e}{classes}; on {self.samples:,} {self.inputs}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from allconv.graph import Graph, Node, Slot, call
+from allconv.layers.kinds import PLAIN_LINEAR
 from allconv.verification.logits import PASSED, SATURATING
-
-LINEAR = ("Conv1D", "Conv2D", "Conv3D", "Dense")
 
 
 def without_ends(first: Graph, second: Graph) -> tuple[Graph, Graph, list[str]]:
@@ -45,7 +44,7 @@ def _without_end(node: Node) -> tuple[Node, str]:
         return node, ""
     if node.kind == "Softmax" or (node.kind == "Activation" and activation in SATURATING):
         return node.inputs[0], str(activation or "softmax")
-    if node.kind in LINEAR and activation in SATURATING:
+    if node.kind in PLAIN_LINEAR and activation in SATURATING:
         spec = node.spec.with_config(activation="linear")
         return replace(node, spec=spec), str(activation)
     return node, ""

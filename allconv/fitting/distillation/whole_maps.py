@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS
+from allconv.layers.kinds import PLAIN_CONVOLUTIONS
 
 
 def as_products(model: Any) -> None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Target
+from allconv.fitting.least_squares.targets import Fit, Target
 from allconv.graph import Graph, Node, Spec, call
-from allconv.layers.kinds import IDENTITY_AT_INFERENCE
+from allconv.layers.kinds import IDENTITY_AT_INFERENCE, PLAIN_LINEAR
 from allconv.layout import is_along, layout
 from allconv.weights import Array
-
-FITTED = (*PLAIN_CONVOLUTIONS, "Dense")
 
 
 def is_refitted(old: Node, new: Node) -> bool:
     """Whether a layer below is a convolution, or was a Dense, with as many results as before."""
-    if old.kind not in FITTED or new.kind not in FITTED:
+    if not {old.kind, new.kind} <= PLAIN_LINEAR:
         return False
     plain = new.spec.weights.keys() <= {"kernel", "bias"} and "kernel" in new.spec.weights
     if not plain or not _plain_weights(old.spec.weights) or new.config.get("groups", 1) != 1:

@@ -11,9 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from allconv.fitting.least_squares.layers_below import below, is_refitted, is_renormed
-from allconv.fitting.least_squares.targets import PLAIN_CONVOLUTIONS, Fit, Renorm, Target
+from allconv.fitting.least_squares.targets import Fit, Renorm, Target
 from allconv.graph import Graph, Node
-from allconv.layers.kinds import IDENTITY_AT_INFERENCE, MAX_POOLS, is_elementwise
+from allconv.layers.kinds import (
+    IDENTITY_AT_INFERENCE,
+    MAX_POOLS,
+    PLAIN_CONVOLUTIONS,
+    is_elementwise,
+)
 
 RELU = ("relu", "linear")
 

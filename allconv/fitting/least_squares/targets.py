@@ -10,8 +10,6 @@ import numpy as np
 from allconv.graph import Node, Spec
 from allconv.kernels import batchnorm_affine
 
-PLAIN_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D")
-
 
 @dataclass(frozen=True)
 class Target:
