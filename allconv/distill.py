@@ -23,9 +23,9 @@ from allconv.errors import CalibrationError
 from allconv.fitting.agreement import Agreement, agreement
 from allconv.fitting.batches import Batches
 from allconv.fitting.distillation.logit_graph import without_ends
+from allconv.fitting.distillation.matrix_products import as_products
 from allconv.fitting.distillation.training import compile_trainer, trainer_of
 from allconv.fitting.distillation.validation import Split, plain, split
-from allconv.fitting.distillation.whole_maps import as_products
 from allconv.fitting.models import put_in_place, read_pair
 from allconv.read import read
 from allconv.read.file import ModelFile

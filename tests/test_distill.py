@@ -12,8 +12,8 @@ from keras import layers
 import allconv
 from allconv import distill
 from allconv.errors import CalibrationError
+from allconv.fitting.distillation.matrix_products import as_products
 from allconv.fitting.distillation.training import compile_trainer
-from allconv.fitting.distillation.whole_maps import as_products
 from tests.agreement import network, outputs, random_images
 from tests.networks import twins
 from tests.test_calibrate import shades, small

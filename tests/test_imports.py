@@ -62,7 +62,7 @@ fitting     . agreement calibration models batches
 fitting     least_squares least_squares.windows least_squares.tensors least_squares.targets
 fitting     least_squares.layers_below least_squares.pairing least_squares.normal_equations
 fitting     least_squares.rows least_squares.solve least_squares.batchnorm
-fitting     distillation distillation.logit_graph distillation.whole_maps
+fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
 cli         . quiet terminal messages options export convert commands program
