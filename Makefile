@@ -10,6 +10,7 @@ VENV := .venv$(if $(NAMED),-$(VERSION))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 READY_FOR_ALL := $(VENV)/ready-for-all-backends
+READY_FOR_DOCS := $(VENV)/ready-for-docs
 LOWEST := .venv-lowest
 INSTALL := pip install --quiet --editable '.[tensorflow,jax,onnx,examples,dev]'
 BACKENDS := tensorflow jax torch
@@ -24,7 +25,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends test-lowest fuzz slow check format mnist bench clean
+.PHONY: help demo test test-backends test-lowest fuzz slow check format docs mnist bench clean
 
 help:  ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
@@ -72,6 +73,10 @@ format: $(READY)  ## mend what ruff can mend
 	@$(RUN) -m ruff check --fix-only .
 	@$(RUN) -m ruff format .
 
+docs: $(READY_FOR_DOCS)  ## build the documentation as a site, in build/docs/html
+	@$(RUN) -m sphinx -M html docs build/docs --fail-on-warning --keep-going --quiet
+	@echo 'built: build/docs/html/index.html'
+
 mnist: $(READY)  ## the MNIST example; MNIST=FOLDER for a mnist.npz that is already there
 	@$(RUN) examples/mnist.py $(if $(MNIST),--data '$(MNIST)')
 
@@ -98,6 +103,10 @@ $(READY): pyproject.toml
 
 $(READY_FOR_ALL): $(READY)
 	@$(RUN) -m pip install --quiet --editable '.[torch]' '$(TORCH)'
+	@touch $@
+
+$(READY_FOR_DOCS): $(READY)
+	@$(RUN) -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
 # Old packages have no wheels for newer Pythons, and are warned by newer ones that they need.

@@ -1,8 +1,9 @@
 """The documentation, held to what it says: examples run, outputs are real, what is named exists.
 
-In a document the blocks run from top to bottom, as one session in one folder. A `text` block is
-what the `python` block above it prints; in a `console` block each `$ allconv ...` is run and
-prints the lines below it. Numbers such as 4.1e-08 are measured, and may be others.
+In a document the blocks run from top to bottom, as one session in one folder, and so do the cells
+of the tutorial. A `text` block is what the `python` block above it prints; in a `console` block
+each `$ allconv ...` is run and prints the lines below it. Numbers such as 4.1e-08 are measured, and
+may be others. `make docs` holds the links between pages and the reference to what is there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ DOCUMENTS = sorted(
     path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern)
 )
 MODULES = ["allconv", *(info.name for info in pkgutil.walk_packages(allconv.__path__, "allconv."))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?:\{code-cell\} (?=python\n))?(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 MEASURED = re.compile(r"\d\.\de[-+]\d\d")
 
 each_document = pytest.mark.parametrize(
@@ -50,6 +53,7 @@ def test_the_examples_run_and_print_what_is_shown(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed = ""
     for language, text in BLOCK.findall(document.read_text()):
@@ -202,6 +206,16 @@ def test_the_readme_begins_with_what_it_does_and_two_commands() -> None:
     assert title == "# allconv"
     assert promise.count(". ") == 0
     assert re.findall(r"^ {4}(make \w+)", commands, re.MULTILINE) == ["make demo", "make test"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_every_page_is_in_the_index() -> None:
+    pages = {path.name for path in ROOT.glob("docs/*.md")} - {"index.md"}
+    listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text())
+    assert pages - set(listed) == set()
 
 
 def test_the_changelog_has_a_section_for_this_version() -> None:
