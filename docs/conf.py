@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import allconv
 
@@ -58,6 +59,19 @@ def as_rest(app, what, name, thing, options, lines: list[str]) -> None:
             lines[number + 1 : number + 1] = ["", "::"]
 
 
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def write_report(app, error: Exception | None) -> None:
+    """Write the report of the command line's example, as the page that the site shows of it."""
+    if error is None and app.builder.format == "html":
+        names: dict = {}
+        exec(EXAMPLE.search(Path(app.srcdir, "command_line.md").read_text())[1], names)
+        page = allconv.report(names["model"]).to_html()
+        Path(app.outdir, "report.html").write_text(page)
+
+
 def setup(app) -> None:
     """Called by Sphinx."""
+    app.connect("build-finished", write_report)
     app.connect("autodoc-process-docstring", as_rest, priority=100)

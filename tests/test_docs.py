@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib
+import inspect
 import io
 import pkgutil
 import re
@@ -216,6 +217,12 @@ def test_every_page_is_in_the_index() -> None:
     pages = {path.name for path in ROOT.glob("docs/*.md")} - {"index.md"}
     listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text())
     assert pages - set(listed) == set()
+
+
+def test_the_reference_lists_every_function() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    functions = {name for name in allconv.__all__ if inspect.isfunction(getattr(allconv, name))}
+    assert functions == set(re.findall(r"^   (\w+)$", page, re.MULTILINE))
 
 
 def test_the_changelog_has_a_section_for_this_version() -> None:
