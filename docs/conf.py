@@ -21,7 +21,7 @@ myst_heading_anchors = 3
 
 # The tutorial is run whenever the site is built; the tests run it as well.
 nb_execution_mode = "force"
-nb_execution_timeout = 300
+nb_execution_timeout = 600  # seconds for one cell, on a busy machine, too
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"
 
