@@ -45,7 +45,10 @@ def convert(
             (leaner,
             to be trained), one of `ExactPool()`, `ConvPool(...)`, `StridePool()`, or choices by
             layer name, `{"pool1": "conv", "*": "stride"}`; pools not named are exact. `"keep"`
-            leaves pools.
+            leaves pools, average and global ones too, for a *fully* convolutional network where an
+            *all*-convolutional one is not needed: same numbers, and with an `input_size` class maps
+            all the same, since a global pool then becomes a pool as large as the original's map.
+            Pools that you keep are not refused; `is_all_convolutional` still says no.
         head: `"dense"` turns every Dense into a convolution, with the same numbers; `"classifier"`
             drops the hidden ones and leaves one fresh convolution; `"keep"` leaves them.
         input_size: `"any"` for a model that takes images `(batch, None, None, channels)`, or the

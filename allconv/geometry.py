@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from allconv.errors import ConversionError
 from allconv.graph import Graph, Node
-from allconv.layers.kinds import CONVOLUTIONS
+from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
 from allconv.obstacles import refuse_obstacles
@@ -190,11 +190,12 @@ def _treats_border_apart(node: Node) -> bool:
         return bool(node.config.get("interpolation", "nearest") != "nearest")
     if node.kind.startswith("ZeroPadding"):
         return True
-    if node.kind not in CONVOLUTIONS or not node.inputs:
+    if node.kind not in CONVOLUTIONS | MAX_POOLS | AVERAGE_POOLS or not node.inputs:
         return False
     config, sizes = node.config, layout(node).sizes
     strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
-    axes = list(by_axis(sizes, config["kernel_size"], strides, dilation_rate))
+    window = config.get("kernel_size") or config["pool_size"]
+    axes = list(by_axis(sizes, window, strides, dilation_rate))
     if node.kind.endswith("Transpose"):
         return any(span(k, dilation) > stride for _, k, stride, dilation in axes)
     return config.get("padding") in ("same", "causal") and any(k > 1 for _, k, _, _ in axes)

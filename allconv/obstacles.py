@@ -52,7 +52,10 @@ def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
     """The layers of a plan's result that stand in the way, in order, each once."""
     found = {obstacle.layer: obstacle for obstacle in _own_class(plan.after)}
     ends = lists(plan.after)
+    stay = set(_kept_pools(plan))
     for node in plan.after.nodes:
+        if node in stay:
+            continue
         if reason := _reason(node, ends, plan.skips.get(node, ())):
             layer = plan.origins.get(node.spec, node.spec)  # the user knows the model's own layers
             found.setdefault(layer.name, Obstacle(layer.name, layer.kind, reason))
@@ -65,8 +68,9 @@ def refuse_obstacles(plan: Plan, advice: str = "") -> None:
     if found:
         lines = "\n".join(f"  {obstacle}" for obstacle in found)
         remedies = filter(None, (missing_size(plan, found), advice or _advice(plan)))
+        kind = "fully convolutional" if plan.kept else "all-convolutional"
         raise ConversionError(
-            f"model '{plan.before.name}' does not become all-convolutional; "
+            f"model '{plan.before.name}' does not become {kind}; "
             f"these layers stand in the way:\n{lines}\n{'; '.join(remedies)}"
         )
 
@@ -102,10 +106,30 @@ def _own_class(graph: Graph) -> Iterator[Obstacle]:
         yield Obstacle(graph.name, graph.own_class, reason)
 
 
+def kept_pools(plan: Plan) -> tuple[str, ...]:
+    """Names of the model's pools that stay pools, as the user chose: they are no obstacles."""
+    return tuple(dict.fromkeys(plan.origins[node.spec].name for node in _kept_pools(plan)))
+
+
+def _kept_pools(plan: Plan) -> Iterator[Node]:
+    """The pools of a plan's result that may stay; where maps grow, a global one would not slide."""
+    may_stay = kinds.POOLS - kinds.GLOBAL_POOLS if plan.any_size else kinds.POOLS
+    for node in plan.after.nodes:
+        if node.kind in may_stay and plan.origins[node.spec].name in plan.kept:
+            yield node
+
+
 def is_all_convolutional(graph: Graph) -> bool:
     """Whether no layer of a graph stands in the way."""
     ends = lists(graph)
     return not graph.own_class and not any(_problem(node, ends) for node in graph.nodes)
+
+
+def is_fully_convolutional(graph: Graph) -> bool:
+    """Whether nothing but pools stands in the way."""
+    others = [node for node in graph.nodes if node.kind not in kinds.POOLS]
+    ends = lists(graph)
+    return not graph.own_class and not any(_problem(node, ends) for node in others)
 
 
 def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from allconv.building.build import build
@@ -17,7 +18,7 @@ from allconv.read.file import ModelFile
 from allconv.resize import InputSize, with_own_size
 from allconv.rewrite import Plan, rewrite
 from allconv.rule import Rule
-from allconv.rules import Head, rules_for
+from allconv.rules import Head, pools_to_keep, rules_for
 from allconv.rules.installed import installed_rules
 from allconv.strategies import Pooling
 from allconv.verify import Verification, verify
@@ -42,7 +43,8 @@ def plan_conversion(
     """
     graph = with_own_size(read(model), input_size)
     chosen = rules_for(graph, pooling, head, (*rules, *installed_rules()), fold_batchnorm)
-    return rewrite(graph, chosen, any_size=input_size is not None)
+    plan = rewrite(graph, chosen, any_size=input_size is not None)
+    return replace(plan, kept=pools_to_keep(graph, pooling))
 
 
 def build_plan(plan: Plan) -> keras.Model:

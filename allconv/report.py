@@ -75,6 +75,7 @@ class Report(Facts):
             },
             "changes": [_plain(change) for change in self.changes],
             "skips": [_plain(skip) for skip in self.skips],
+            "kept_pools": list(self.kept_pools),
             "obstacles": [_plain(obstacle) for obstacle in self.obstacles],
             "not_made": list(self.not_made),
             "geometry": None if self.geometry is None else _plain(self.geometry),

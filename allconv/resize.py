@@ -26,8 +26,6 @@ from allconv.sizes.receptive_field import common_stride, receptive_fields
 
 InputSize = Literal["any"] | Sequence[int]
 
-GLOBAL_POOLS = kinds.GLOBAL_MAX_POOLS | kinds.GLOBAL_AVERAGE_POOLS
-
 
 def with_own_size(graph: Graph, size: InputSize | None) -> Graph:
     """The model with its free sizes, if it has any, fixed to `size`; itself for `"any"` and None.
@@ -191,7 +189,7 @@ def _whole_map(node: Node, plan: Plan) -> str:
     while node.inputs:
         origin = plan.origins[node.spec]
         window = node.config.get("kernel_size", (1,))
-        if origin.kind in GLOBAL_POOLS or (origin.kind == "Dense" and max(window) > 1):
+        if origin.kind in kinds.GLOBAL_POOLS or (origin.kind == "Dense" and max(window) > 1):
             return f"'{origin.name}' ({origin.kind}) looks at the whole map"
         node = node.inputs[0]
     return ""

@@ -73,6 +73,8 @@ class Plan:
         skips: The rules that did not apply, by node of `after`.
         fresh: Names of the layers, in `after`, whose weights no longer fitted and start fresh.
         origins: For each layer of `after` the layer of `before` that it comes from.
+        any_size: The result is to take maps of other sizes, too.
+        kept: Names of the pools of `before` that are to stay, as the user chose.
     """
 
     before: Graph
@@ -81,6 +83,8 @@ class Plan:
     skips: Mapping[Node, tuple[Skipped, ...]]
     fresh: tuple[str, ...]
     origins: Mapping[Spec, Spec]
+    any_size: bool = False
+    kept: frozenset[str] = frozenset()
 
     @property
     def lossless(self) -> bool:
@@ -261,6 +265,7 @@ class _Rewriter:
                 skips={new: self.skips.get(old, ()) for old, new in nodes.items()},
                 fresh=(),
                 origins={new: self.origins[old] for new, old in specs.items()},
+                any_size=self.any_size,
             )
         )
 

@@ -64,7 +64,11 @@ class StridePool:
 
 @dataclass(frozen=True)
 class KeepPool:
-    """Max and average pools stay as they are; for measuring what the rest costs."""
+    """Pools stay: the way to a *fully* convolutional network, not an *all*-convolutional one.
+
+    For all pools, average and global ones too; for one, by its name, or those not named, `"*"`. A
+    global pool slides where the network is to take images of other sizes.
+    """
 
 
 Strategy = ExactPool | ConvPool | StridePool | KeepPool
@@ -92,6 +96,12 @@ def strategy(choice: str | Strategy) -> Strategy:
             "ExactPool(), ConvPool(...) or StridePool()"
         )
     return NAMES[choice]
+
+
+def keeps_all_others(pooling: Pooling) -> bool:
+    """Whether pools that are no max pools, which have no strategies by name, are to stay."""
+    others = pooling.get("*", "exact") if isinstance(pooling, Mapping) else pooling
+    return isinstance(strategy(others), KeepPool)
 
 
 def strategy_of_each(pooling: Pooling, pools: list[str]) -> dict[str, Strategy]:

@@ -133,6 +133,12 @@ CASES = {
         chain((5, None, 2), mean),
         "a mean over the whole map needs a fixed size, got (None, 5, None, 2)",
     ),
+    "global_pool_to_pool": Case(
+        chain((5, 4, 2), mean),
+        chain((5, 4, 2), lambda: mean(keepdims=True)),
+        "it gives a map already",
+        {"pooling": "keep"},
+    ),
     "hidden_dense_to_nothing": Case(
         chain((3, 3, 2), flat, dense(5), relu, dense()),
         chain((3, 3, 2), flat, dense(activation=squared)),
@@ -151,9 +157,8 @@ CASES = {
     ),
     "vector_dense_to_conv": Case(
         chain((6,), dense(5), relu, dense()),
-        chain((3, 3, 2), lambda: mean(name="mean"), dense()),
+        chain((None, None, 2), lambda: mean(name="mean"), dense()),
         "its input is the vector of 'mean' (GlobalAveragePooling2D), not a flattened map",
-        {"pooling": "keep"},
     ),
     "conv_batchnorm_to_conv": Case(
         chain((5, 4, 2), conv(), layers.BatchNormalization, relu),

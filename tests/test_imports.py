@@ -23,9 +23,9 @@ sizes       . fixed_layers field spread_fields receptive_field smallest_size ima
 saving      . output_names_in_files
 read        setting_values settings
             rule rewrite
-rules       lists windows activations channels resizing max_steps maximum same_max max_pool
-rules       average_pool conv_pool stride_pool constants over_channels flatten batchnorm reshape
-rules       vectors dense merge unfold classifier . installed
+rules       lists windows kept_pools activations channels resizing max_steps maximum same_max
+rules       max_pool average_pool conv_pool stride_pool constants over_channels flatten
+rules       batchnorm reshape vectors dense merge unfold classifier . installed
             resize
 read        guarded hdf5 json_text archive description layer_tree calls
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers

@@ -22,8 +22,8 @@ _OPTIONS = (
         multiple=True,
         metavar="[NAME=]STRATEGY",
         help="How max pools are replaced: exact (the default, same outputs), conv or stride (to be "
-        "trained), or keep, which leaves them. NAME=STRATEGY is for one layer, '*=STRATEGY' for "
-        "those not named; repeat the option for several.",
+        "trained), or keep, which leaves average and global pools, too. NAME=STRATEGY is for one "
+        "layer, '*=STRATEGY' for those not named; repeat the option for several.",
     ),
     click.option(
         "--conv-kernel-size",

@@ -16,7 +16,7 @@ from allconv.export.precision.loss import Loss
 from allconv.export.precision.reduced_precision import Written
 from allconv.graph import Graph
 from allconv.layers.kinds import NORMALIZATIONS
-from allconv.obstacles import is_all_convolutional
+from allconv.obstacles import is_all_convolutional, is_fully_convolutional
 
 Dims = tuple[int | str, ...]
 
@@ -34,6 +34,7 @@ class OnnxReport:
         outputs: Sizes of the outputs by name, likewise.
         operators: How many nodes of each operator it has, the most frequent first.
         all_convolutional: Whether it holds convolutions and cell-wise operators only.
+        fully_convolutional: Whether it does, or pools besides.
         precision: What it computes in, `"float32"`, `"float16"` or `"int8"`.
         weights_file: The file beside it that holds its weights; "" where it holds them itself.
         parity: How ONNX Runtime's numbers compare with Keras', in float32; None where that was not
@@ -50,6 +51,7 @@ class OnnxReport:
     outputs: Mapping[str, Dims]
     operators: Mapping[str, int]
     all_convolutional: bool
+    fully_convolutional: bool
     precision: str = "float32"
     weights_file: str = ""
     parity: Parity | None = None
@@ -63,7 +65,8 @@ class OnnxReport:
         return tuple(dict.fromkeys(names))
 
     def __str__(self) -> str:
-        kind = "all-convolutional" if self.all_convolutional else "not all-convolutional"
+        fully = "fully convolutional" if self.fully_convolutional else "not all-convolutional"
+        kind = "all-convolutional" if self.all_convolutional else fully
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
         beside = f", weights in {self.weights_file}" if self.weights_file else ""
         told = f"{self.precision}, opset {self.opset}, {self.layout}"
@@ -115,6 +118,7 @@ def report_of(
         outputs={value.name: _dims(value) for value in onnx_model.graph.output},
         operators=operator_counts(onnx_model),
         all_convolutional=is_all_convolutional(graph),
+        fully_convolutional=is_fully_convolutional(graph),
         precision=written.loss.precision if written.loss else "float32",
         weights_file=draft.weights_file(),
         parity=parity,

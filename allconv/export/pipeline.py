@@ -25,7 +25,7 @@ from allconv.export.tensorflow.process import exported_elsewhere
 from allconv.export.tensorflow.recurrent import recurrent_layers, recurrent_model
 from allconv.export.tensorflow.translate import translated
 from allconv.graph import Graph
-from allconv.obstacles import is_all_convolutional
+from allconv.obstacles import is_fully_convolutional
 from allconv.resize import InputSize, resized, with_own_size
 from allconv.rewrite import rewrite
 
@@ -59,7 +59,7 @@ def export_graph(
     with drafted(path) as draft:
         name = draft.file.name if options.is_float32 else FLOAT32
         onnx_model = _written(draft, name, graph, options, source, plan)
-        if is_all_convolutional(graph):
+        if is_fully_convolutional(graph):
             refuse_others(onnx_model, graph, options.layout)
         draft.check(name)
         own = _reference(plain, graph, reference) if options.verify or options.float16 else None

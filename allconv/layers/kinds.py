@@ -33,7 +33,8 @@ MAX_POOLS = _ranks("MaxPooling{rank}D")
 GLOBAL_MAX_POOLS = _ranks("GlobalMaxPooling{rank}D")
 AVERAGE_POOLS = _ranks("AveragePooling{rank}D")
 GLOBAL_AVERAGE_POOLS = _ranks("GlobalAveragePooling{rank}D")
-POOLS = MAX_POOLS | GLOBAL_MAX_POOLS | AVERAGE_POOLS | GLOBAL_AVERAGE_POOLS
+GLOBAL_POOLS = GLOBAL_MAX_POOLS | GLOBAL_AVERAGE_POOLS
+POOLS = MAX_POOLS | AVERAGE_POOLS | GLOBAL_POOLS
 
 AUGMENTATIONS = frozenset(
     f"Random{what}"

@@ -8,7 +8,7 @@ from functools import cached_property
 from allconv.building.untrusted import not_made
 from allconv.geometry import Geometry
 from allconv.kernels.fixed import is_fixed, needs_set_weights
-from allconv.obstacles import Obstacle
+from allconv.obstacles import Obstacle, kept_pools
 from allconv.reporting.rows import Row
 from allconv.reporting.totals import Totals
 from allconv.resize import InputSize
@@ -74,6 +74,11 @@ class Facts:
     def not_made(self) -> tuple[str, ...]:
         """What `convert` does not make from the file that the model comes from, in words."""
         return not_made(self.plan.after)
+
+    @cached_property
+    def kept_pools(self) -> tuple[str, ...]:
+        """The pools that stay, as the user chose."""
+        return kept_pools(self.plan)
 
     @property
     def refused(self) -> bool:

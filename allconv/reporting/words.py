@@ -77,7 +77,13 @@ def conclusions(report: Facts) -> Iterator[str]:
     elif changes:
         yield "The result has to be trained: it does not compute the same numbers as the model."
     elif not report.obstacles:
-        yield "Nothing changes: the model is all-convolutional, and convert copies it."
+        kind = "fully convolutional" if report.kept_pools else "all-convolutional"
+        yield f"Nothing changes: the model is {kind}, and convert copies it."
+    if report.kept_pools and not report.obstacles:
+        yield (
+            "The result is fully convolutional, not all-convolutional: pools stay "
+            f"({_listed(report.kept_pools)})."
+        )
     if report.fixed:
         yield "Fixed kernels are frozen; after model.trainable = True, call allconv.freeze_fixed."
     if report.geometry is not None:

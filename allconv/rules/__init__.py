@@ -7,7 +7,7 @@ from typing import Literal
 
 from allconv.errors import OptionError
 from allconv.graph import Graph
-from allconv.layers.kinds import MAX_POOLS, activation_layer
+from allconv.layers.kinds import MAX_POOLS, POOLS, activation_layer
 from allconv.rule import Rule
 from allconv.rules.activations import activation_layer_to_layer
 from allconv.rules.average_pool import average_pool_to_conv, global_average_pool_to_conv
@@ -22,6 +22,7 @@ from allconv.rules.flatten import (
     flatten_of_vector_to_nothing,
     flatten_prelu_to_prelu_flatten,
 )
+from allconv.rules.kept_pools import global_pool_to_pool
 from allconv.rules.max_pool import global_max_pool_to_relu, max_pool_to_relu
 from allconv.rules.merge import (
     concatenate_dense_to_convs,
@@ -37,7 +38,16 @@ from allconv.rules.reshape import (
 from allconv.rules.resizing import resizing_to_up_sampling
 from allconv.rules.stride_pool import max_pool_to_stride
 from allconv.rules.unfold import dense_reshape_to_transposed_conv, vector_reshape_to_transposed_conv
-from allconv.strategies import ConvPool, ExactPool, KeepPool, Pooling, StridePool, strategy_of_each
+from allconv.strategies import (
+    ConvPool,
+    ExactPool,
+    KeepPool,
+    Pooling,
+    Strategy,
+    StridePool,
+    keeps_all_others,
+    strategy_of_each,
+)
 
 Head = Literal["dense", "classifier", "keep"]
 HEADS = ("dense", "classifier", "keep")
@@ -107,17 +117,31 @@ def _of_activations(graph: Graph) -> tuple[Rule, ...]:
 
 
 def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:
-    pools = [node.name for node in graph.nodes if node.kind in MAX_POOLS]
-    chosen = strategy_of_each(pooling, list(dict.fromkeys(pools)))
+    chosen = _chosen(graph, pooling)
     by_strategy = {choice: [n for n in chosen if chosen[n] == choice] for choice in chosen.values()}
     rules = tuple(
         MAX_POOL_RULES[type(choice)].with_options(choice, only=names)
         for choice, names in by_strategy.items()
         if type(choice) in MAX_POOL_RULES
     )
-    if pooling in ("keep", KeepPool()):
-        return ()
+    if keeps_all_others(pooling):
+        return (*rules, global_pool_to_pool)
     return (*rules, global_max_pool_to_relu, *AVERAGE_POOL_RULES)
+
+
+def _chosen(graph: Graph, pooling: Pooling) -> dict[str, Strategy]:
+    """The strategy of each max pool of a model, by name."""
+    pools = [node.name for node in graph.nodes if node.kind in MAX_POOLS]
+    return strategy_of_each(pooling, list(dict.fromkeys(pools)))
+
+
+def pools_to_keep(graph: Graph, pooling: Pooling) -> frozenset[str]:
+    """Names of the pools that are to stay as the user chose; average and global pools with all."""
+    chosen = _chosen(graph, pooling)
+    names = {name for name, choice in chosen.items() if isinstance(choice, KeepPool)}
+    if keeps_all_others(pooling):
+        names |= {node.name for node in graph.nodes if node.kind in POOLS - MAX_POOLS}
+    return frozenset(names)
 
 
 def _dense_rules(graph: Graph, head: Head) -> tuple[Rule, ...]:

@@ -9,12 +9,15 @@ from typing import Any
 from allconv.errors import ExportError
 from allconv.export.operations.operators import ELEMENTWISE
 from allconv.graph import Graph, Node
-from allconv.layers.kinds import RELABELS
+from allconv.layers.kinds import POOLS, RELABELS
 from allconv.layout.relabels import moves_ones_only
 from allconv.rules.lists import lists
 
 ANYWHERE = ELEMENTWISE | {"Conv", "ConvTranspose", "Concat", "Pad", "Resize", "Slice"}
 """Operators that an all-convolutional graph may have anywhere."""
+
+OF_POOLS = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"})
+"""Those of pools, where the network has any: a fully convolutional one."""
 
 PER_CELL = frozenset(
     [
@@ -49,7 +52,7 @@ def operator_counts(model: Any) -> dict[str, int]:
 
 
 def refuse_others(model: Any, graph: Graph, layout: str) -> None:
-    """Hold the ONNX model of an all-convolutional network to what such a model may have.
+    """Hold the ONNX model of an all- or fully convolutional network to what such one may have.
 
     Args:
         model: The ONNX model.
@@ -62,9 +65,17 @@ def refuse_others(model: Any, graph: Graph, layout: str) -> None:
     found = list(_others(model, graph, layout))
     if found:
         raise ExportError(
-            f"model '{graph.name}' is all-convolutional, but its ONNX graph would hold "
+            f"model '{graph.name}' is {_kind(graph)}, but its ONNX graph would hold "
             f"{', '.join(found)}; please report this with the model's configuration"
         )
+
+
+def _has_pools(graph: Graph) -> bool:
+    return any(node.kind in POOLS for node in graph.nodes)
+
+
+def _kind(graph: Graph) -> str:
+    return "fully convolutional" if _has_pools(graph) else "all-convolutional"
 
 
 def _of_relabels_at_inputs(model: Any, graph: Graph) -> set[str]:
@@ -103,10 +114,11 @@ def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
     relabels, behind_ones = _relabels(graph), _behind_ones(graph)
     ends = {value.name for value in (*model.graph.input, *model.graph.output)}
     at_relabels = _of_relabels_at_inputs(model, graph)
+    anywhere = ANYWHERE | PER_CELL | (OF_POOLS if _has_pools(graph) else frozenset())
     for node in model.graph.node:
         kind, layer = node.op_type, node.name.rpartition("/")[0]
         touched = ends & {*node.input[:1], *node.output}
-        if kind in ANYWHERE | PER_CELL or (kind in OF_RELABELS and layer in relabels):
+        if kind in anywhere or (kind in OF_RELABELS and layer in relabels):
             continue
         if node.name in at_relabels or (kind in OF_ONES and layer in behind_ones):
             continue

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from allconv.errors import ConversionError
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
-from allconv.obstacles import is_all_convolutional
+from allconv.obstacles import is_fully_convolutional
 from allconv.sizes.image_sizes import free_sizes, has_free_sizes
 
 VERSION = "allconv.version"
@@ -28,7 +28,7 @@ def metadata(graph: Graph, *, source: str, plan: str, layout: str) -> dict[str, 
     said = {VERSION: version("allconv"), "source": encodable(source), "layout": layout}
     if plan:
         said["plan"] = plan
-    geometry = graph_geometry(graph) if is_all_convolutional(graph) else None
+    geometry = graph_geometry(graph) if is_fully_convolutional(graph) else None
     if geometry is not None:
         said["geometry"] = json.dumps(asdict(geometry))
     return said | _image_sizes(graph)
