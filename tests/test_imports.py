@@ -27,7 +27,7 @@ rules       lists windows kept_pools activations channels resizing max_steps max
 rules       max_pool average_pool conv_pool stride_pool constants over_channels flatten
 rules       batchnorm reshape vectors dense merge unfold classifier . installed
             resize
-read        guarded hdf5 json_text archive description layer_tree calls
+read        foreign_files guarded hdf5 json_text archive description layer_tree calls
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers
 read        dialects.old_sequential dialects.old_calls dialects.tf_operations dialects
 read        layers_of_operations operations scope nested_inputs keras_config old_kernels

@@ -17,6 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allconv.errors import FileError
+from allconv.read.foreign_files import (
+    HEAD,
+    address,
+    foreign,
+    foreign_archive,
+    foreign_folder,
+    written_out,
+)
 from allconv.read.guarded import Region
 from allconv.read.hdf5 import SIGNATURE, Group, hdf5
 from allconv.read.json_text import MOST_BYTES, parse_json
@@ -75,46 +83,55 @@ def opened(path: Path, config: Path | None = None) -> Iterator[SavedModel]:
     """
     described = None if config is None else _described_in(config)
     start = _first_bytes(path)
-    if start == SIGNATURE:
+    if start.startswith(SIGNATURE):
         with hdf5(Region(path, 0, path.stat().st_size)) as root:
             yield _in_hdf5(path, root, described)
     elif start.startswith(b"PK"):
         with _zip(path) as archive, hdf5(_weights_in(path, archive)) as root:
             yield _in_zip(path, archive, root, described)
     else:
-        raise FileError(f"{path}: {_what_else(start)}; expected a .keras file (zip) or .h5 (HDF5)")
+        raise FileError(f"{path}: {_what_else(start, path.stat().st_size)}")
 
 
 def _first_bytes(path: Path) -> bytes:
     try:
+        if elsewhere := address(path):
+            raise FileError(f"{written_out(path)}: {elsewhere}")
         if not path.exists():
             raise FileError(f"{path}: there is no such file")
         if path.is_dir():
-            raise FileError(f"{path}: is a folder; expected a .keras or .h5 file")
+            raise FileError(f"{path}: {foreign_folder(path)}")
         if not path.is_file():
             raise FileError(f"{path}: is no regular file; write what it gives to one first")
         with path.open("rb") as file:
-            start = file.read(len(SIGNATURE))
+            start = file.read(HEAD)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not start:
-        raise FileError(f"{path}: the file is empty")
+        raise FileError(f"{path}: the file is empty; get it again")
     return start
 
 
-def _what_else(start: bytes) -> str:
-    """What a file is, by its first bytes."""
+def _what_else(start: bytes, size: int) -> str:
+    """What a file is that is no model file, and what is expected."""
+    expected = "; expected a .keras file (zip) or .h5 (HDF5)"
+    if said := foreign(start, size):
+        return said
     if start.lstrip()[:1] in (b"{", b"["):
-        return "a JSON text: a description has no weights, give it by --config with their file"
-    if SIGNATURE.startswith(start) or start.startswith((b"\x89HDF", b"PK"[:1])):
-        return "cut short"
-    return f"neither of the two kinds of model file, it begins with {start!r}"
+        told = "a JSON text: a description has no weights, give it by --config with their file"
+        return told + expected
+    if SIGNATURE.startswith(start) or start.startswith(b"\x89HDF") or start == b"P":
+        return f"cut short{expected}"
+    begin = start[: len(SIGNATURE)]
+    return f"neither of the two kinds of model file, it begins with {begin!r}{expected}"
 
 
 def _described_in(config: Path) -> dict[str, Any]:
     start = _first_bytes(config)
-    if start == SIGNATURE or start.startswith(b"PK"):
+    if start.startswith((SIGNATURE, b"PK")):
         raise FileError(f"{config}: expected the JSON of model.to_json(), got a model file")
+    if said := foreign(start, config.stat().st_size):
+        raise FileError(f"{config}: expected the JSON of model.to_json(); it is {said}")
     try:
         with config.open("rb") as file:
             return parse_json(file.read(MOST_BYTES + 1), str(config))
@@ -200,6 +217,8 @@ def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     try:
         info = archive.getinfo(name)
     except KeyError:
+        if said := foreign_archive(archive.namelist()):
+            raise FileError(f"{path}: {said}") from None
         raise FileError(
             f"{path}: a zip archive without '{name}', so no model that Keras saved whole"
         ) from None
