@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from allconv import obstacles
-from allconv.building.compiling import carry_compile_settings
+from allconv.building.compiling import carry_compile_settings, carry_dtype_policy
 from allconv.errors import VerificationError
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
@@ -64,8 +64,9 @@ def convert(
 
     Returns:
         A plain Keras model, with copied weights, the layers' names and `trainable` flags, and the
-        compile settings of a model given in memory. It takes and gives the same shapes, unless
-        `input_size` says otherwise: then it is not compiled, since a loss on vectors does not fit.
+        compile settings; of a file, where they are of Keras' own classes, with a fresh optimizer.
+        It takes and gives the same shapes, unless `input_size` says otherwise: then it is not
+        compiled, since a loss on vectors does not fit.
 
     Raises:
         ConversionError: Layers stand in the way, or fit one size of the image only; the message
@@ -102,6 +103,7 @@ def convert(
         refuse_obstacles(plan)
     result = plan if input_size is None else resized(plan, input_size)
     converted = build_plan(result)
+    carry_dtype_policy(converted, getattr(model, "dtype_policy", None))
     if input_size is None and is_live(model):
         carry_compile_settings(model, converted)
     if verify and plan.lossless:

@@ -174,6 +174,7 @@ class Graph:
         from_file: Whether it was read from a file, of which no word is trusted.
         own_class: The class that a file gives the model where that is not Keras' own.
         untold: The layers whose weights a file holds in an order that is not known.
+        compile_settings: How a file says that the model was compiled, as it stands there.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Graph:
     from_file: bool = False
     own_class: str = ""
     untold: tuple[str, ...] = ()
+    compile_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def with_outputs(
         self, inputs: Iterable[Node], outputs: Iterable[Node], names: tuple[str, ...] = ()

@@ -11,6 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from allconv.building.build import build
+from allconv.building.compiling import (
+    carry_dtype_policy,
+    carry_saved_settings,
+    policy_of_layers,
+)
 from allconv.building.provenance import remember
 from allconv.graph import Graph
 from allconv.read import read
@@ -48,9 +53,16 @@ def plan_conversion(
 
 
 def build_plan(plan: Plan) -> keras.Model:
-    """Build the result of a plan, and remember what was done to make it."""
+    """Build the result of a plan, and remember what was done to make it.
+
+    It is compiled as a file says, where the model comes from one and the result gives the same.
+    """
     converted = build(plan.after)
     remember(converted, plan)
+    if plan.before.from_file:
+        carry_dtype_policy(converted, policy_of_layers(plan.before))
+    if plan.before.compile_settings and not plan.any_size:
+        carry_saved_settings(plan.before, converted)
     return converted
 
 

@@ -19,17 +19,22 @@ SUFFIXES = (".keras", ".h5")
 
 
 def check_writable(
-    path: Path, source: Path | None = None, suffixes: tuple[str, ...] = SUFFIXES
+    path: Path,
+    source: Path | None = None,
+    suffixes: tuple[str, ...] = SUFFIXES,
+    overwrite: bool = True,
 ) -> None:
     """Finds what would stop `save_model` before any work is done.
 
     Raises:
         FileError: The name does not end in one of `suffixes`, its folder is missing or cannot be
             written to, it is no file but a folder, say, or it is the file that the model comes
-            from.
+            from; or there is a file already that is not to be overwritten.
     """
     try:
         _check_place(path, source, suffixes)
+        if not overwrite and path.exists():
+            raise FileError(f"{path}: is there already, and is left as it is; give another name")
     except OSError as error:  # a name too long, a link to itself
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 

@@ -31,7 +31,7 @@ read        foreign_files guarded hdf5 json_text archive description layer_tree 
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers
 read        dialects.old_sequential dialects.old_calls dialects.tf_operations dialects
 read        layers_of_operations operations scope nested_inputs keras_config old_kernels
-read        weights_by_path weights_by_layer file_weights file live .
+read        compile_words weights_by_path weights_by_layer file_weights file live .
 building    . untrusted recursion keras_layers adapted build compiling freezing provenance
 verification . arranged compiled vocabulary inputs logits precision sizes copies measure
 verification chaos

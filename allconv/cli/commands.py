@@ -17,7 +17,7 @@ import click
 import allconv
 from allconv.building.build import build
 from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.convert import Outcome, convert_and_save, keras_imported
+from allconv.cli.convert import Outcome, convert_and_save, keras_imported, stays_behind
 from allconv.cli.export import (
     SUFFIX,
     export_file,
@@ -27,11 +27,13 @@ from allconv.cli.export import (
     onnx_options,
     told,
     unproved,
+    written_word,
 )
 from allconv.cli.messages import EXIT_STATUS, Commands, end, laid_out, show
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
     CALIBRATE,
+    OVERWRITE,
     conversion_keywords,
     conversion_options,
     parse_input_size,
@@ -44,6 +46,7 @@ from allconv.obstacles import refuse_obstacles
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.reporting.text_table import printable
+from allconv.reporting.words import left_behind
 from allconv.save import SUFFIXES, check_writable, save_text
 from allconv.saving.saved_as_h5 import refuse_loss
 
@@ -165,6 +168,7 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
     help="Compare the outputs of both models before writing.",
 )
 @ALLOW_UNVERIFIED
+@OVERWRITE
 @CALIBRATE
 @click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
 def convert(
@@ -173,6 +177,7 @@ def convert(
     config: Path | None,
     verify: bool,
     allow_unverified: bool,
+    overwrite: bool,
     calibrate: Path | None,
     dry_run: bool,
     **options: Any,
@@ -199,7 +204,7 @@ def convert(
     keywords = conversion_keywords(options)
     as_onnx = export_options_for(output, options, verify)
     if output is not None:
-        check_writable(output, source=file, suffixes=(*SUFFIXES, SUFFIX))
+        check_writable(output, file, (*SUFFIXES, SUFFIX), overwrite)
     elif not dry_run:
         raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
     with progress() as step:
@@ -218,6 +223,8 @@ def convert(
     show(planned.totals)
     for obstacle in planned.obstacles:
         show(f"stands in the way and stays: {printable(str(obstacle))}")
+    if why := stays_behind(planned, output):
+        show(left_behind(why))
     show(outcome.words)
     end(outcome.unproved, allow_unverified)
 
@@ -239,6 +246,7 @@ def convert(
     help="Compare ONNX Runtime's outputs with Keras' before writing.",
 )
 @ALLOW_UNVERIFIED
+@OVERWRITE
 def export(
     file: Path,
     output: Path,
@@ -246,6 +254,7 @@ def export(
     config: Path | None,
     verify: bool,
     allow_unverified: bool,
+    overwrite: bool,
     **options: Any,
 ) -> None:
     """Write FILE as an ONNX file, as it is.
@@ -261,7 +270,8 @@ def export(
     allconv export fcn.keras -o fcn.onnx --int8 pictures/
     """
     size = parse_input_size(input_size)
-    check_writable(output, source=file, suffixes=(SUFFIX,))
+    check_writable(output, file, (SUFFIX,), overwrite)
+    written = written_word(output)
     as_onnx = export_options(options, verify)
     with progress() as step:
         step(f"reading {file.name}")
@@ -269,7 +279,7 @@ def export(
         with keras_imported(step):
             step(f"exporting {file.name}")
             result = export_file(network, output, as_onnx, file.name)
-    show(told(result))
+    show(told(result, written))
     end(unproved(result), allow_unverified)
 
 

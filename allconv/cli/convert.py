@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import allconv
-from allconv.cli.export import export_converted, told, unproved
+from allconv.cli.export import export_converted, told, unproved, written_word
 from allconv.cli.options import read_arrays
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
@@ -19,7 +19,8 @@ from allconv.errors import OptionError, VerificationError
 from allconv.graph import Graph
 from allconv.plan import build_plan, verify_plan
 from allconv.report import Report
-from allconv.save import save_model
+from allconv.rewrite import Plan
+from allconv.save import SUFFIXES, save_model
 
 if TYPE_CHECKING:
     from allconv.export.options import ExportOptions
@@ -72,9 +73,10 @@ def convert_and_save(
         ExportError: The converted model cannot be written as ONNX.
         VerificationError: The conversion should be lossless, and the models disagree.
     """
+    written = written_word(output)
     with progress() as step, keras_imported(step):
         step("building the converted model")
-        converted = build_plan(planned.plan)
+        converted = build_plan(_without_settings(planned, output))
         if images is not None:
             step(f"fitting it to {images.name}")
             verdict = Outcome(str(calibrated(planned.own_plan.before, converted, images)))
@@ -84,9 +86,35 @@ def convert_and_save(
         step(f"writing {output.name}")
         if as_onnx is None:
             save_model(converted, output)
-            return Outcome(f"{verdict.words}\nwritten: {output}", verdict.unproved)
+            return Outcome(f"{verdict.words}\n{written}: {output}", verdict.unproved)
         report = export_converted(converted, planned, output, as_onnx, source)
-        return Outcome(f"{verdict.words}\n{told(report)}", verdict.unproved or unproved(report))
+        words = f"{verdict.words}\n{told(report, written)}"
+        return Outcome(words, verdict.unproved or unproved(report))
+
+
+def stays_behind(planned: Report, output: Path | None) -> str:
+    """Why a file of Keras does not get the model's compile settings, "" where it does."""
+    settings = planned.plan.before.compile_settings
+    if planned.input_size is not None or output is None or output.suffix not in SUFFIXES:
+        return ""
+    if output.suffix == ".h5" and not planned.not_compiled and _are_by_output(settings):
+        return "Keras' .h5 files do not carry those of several outputs (.keras files do)"
+    return planned.not_compiled
+
+
+def _are_by_output(settings: Mapping[str, Any]) -> bool:
+    """Whether a loss or metric is given for each output, which Keras does not read from `.h5`."""
+    given = [settings.get(key) for key in ("loss", "loss_weights", "metrics", "weighted_metrics")]
+    by_name = [value for value in given if isinstance(value, Mapping)]
+    listed = any(isinstance(value, list) for value in given[:2])
+    return listed or any("class_name" not in value for value in by_name)
+
+
+def _without_settings(planned: Report, output: Path) -> Plan:
+    """The plan, without compile settings where the file cannot have them."""
+    if not stays_behind(planned, output):
+        return planned.plan
+    return replace(planned.plan, before=replace(planned.plan.before, compile_settings={}))
 
 
 def verdict_on(planned: Report, converted: Any) -> Outcome:

@@ -126,6 +126,11 @@ def unproved(report: OnnxReport) -> bool:
     return report.parity is not None and report.parity.passed is None
 
 
-def told(report: OnnxReport) -> str:
+def written_word(output: Path) -> str:
+    """What will be said of a file that is about to be written."""
+    return "overwritten" if output.exists() else "written"
+
+
+def told(report: OnnxReport, written: str = "written") -> str:
     """What was written, in words that a terminal may be sent."""
-    return "\n".join(map(printable, f"written: {report}".splitlines()))
+    return "\n".join(map(printable, f"{written}: {report}".splitlines()))

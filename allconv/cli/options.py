@@ -92,6 +92,14 @@ ALLOW_UNVERIFIED = click.option(
 )
 
 
+OVERWRITE = click.option(
+    "--overwrite/--no-overwrite",
+    default=True,
+    show_default=True,
+    help="Write over a file that is there, or leave it as it is and end with status 2.",
+)
+
+
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """A command with further options, told in this order."""
     for option in reversed(options):

@@ -12,7 +12,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ class SavedModel:
         order: How they lie in it: `"by path"` of attributes, as Keras 3 writes them
             (`layers/conv2d/vars/0`), or `"by layer"`, as `.h5` files of all ages have them.
         output_names: What its outputs are called, where the layers' names do not say it.
+        compile_settings: How the model was compiled, as the file says it.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class SavedModel:
     weights: Group
     order: Order
     output_names: tuple[str, ...] = ()
+    compile_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -155,7 +157,16 @@ def _in_hdf5(path: Path, root: Group, described: dict[str, Any] | None) -> Saved
         weights,
         "by layer" if is_by_layer else "by path",
         names_in(root.text(KEY)),
+        {} if described else _training_config(root),
     )
+
+
+def _training_config(root: Group) -> Mapping[str, Any]:
+    """How the model in an `.h5` file was compiled; a model is read without what is damaged here."""
+    try:
+        return parse_json(root.text("training_config") or "{}", "training_config")
+    except FileError:
+        return {}
 
 
 def _lacking(weights: Group, is_by_layer: bool) -> str:
@@ -210,7 +221,9 @@ def _in_zip(
     names: tuple[str, ...] = ()
     if MEMBER in archive.namelist():
         names = names_in(_member(path, archive, MEMBER).decode("utf-8", "replace"))
-    return SavedModel(path, description, version, "", root, "by path", names)
+    compiled = description.get("compile_config")
+    settings = compiled if isinstance(compiled, Mapping) else {}
+    return SavedModel(path, description, version, "", root, "by path", names, settings)
 
 
 def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

@@ -55,6 +55,7 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
         model = in_keras_3_words(saved.description, saved.keras_version)
         graph = parse_model(model["class_name"], model["config"], NoLayers())
         graph = replace(_with_names(graph, saved.output_names), from_file=True)
+        graph = replace(graph, compile_settings=saved.compile_settings)
         return with_weights(graph, model["config"], saved)
 
 

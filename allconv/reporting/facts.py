@@ -9,6 +9,7 @@ from allconv.building.untrusted import not_made
 from allconv.geometry import Geometry
 from allconv.kernels.fixed import is_fixed, needs_set_weights
 from allconv.obstacles import Obstacle, kept_pools
+from allconv.read.compile_words import why_not_compiled
 from allconv.reporting.rows import Row
 from allconv.reporting.totals import Totals
 from allconv.resize import InputSize
@@ -79,6 +80,13 @@ class Facts:
     def kept_pools(self) -> tuple[str, ...]:
         """The pools that stay, as the user chose."""
         return kept_pools(self.plan)
+
+    @cached_property
+    def not_compiled(self) -> str:
+        """Why the result is not compiled as the file says of the model; "" where it is."""
+        if self.input_size is not None:
+            return ""
+        return why_not_compiled(self.plan.before.compile_settings)
 
     @property
     def refused(self) -> bool:

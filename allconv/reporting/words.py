@@ -84,6 +84,8 @@ def conclusions(report: Facts) -> Iterator[str]:
             "The result is fully convolutional, not all-convolutional: pools stay "
             f"({_listed(report.kept_pools)})."
         )
+    if report.not_compiled:
+        yield f"{left_behind(report.not_compiled)}."
     if report.fixed:
         yield "Fixed kernels are frozen; after model.trainable = True, call allconv.freeze_fixed."
     if report.geometry is not None:
@@ -105,6 +107,11 @@ def conclusions(report: Facts) -> Iterator[str]:
             f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
             f"a file; {remedy(report.plan.after)}."
         )
+
+
+def left_behind(why: str) -> str:
+    """That a file's compile settings do not come along, and why."""
+    return f"Compile settings of the file stay behind, since {why}; compile the result yourself"
 
 
 def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:

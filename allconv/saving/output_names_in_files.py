@@ -19,10 +19,23 @@ MEMBER = f"{KEY}.json"
 def save_with_names(model: Any, path: Path) -> None:
     """Write a model to a file of Keras, with the names of its outputs where its layers differ."""
     model.save(path)
+    if path.suffix == ".h5" and not getattr(getattr(model, "optimizer", None), "built", True):
+        _drop_optimizer_state(path)
     names = list(getattr(model, "output_names", ()))
     layers = [tensor._keras_history.operation.name for tensor in model.outputs]
     if names and names != layers:
         _add(json.dumps(names), path)
+
+
+def _drop_optimizer_state(path: Path) -> None:
+    """Leave out what an optimizer has before it is built.
+
+    With it Keras would load the model with an optimizer that knows none of its variables.
+    """
+    import h5py
+
+    with h5py.File(path, "a") as file:
+        file.pop("optimizer_weights", None)
 
 
 def _add(text: str, path: Path) -> None:
