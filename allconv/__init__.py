@@ -7,6 +7,18 @@ from allconv.calibrate import calibrate
 from allconv.check import ShapeCheck, check
 from allconv.convert import convert, is_all_convolutional
 from allconv.distill import Distillation, distill
+from allconv.errors import (
+    AllconvError,
+    CalibrationError,
+    ConversionError,
+    ExportError,
+    FileError,
+    ModelError,
+    OptionError,
+    RuleError,
+    ShapeError,
+    VerificationError,
+)
 from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
 from allconv.geometry import Geometry, geometry
@@ -20,17 +32,27 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AllconvError",
     "Calibration",
+    "CalibrationError",
     "ConvPool",
+    "ConversionError",
     "Distillation",
     "ExactPool",
+    "ExportError",
+    "FileError",
     "Geometry",
+    "ModelError",
     "ModelFile",
     "OnnxReport",
+    "OptionError",
     "Report",
+    "RuleError",
     "ShapeCheck",
+    "ShapeError",
     "StridePool",
     "Verification",
+    "VerificationError",
     "__version__",
     "calibrate",
     "check",
@@ -43,6 +65,11 @@ __all__ = [
     "report",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, without the modules behind them."""
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

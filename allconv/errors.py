@@ -2,7 +2,9 @@
 
 Every message says where (layer name, class), what was found, what was expected and what to do.
 Everything that allconv raises on purpose is an `AllconvError`; the command line turns it into one
-message and exit status 2.
+message and exit status 2. Some are also what Python calls such an error: a wrong option is a
+`ValueError`, a file that cannot be read an `OSError`. Code here that catches those lets an
+`AllconvError` pass first.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ class ModelError(AllconvError):
     """The model cannot be read: not built, empty, subclassed, not a Keras model."""
 
 
-class FileError(AllconvError):
-    """A model file cannot be read or written: missing, a folder, truncated, not Keras' format."""
+class FileError(AllconvError, OSError):
+    """A file cannot be read or written: missing, a folder, truncated, not Keras' format."""
 
 
-class OptionError(AllconvError):
+class OptionError(AllconvError, ValueError):
     """An option of a call is wrong: an unknown strategy, an unknown layer name, a bad size."""
 
 
-class ShapeError(AllconvError):
+class ShapeError(AllconvError, ValueError):
     """Shapes do not fit: a map vanishes, weights or merge inputs disagree."""
 
 

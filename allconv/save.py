@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from allconv.errors import FileError, first_line
+from allconv.errors import AllconvError, FileError, first_line
 from allconv.saving.drafts import draft_folder, put, real_place
 from allconv.saving.output_names_in_files import save_with_names
 from allconv.weights import item_bytes
@@ -35,6 +35,8 @@ def check_writable(
         _check_place(path, source, suffixes)
         if not overwrite and path.exists():
             raise FileError(f"{path}: is there already, and is left as it is; give another name")
+    except FileError:
+        raise
     except OSError as error:  # a name too long, a link to itself
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 
@@ -106,6 +108,8 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
             part = folder / path.name  # whose end tells Keras the form, whatever a link leads to
             write(part)
             put(part, place)
+    except AllconvError:
+        raise
     except (OSError, RuntimeError) as error:  # HDF5 on a full disk raises the latter
         raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
 

@@ -107,6 +107,8 @@ def _first_bytes(path: Path) -> bytes:
             raise FileError(f"{path}: is no regular file; write what it gives to one first")
         with path.open("rb") as file:
             start = file.read(HEAD)
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not start:

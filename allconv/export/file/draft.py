@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from allconv.errors import ExportError, FileError
+from allconv.errors import AllconvError, ExportError, FileError
 from allconv.export.file.external_data import TensorsOf, data_file, initializers, relocated
 from allconv.export.foreign_errors import reason
 from allconv.saving.drafts import draft_folder, put, real_place, take_mode
@@ -121,5 +121,7 @@ def drafted(path: Path) -> Iterator[Draft]:
         target = real_place(path)
         with draft_folder(target) as folder:
             yield Draft(target, folder)
+    except AllconvError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
