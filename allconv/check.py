@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph
@@ -21,6 +22,7 @@ from allconv.reporting.text_table import (
     shape_words,
     table,
 )
+from allconv.result import Result, html_table
 from allconv.shape_walk import Problem, at_any_size, at_size, shapes_at, size_words
 from allconv.shapes import Shape
 from allconv.sizes.image_sizes import ImageSizes, resized_sizes
@@ -46,8 +48,8 @@ class CheckedCall:
 
 
 @dataclass(frozen=True)
-class ShapeCheck:
-    """The shapes of a model at one image size; true in a condition where all layers fit.
+class ShapeCheck(Result):
+    """The shapes of a model at one image size; true in a condition only where all layers fit.
 
     Attributes:
         model: The model's name.
@@ -66,9 +68,11 @@ class ShapeCheck:
     takes: ImageSizes | None = None
 
     @property
-    def ok(self) -> bool:
-        """Whether all layers fit."""
-        return not self.problems
+    def passed(self) -> bool | None:
+        """Whether all layers fit; None where the shapes of some are unknown, and the others fit."""
+        if self.problems:
+            return False
+        return None if self.unknown else True
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -76,10 +80,23 @@ class ShapeCheck:
         return tuple(dict.fromkeys(row.layer for row in self.rows if row.output_shape is None))
 
     def __bool__(self) -> bool:
-        return self.ok
+        return self.passed is True
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as plain data, ready for `json.dumps`."""
+        return {**super().to_dict(), "passed": self.passed, "unknown": list(self.unknown)}
+
+    def _repr_html_(self) -> str:
+        heads = [column.title for column in COLUMNS]
+        rows = [
+            [cell.text for cell in self._cells(position, row)]
+            for position, row in enumerate(self.rows, 1)
+        ]
+        said = "\n".join(self._conclusions(Page()))
+        return f"{html_table(heads, rows)}\n<pre>{html.escape(said)}</pre>"
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
         """The check on lines of `width` characters: at 80, without colours, what `print` shows."""
@@ -94,7 +111,7 @@ class ShapeCheck:
 
     def _conclusions(self, page: Page) -> Iterator[str]:
         size = f" at {size_words(self.input_size)}" if self.input_size else ""
-        if self.ok:
+        if not self.problems:
             layers = "all layers of known shapes" if self.unknown else "all layers"
             yield printable(f"{self.model}: {layers} fit{size}")
         else:
@@ -105,10 +122,10 @@ class ShapeCheck:
             yield paragraph(str(problem), "  ", "    ", page=page)
         if self.takes and self.input_size:
             yield paragraph(f"{self.takes.words_for(self.input_size)}", page=page)
-        if self.unknown and self.ok:
+        if self.unknown and not self.problems:
             unknown = f"not judged, their shapes are unknown: {', '.join(self.unknown)}"
             yield paragraph(unknown, page=page)
-        if self.frozen_by and self.ok:
+        if self.frozen_by and not self.problems:
             yield paragraph(f"frozen to this size by: {', '.join(self.frozen_by)}", page=page)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from allconv.fitting.distillation.validation import Split, plain, split
 from allconv.fitting.models import put_in_place, read_pair
 from allconv.read import read
 from allconv.read.file import ModelFile
+from allconv.result import Result
 from allconv.verification.precision import inference
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Result):
     """What `distill` did.
 
     Attributes:
@@ -69,10 +70,6 @@ class Distillation:
                 "learning_rate, more epochs or more images may bring them nearer."
             )
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain data, for JSON."""
-        return asdict(self)
 
 
 def distill(

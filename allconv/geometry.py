@@ -18,6 +18,7 @@ from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
 from allconv.resize import giving_maps
+from allconv.result import Result
 from allconv.shape_walk import Image, images, size_words
 from allconv.shapes import span
 from allconv.sizes.field import Fields
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(Result):
     """Where the cells of a model's output look, along each axis (height, width).
 
     Cell `i` sees `receptive_field` cells of the image, around `offset + output_stride * i`. Cells

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from allconv.geometry import graph_geometry
@@ -19,6 +18,7 @@ from allconv.reporting.rows import rows_of
 from allconv.reporting.text_table import WIDTH, Page
 from allconv.reporting.totals import totals_of
 from allconv.resize import InputSize, at_own_size, resized
+from allconv.result import Result, plain
 from allconv.rule import Rule
 from allconv.rules import Head
 from allconv.strategies import Pooling
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class Report(Facts):
+class Report(Facts, Result):
     """A planned conversion made readable: `print(report)`, `report.to_markdown()`.
 
     Attributes:
@@ -61,29 +61,32 @@ class Report(Facts):
 
         return as_html(self)
 
+    def _repr_html_(self) -> str:
+        return text.as_html_table(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, ready for `json.dumps`."""
+        totals = plain(self.totals)
+        for name in totals:
+            totals[name]["ratio"] = getattr(self.totals, name).ratio
         return {
             "model": self.plan.before.name,
-            "input_size": self.input_size,
+            "input_size": plain(self.input_size),
             "lossless": self.lossless,
             "refused": self.refused,
-            "rows": [_plain(row) for row in self.rows],
-            "totals": {
-                name: {**amount, "ratio": getattr(self.totals, name).ratio}
-                for name, amount in asdict(self.totals).items()
-            },
-            "changes": [_plain(change) for change in self.changes],
-            "skips": [_plain(skip) for skip in self.skips],
+            "rows": plain(self.rows),
+            "totals": totals,
+            "changes": plain(self.changes),
+            "skips": plain(self.skips),
             "kept_pools": list(self.kept_pools),
-            "obstacles": [_plain(obstacle) for obstacle in self.obstacles],
+            "obstacles": plain(self.obstacles),
             "not_made": list(self.not_made),
-            "geometry": None if self.geometry is None else _plain(self.geometry),
+            "geometry": plain(self.geometry),
             "fresh": list(self.plan.fresh),
             "unshared": list(self.plan.unshared),
             "fixed": list(self.fixed),
             "needs_set_weights": list(self.needs_set_weights),
-            "verification": None if self.verification is None else _plain(self.verification),
+            "verification": plain(self.verification),
         }
 
 
@@ -152,11 +155,3 @@ def report(
     rows = rows_of(shown)
     totals = totals_of(shown, rows)
     return Report(result, plan, strict, rows, totals, found, input_size, where, verification)
-
-
-def _plain(fact: Any) -> dict[str, Any]:
-    """A fact as JSON knows it: tuples as lists."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(fact).items()
-    }

@@ -18,7 +18,11 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+from allconv.building.build import build
 from allconv.errors import ConversionError, ModelError, first_line, lack_of_memory
+from allconv.read import is_live, read
+from allconv.result import Result
+from allconv.verification.batches import batches_of, is_whole, joined
 from allconv.verification.chaos import moved_by_rounding
 from allconv.verification.compiled import NOTE, layers_of, needs_xla
 from allconv.verification.copies import in_float32
@@ -35,13 +39,14 @@ from allconv.verification.sizes import drawn_shapes, leaves_sizes_open, refuse_s
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Result):
     """What a comparison found; true in a condition only where it passed.
 
     Attributes:
         passed: True or False; None where the comparison was not run, or proves nothing.
         max_error: The largest error of all outputs, relative to the spread of the output's values.
-        agreement: The share of equal argmaxes, along the last axis of outputs that have classes.
+        argmax_agreement: The share of equal argmaxes, along the last axis of outputs that have
+            classes; None where none has.
         tolerance: What `max_error` was held against.
         samples: The number of inputs compared.
         decisions: The number of argmaxes compared: one per input, or per cell of a class map.
@@ -50,7 +55,7 @@ class Verification:
 
     passed: bool | None
     max_error: float | None = None
-    agreement: float | None = None
+    argmax_agreement: float | None = None
     tolerance: float | None = None
     samples: int = 0
     decisions: int = 0
@@ -66,8 +71,8 @@ class Verification:
     def _measured(self) -> str:
         text = f"{self.samples:,} inputs, largest relative error {self.max_error:.1e}"
         text += f" (tolerance {self.tolerance:.1e})"
-        if self.agreement is not None:
-            equal = round(self.agreement * self.decisions)
+        if self.argmax_agreement is not None:
+            equal = round(self.argmax_agreement * self.decisions)
             text += f", argmax equal on {equal:,} of {self.decisions:,}"
         return f"{text}; {self.reason}" if self.reason else text
 
@@ -94,10 +99,13 @@ def verify(
     below, and that 1.01 times the kernel of any one layer does not.
 
     Args:
-        original: A Keras model, or any function of the inputs that returns one or several arrays.
+        original: A Keras model, a `.keras` or `.h5` file of one, or any function of the inputs that
+            returns one or several arrays.
         converted: What is compared with it, of the same kinds.
         inputs: An array, a list of arrays, or a dictionary of arrays by input name, samples along
-            the first axis. None draws four samples that suit the original's graph: normal ones,
+            the first axis; or what gives batches: a list of them, a generator, a
+            `keras.utils.PyDataset`, a `tf.data.Dataset`, whose labels are not used; they are put
+            together in memory. None draws four samples that suit the original's graph: normal ones,
             0 to 255 before a Rescaling or Normalization, integers for an integer input, below the
             number that an Embedding takes; of 32 cells along axes whose size is free, or of the
             first size above that fits its layers.
@@ -113,15 +121,16 @@ def verify(
     Raises:
         OptionError: `inputs` does not fit the original model: too small an image is refused by the
             shapes of its layers, since a backend may give numbers for it that mean nothing.
-        ModelError: One of the two is neither a model with weights nor a function.
+        ConversionError: A file has layers that are not made from one.
+        FileError: A file cannot be read.
+        ModelError: One of the two is neither a model with weights, nor a file, nor a function.
 
     Example:
         >>> print(verify(model, allconv.convert(model), images))
         verified: 500 inputs, largest relative error 4.1e-07 (tolerance 7.5e-06), argmax equal on
         500 of 500
     """
-    _check_runnable(original, "original")
-    _check_runnable(converted, "converted")
+    original, converted = _runnable(original, "original"), _runnable(converted, "converted")
     if inputs is None and (vast := next(filter(None, map(_vast_map, (original, converted))), "")):
         return Verification(None, reason=f"{vast}, too many to be tried; give inputs")
     try:
@@ -142,17 +151,21 @@ def verify(
     return _unless_chaotic(found, tallies, moved)
 
 
-def _check_runnable(model: Any, role: str) -> None:
+def _runnable(model: Any, role: str) -> Any:
+    """A model that can be called; of a file, the one that is built from it."""
+    if not is_live(model):
+        return build(read(model))
     if not callable(model):
         raise ModelError(
-            f"{role}: expected a Keras model or a function, got {type(model).__name__}; "
-            "open a file with keras.models.load_model first"
+            f"{role}: expected a Keras model, a file of one or a function, got "
+            f"{type(model).__name__}"
         )
     if getattr(model, "built", True) is False:
         raise ModelError(
             f"{role}: the {type(model).__name__} model '{model.name}' has no weights yet; "
             "build it, or call it on an input, first"
         )
+    return model
 
 
 def _vast_map(model: Any) -> str:
@@ -194,6 +207,8 @@ def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
     """
     if inputs is None:
         return _drawn(original, converted, seed)
+    if not is_whole(inputs, original):
+        inputs = joined(batches_of(inputs, "inputs"), "inputs")
     if is_graph(original):
         inputs = arrange(inputs, original, "original")
         refuse_sizes(original, [array.shape for array in inputs], "inputs")
@@ -227,7 +242,7 @@ def _verdict(
     measured = Verification(
         passed=worst.error <= tolerance,
         max_error=worst.error,
-        agreement=sum(tally.equal for tally in tallies) / decisions if decisions else None,
+        argmax_agreement=sum(tally.equal for tally in tallies) / decisions if decisions else None,
         tolerance=tolerance,
         samples=samples,
         decisions=decisions,

@@ -105,7 +105,7 @@ def assert_interface_is_the_same(model, converted):
 def assert_shapes_are_those_of_keras(model):
     """`check` finds no misfit, and gives every call a shape that Keras has given to that layer."""
     check = allconv.check(model)
-    assert check.ok and not check.unknown, check
+    assert check.passed and not check.unknown, check
     known: dict[str, set[tuple[int | None, ...]]] = {}
     for layer in leaves(model):
         shapes = {tensor.shape for call in layer._inbound_nodes for tensor in call.outputs}
@@ -124,7 +124,7 @@ def assert_larger_images_give_the_shapes_that_check_says(model, converted):
     larger = [n + 8 * (free is None) for n, free in zip(image.shape[1:], shape[1:], strict=True)]
     sizes = [n for n, free in zip(larger, shape[1:], strict=True) if free is None]
     check = allconv.check(converted, input_size=sizes or None)
-    if check.ok:
+    if check.passed:
         given = {row.output_shape[1:] for row in check.rows}
         for values in outputs(comparable(converted), [np.zeros((1, *larger), "float32")]):
             assert values.shape[1:] in given

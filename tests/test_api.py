@@ -1,14 +1,22 @@
-"""What a Keras user guesses: names at the top level, errors by their Python names."""
+"""What a Keras user guesses: names at the top level, errors by Python's kinds, results alike."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import pickle
+from html.parser import HTMLParser
 
 import keras
 import pytest
+from keras import layers
 
 import allconv
 from allconv import errors
+from allconv.export.onnx_report import OnnxReport
+from allconv.fitting.agreement import Agreement
+from allconv.fitting.calibration import FittedLayer
 
 ERRORS = [
     value
@@ -47,3 +55,102 @@ def test_errors_are_what_python_calls_them():
         allconv.convert(model, pooling="cnov")
     with pytest.raises(OSError, match="there is no such file"):
         allconv.report("missing.keras")
+
+
+# results
+
+WILD = "<img src=x onerror=alert(1)> & co"
+
+
+def small() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(2, 3, activation="relu", name="first"),
+            layers.MaxPooling2D(2, name=WILD),
+            layers.Flatten(name="flat"),
+            layers.Dense(3, name="last"),
+        ],
+        name="wild",
+    )
+
+
+def results():
+    """One result of each kind, with a stranger's name and with numbers that are none."""
+    model = small()
+    near = Agreement(math.inf, 0.5)
+    return [
+        allconv.report(model),
+        allconv.report(model, input_size="any"),
+        allconv.check(model, input_size=(2, 2)),
+        allconv.geometry(model),
+        allconv.Verification(False, math.inf, 0.5, 1e-5, 4, 4, reason=WILD),
+        allconv.Calibration(
+            (FittedLayer(WILD, "Conv2D", WILD, math.nan, 0.1),),
+            {WILD: "-"},
+            near,
+            near,
+            True,
+            4,
+            1.0,
+        ),
+        allconv.Distillation((0.5,), (0.5, math.nan), near, near, False, 1.0),
+        OnnxReport(WILD, 3, 18, "nchw", {WILD: ("batch", 3)}, {"y": (1, 3)}, {"Conv": 1}, True),
+    ]
+
+
+class Tags(HTMLParser):
+    """The tags that a browser sees, and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        assert not attrs
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.mark.parametrize("result", results(), ids=lambda result: type(result).__name__)
+def test_every_result_is_plain_data_a_text_and_a_notebook_cell(result):
+    data = result.to_dict()
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert str(result) and "object at" not in str(result)
+    shown = Tags(result._repr_html_())
+    assert shown.tags and shown.tags <= {"table", "tr", "th", "td", "p", "pre"}
+    if WILD in str(result):
+        assert WILD in shown.text
+
+
+def test_a_report_and_a_check_are_tables_in_a_notebook():
+    for result in (allconv.report(small()), allconv.check(small())):
+        shown = Tags(result._repr_html_())
+        assert {"table", "td"} <= shown.tags
+        assert all(name in shown.text for name in ("first", WILD, "flat", "last", "Conv2D"))
+
+
+def test_facts_about_a_layer_name_it_layer():
+    def names(data):
+        found = set()
+        for item in data if isinstance(data, list) else data.values():
+            if isinstance(item, (dict, list)):
+                found |= names(item)
+        return found | (set(data) if isinstance(data, dict) and "kind" in data else set())
+
+    for result in results():
+        found = names(result.to_dict())
+        assert not found or ("layer" in found and "name" not in found)
+
+
+def test_judgements_have_passed_and_are_true_only_where_it_is():
+    model = small()
+    check = allconv.check(model)
+    assert check.passed is True and check and check.to_dict()["passed"] is True
+    refused = allconv.check(model, input_size=(2, 2))
+    assert refused.passed is False and not refused
+    assert dataclasses.replace(results()[-1], parity=None).passed is None

@@ -20,7 +20,7 @@ from tests.drawn_networks import drawn_network, random_networks
 
 
 def messages(check: ShapeCheck) -> dict[str, str]:
-    assert not check.ok and not check
+    assert not check.passed and not check
     return {problem.layer: problem.message for problem in check.problems}
 
 
@@ -46,7 +46,7 @@ def branches(*ends: layers.Layer, merge: layers.Layer) -> keras.Model:
 def test_the_shapes_at_the_model_s_own_size_are_those_of_keras(network) -> None:
     model = network()
     check = allconv.check(model)
-    assert check.ok and check.problems == () and check.input_size is None
+    assert check.passed and check.problems == () and check.input_size is None
     for row in check.rows:
         if row.kind != "InputLayer":
             layer = model.get_layer(row.layer)
@@ -68,7 +68,7 @@ def test_the_shapes_at_another_size_are_those_of_a_model_of_that_size(height, wi
 
     check = allconv.check(cnn(16, 16), input_size=(height, width))
     expected = [layer.output.shape for layer in cnn(height, width).layers]
-    assert check.ok and check.input_size == (height, width)
+    assert check.passed and check.input_size == (height, width)
     assert sorted(map(str, expected)) == sorted(str(row.output_shape) for row in check.rows)
 
 
@@ -79,7 +79,7 @@ def test_a_network_in_memory_fits_at_its_own_size(data: st.DataObject, data_form
     shape = model.input_shape
     size = shape[2:] if data_format == "channels_first" else shape[1:-1]
     for check in (allconv.check(model), allconv.check(model, input_size=size)):
-        assert check.ok and check.unknown == ()
+        assert check.passed and check.unknown == ()
         shapes = {row.output_shape for row in check.rows}
         assert {tuple(output.shape) for output in model.outputs} <= shapes
 
@@ -106,7 +106,7 @@ def test_a_vector_beside_an_image_keeps_its_length() -> None:
     image, vector = keras.Input((8, 8, 3)), keras.Input((5,), name="vector")
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(image), vector])
     check = allconv.check(keras.Model([image, vector], layers.Dense(2)(x)), input_size=(9, 9))
-    assert check.ok
+    assert check.passed
     assert (None, 5) in [row.output_shape for row in check.rows]
 
 
@@ -200,7 +200,7 @@ def test_what_lies_behind_an_unknown_class_is_not_judged_and_not_called_fit() ->
     model = keras.Model(image, layers.Conv2D(2, 3, name="conv")(x), name="cutting")
     assert allconv.check(model).rows[-1].output_shape == (None, 13, 14, 2)
     check = allconv.check(model, input_size=(9, 9))
-    assert check.ok and check.unknown == ("cut", "conv")
+    assert check.passed is None and not check and check.unknown == ("cut", "conv")
     assert str(check).endswith("not judged, their shapes are unknown: cut, conv")
 
 

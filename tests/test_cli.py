@@ -127,7 +127,7 @@ def test_check_says_yes_or_no(source: Path, model: keras.Model) -> None:
         result = run("check", source, "--input-size", size)
         expected = allconv.check(model, input_size=parse_size("", size))
         assert result.stdout == f"{expected}\n"
-        assert result.exit_code == (0 if expected.ok else 1)
+        assert result.exit_code == (0 if expected.passed else 1)
     assert run("check", source).exit_code == 0
 
 

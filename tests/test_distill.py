@@ -48,7 +48,7 @@ def test_outputs_come_nearer_without_labels_and_the_losses_fall():
     text = str(done)
     assert done.kept and text.startswith("losses of the epochs: ")
     assert "outputs after:  relative error" in text
-    assert done.to_dict()["losses"] == done.losses
+    assert done.to_dict()["losses"] == list(done.losses)
 
 
 @pytest.mark.usefixtures("eager")

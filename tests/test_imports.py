@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TOP_TO_BOTTOM = """
-            errors shapes
+            errors shapes result
 layers      . kinds indexing axes unwritten transposed_shapes map_shapes layer_weights
 layers      sequence_shapes layer_shapes ranges costs
             weights graph dtypes
@@ -33,8 +33,8 @@ read        dialects.old_sequential dialects.old_calls dialects.tf_operations di
 read        layers_of_operations operations scope nested_inputs keras_config old_kernels
 read        compile_words weights_by_path weights_by_layer file_weights file live .
 building    . untrusted recursion keras_layers adapted build compiling freezing provenance
-verification . arranged compiled vocabulary inputs logits precision sizes copies measure
-verification chaos
+verification . arranged compiled vocabulary inputs logits batches precision sizes copies
+verification measure chaos
             verify obstacles plan geometry convert
 reporting   . text_table rows totals facts words text
             check

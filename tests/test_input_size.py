@@ -296,6 +296,6 @@ def test_at_any_size_the_report_counts_costs_at_the_model_s_own():
 
 def test_a_map_that_vanishes_is_a_shape_error_of_check_only():
     check = allconv.check(mnist_cnn(), input_size=(8, 28))
-    assert not check.ok
+    assert not check.passed
     with pytest.raises((ShapeError, ConversionError)):
         allconv.convert(mnist_cnn(), input_size=(7, 28))

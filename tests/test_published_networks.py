@@ -243,7 +243,7 @@ def test_keras_gives_the_published_shapes_and_parameters(network):
 
 
 def test_check_gives_the_published_shapes(network):
-    assert network.check.ok
+    assert network.check.passed
     shapes = {row.layer: row.output_shape for row in network.check.rows}
     assert {name: shapes[name][1:] for name in network.published.shapes} == network.published.shapes
     for layer in network.model.layers:

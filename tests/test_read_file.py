@@ -472,7 +472,7 @@ def test_weights_that_nobody_can_tell_apart_are_reported_and_not_taken(tmp_path)
     notes = {row.layer: row.notes for row in report.rows if row.notes}
     assert list(notes) == ["conv", "lstm", "dense"]
     assert "cannot be told: they lie in one list" in notes["conv"][0]
-    assert allconv.check(path).ok and not report.plan.fresh
+    assert allconv.check(path).passed and not report.plan.fresh
     message = r"Conv1D 'conv' \(which of the file's weights are its own cannot be told\), LSTM "
     with pytest.raises(ConversionError, match=message):
         allconv.convert(path, strict=False)

@@ -19,8 +19,9 @@ from keras import layers
 import allconv
 from allconv.building.build import build
 from allconv.errors import ConversionError, OptionError
-from allconv.report import Amount, Report
+from allconv.report import Report
 from allconv.reporting import rows
+from allconv.reporting.totals import Amount
 from allconv.strategies import ConvPool
 from allconv.weights import Array, item_bytes
 from tests import networks, zoo

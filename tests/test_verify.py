@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +15,8 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.errors import ModelError, OptionError
+from allconv.errors import FileError, ModelError, OptionError
+from allconv.read.file import ModelFile
 from allconv.verification.inputs import draw_inputs
 from allconv.verification.precision import default_tolerance
 from allconv.verify import Verification, verify
@@ -123,7 +125,7 @@ def test_the_scale_of_a_model_does_not_change_its_error() -> None:
 def test_agreement_is_the_share_of_equal_argmaxes() -> None:
     x = np.eye(4)
     swapped = verify(lambda x: x, lambda x: x[:, [1, 0, 2, 3]], x)
-    assert (swapped.passed, swapped.agreement, swapped.decisions) == (False, 0.5, 4)
+    assert (swapped.passed, swapped.argmax_agreement, swapped.decisions) == (False, 0.5, 4)
     assert str(swapped).endswith("argmax equal on 2 of 4")
 
 
@@ -134,7 +136,7 @@ def test_a_class_map_has_an_argmax_per_cell() -> None:
 
 def test_a_single_value_has_no_argmax() -> None:
     result = verify(lambda x: x[:, :1], lambda x: x[:, :1], np.eye(4))
-    assert result.passed and result.agreement is None
+    assert result.passed and result.argmax_agreement is None
     assert "argmax" not in str(result)
 
 
@@ -434,7 +436,9 @@ WRONG = {
     "shape (4, 12, 12) does not fit input 'image' of the original model, "
     "which expects (None, 12, 12, 3)": np.zeros((4, 12, 12)),
     "shape (4, 3, 12, 12) does not fit input 'image'": np.zeros((4, 3, 12, 12)),
-    "got 2 arrays, but the original model has 1 inputs: 'image'": [np.zeros(3), np.zeros(3)],
+    "shape (6,) does not fit input 'image'": [np.zeros(3), np.zeros(3)],
+    "expected arrays, got int": 5,
+    "expected arrays, got str": "images.npy",
     "got 'photo', but the original model's inputs are 'image'": {"photo": np.zeros((4, 12, 12, 3))},
     "expected an array of numbers whose first axis counts the samples": np.array([{}, {}]),
 }
@@ -484,10 +488,81 @@ def test_a_model_without_weights_yet_is_an_error() -> None:
         verify(model, model)
 
 
-def test_a_file_name_is_an_error_that_says_what_to_do() -> None:
-    message = r"converted: expected a Keras model or a function, got str; open a file with keras\."
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_are_compared_on_either_side(suffix: str, tmp_path: Path) -> None:
+    model = plain()
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    pairs = [(path, model), (model, str(path)), (ModelFile(path), path)]
+    assert [str(verify(*pair)) for pair in pairs] == [str(verify(model, copy_of(model)))] * 3
+    assert verify(path, next(disturbed_copies(model))[1]).passed is False
+    with pytest.raises(FileError, match="there is no such file"):
+        verify(model, "missing.keras")
+
+
+def test_what_is_no_model_is_an_error_that_says_what_is_expected() -> None:
+    message = r"converted: expected a Keras model, a file of one or a function, got int"
     with pytest.raises(ModelError, match=message):
-        verify(plain(), "model.keras")
+        verify(plain(), 5)
+
+
+# Batches
+
+
+def batched(images: np.ndarray) -> dict[str, Any]:
+    """The same images in all the ways that give batches."""
+    import tensorflow as tf
+
+    parts = [images[:3], images[3:]]
+    labels = np.zeros(len(images))
+
+    class Photos(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            return parts[index], labels[: len(parts[index])]
+
+    return {
+        "list": parts,
+        "generator": (part for part in parts),
+        "PyDataset": Photos(),
+        "tf.data": tf.data.Dataset.from_tensor_slices(images).batch(4),
+        "labelled tf.data": tf.data.Dataset.from_tensor_slices((images, labels)).batch(4),
+    }
+
+
+def test_batches_of_any_kind_measure_what_one_array_does() -> None:
+    model = plain(name="image")
+    images = np.random.default_rng(3).normal(size=(7, 12, 12, 3)).astype("float32")
+    expected = verify(model, with_channels_reversed(model), images)
+    for kind, given in batched(images).items():
+        found = verify(model, with_channels_reversed(model), given)
+        assert (kind, str(found)) == (kind, str(expected))
+
+
+def test_batches_for_several_inputs_come_by_name_or_in_pairs() -> None:
+    model, rng = two_inputs(), np.random.default_rng(0)
+    left, right = rng.normal(size=(6, 4, 4, 1)), rng.normal(size=(6, 6))
+    named = [{"left": left[:4], "right": right[:4]}, {"right": right[4:], "left": left[4:]}]
+    paired = [[left[:4], right[:4]], [left[4:], right[4:]]]
+    for batches in (named, paired, [((a, b), 0) for a, b in paired]):
+        found = verify(model, copy_of(model), batches)
+        assert found.passed is True and found.samples == 6
+
+
+def test_batches_that_cannot_be_put_together_are_one_clear_error() -> None:
+    import tensorflow as tf
+
+    model = plain(size=None, name="image")
+    sizes = [np.zeros((2, 12, 12, 3)), np.zeros((2, 13, 12, 3))]
+    with pytest.raises(OptionError, match=r"inputs: the batches do not go together \("):
+        verify(model, model, sizes)
+    endless = tf.data.Dataset.from_tensors(np.zeros((12, 12, 3))).batch(2).repeat()
+    with pytest.raises(OptionError, match=r"inputs: the dataset repeats for ever; end it"):
+        verify(model, model, endless)
+    with pytest.raises(OptionError, match=r"inputs: there are no batches; give some"):
+        verify(model, model, [])
 
 
 # Tolerance and precision
@@ -766,7 +841,7 @@ def test_the_line_reads_as_a_sentence() -> None:
         "verified: 4 inputs, largest relative error 2.1e-06 (tolerance 3.0e-05), "
         "argmax equal on 4 of 4"
     )
-    failed = dataclasses.replace(result, passed=False, agreement=0.75)
+    failed = dataclasses.replace(result, passed=False, argmax_agreement=0.75)
     assert str(failed).startswith("failed: 4 inputs, largest relative error 2.1e-06")
     assert str(failed).endswith("argmax equal on 3 of 4")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from allconv.export.precision.reduced_precision import Written
 from allconv.graph import Graph
 from allconv.layers.kinds import NORMALIZATIONS
 from allconv.obstacles import is_all_convolutional, is_fully_convolutional
+from allconv.result import Result
 
 Dims = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
-class OnnxReport:
+class OnnxReport(Result):
     """An ONNX file that was written.
 
     Attributes:
@@ -59,6 +60,11 @@ class OnnxReport:
     notes: tuple[str, ...] = ()
 
     @property
+    def passed(self) -> bool | None:
+        """Whether its numbers are Keras'; None where they were not compared, or prove nothing."""
+        return None if self.parity is None else self.parity.passed
+
+    @property
     def free_dimensions(self) -> tuple[str, ...]:
         """Names of the inputs' sizes that are free."""
         names = [name for dims in self.inputs.values() for name in dims if isinstance(name, str)]
@@ -87,16 +93,11 @@ class OnnxReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, ready for `json.dumps`."""
-        sizes = {
-            side: {name: list(dims) for name, dims in getattr(self, side).items()}
-            for side in ("inputs", "outputs")
-        }
-        return {
-            **asdict(self),
-            **sizes,
-            "free_dimensions": list(self.free_dimensions),
-            "notes": list(self.notes),
-        }
+        data = super().to_dict()
+        if self.loss:
+            data["loss"]["argmax_agreement"] = self.loss.argmax_agreement
+        free = list(self.free_dimensions)
+        return {**data, "passed": self.passed, "free_dimensions": free}
 
 
 def report_of(

@@ -21,14 +21,18 @@ class Agreement:
     Attributes:
         error: The root of the mean square of the differences, relative to that of the original's
             values around their means: 0 for the same outputs, 1 for outputs that say nothing.
-        argmax: The share of equal argmaxes; None where no output has classes.
+        argmax_agreement: The share of equal argmaxes; None where no output has classes.
     """
 
     error: float
-    argmax: float | None
+    argmax_agreement: float | None
 
     def __str__(self) -> str:
-        equal = "" if self.argmax is None else f", argmax equal on {self.argmax:.2%}"
+        equal = (
+            ""
+            if self.argmax_agreement is None
+            else f", argmax equal on {self.argmax_agreement:.2%}"
+        )
         return f"relative error {self.error:.3f}{equal}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from allconv.errors import OptionError
+from allconv.verification.batches import batches_of, is_whole
 from allconv.verification.inputs import arrange, batch_size, samples_of, slices
 from allconv.verification.sizes import refuse_sizes
 
@@ -72,36 +73,12 @@ class Batches:
         """What the model takes at once, batch by batch or all of it."""
         if self.is_whole():
             yield self.source
-            return
-        if not isinstance(self.source, Iterable) and not hasattr(self.source, "__getitem__"):
-            raise OptionError(f"images: expected arrays, got {type(self.source).__name__}")
-        for batch in _in_order(self.source):
-            yield _arrays(batch[0] if isinstance(batch, tuple) else batch)
+        else:
+            yield from batches_of(self.source, "images")
 
     def is_whole(self) -> bool:
         """Whether all images are there as arrays."""
-        if isinstance(self.source, Mapping) or hasattr(self.source, "__array__"):
-            return True
-        several = len(self.model.inputs) > 1
-        return several and isinstance(self.source, (list, tuple)) and _are_arrays(self.source)
-
-
-def _in_order(images: Any) -> Iterator[Any]:
-    """A `PyDataset` ends at its length, not at an IndexError; others are gone through."""
-    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        return (images[i] for i in range(len(images)))
-    return iter(images)
-
-
-def _are_arrays(images: Any) -> bool:
-    return all(hasattr(image, "__array__") for image in images)
-
-
-def _arrays(batch: Any) -> Any:
-    """A batch of arrays of NumPy, of the same structure."""
-    import keras
-
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+        return is_whole(self.source, self.model)
 
 
 def _check_finite(array: np.ndarray) -> None:

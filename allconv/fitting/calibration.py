@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from allconv.fitting.agreement import Agreement
 from allconv.reporting.text_table import Column, table
+from allconv.result import Result
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class FittedLayer:
     """One layer that was fitted.
 
     Attributes:
-        name: Its name.
+        layer: Its name.
         kind: Its class.
         stands_for: The max pool in whose place it is, "" for a layer that was there before.
         r2: The share of the variance of its target that it explains on the images, 1 for all of it;
@@ -23,7 +23,7 @@ class FittedLayer:
         seconds: What fitting it took.
     """
 
-    name: str
+    layer: str
     kind: str
     stands_for: str
     r2: float
@@ -31,7 +31,7 @@ class FittedLayer:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Result):
     """What `calibrate` did.
 
     Attributes:
@@ -56,8 +56,8 @@ class Calibration:
         columns = [Column(title) for title in ("layer", "class", "in place of")]
         columns += [Column(title, right=True) for title in ("R2", "seconds")]
         rows = [
-            (layer.name, layer.kind, layer.stands_for, f"{layer.r2:.4f}", f"{layer.seconds:.1f}")
-            for layer in self.layers
+            (each.layer, each.kind, each.stands_for, f"{each.r2:.4f}", f"{each.seconds:.1f}")
+            for each in self.layers
         ]
         lines = [table(columns, rows), ""]
         lines += [f"{name}: not fitted, {reason}" for name, reason in self.left.items()]
@@ -69,7 +69,3 @@ class Calibration:
         if not self.kept:
             lines.append("The outputs were no farther before, so the model was left as it was.")
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain data, for JSON."""
-        return asdict(self)

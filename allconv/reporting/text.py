@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Container
 
@@ -29,6 +30,7 @@ from allconv.reporting.words import (
     remarks,
     title,
 )
+from allconv.result import html_table
 
 LAYER_COLUMNS = (
     Column("#", right=True),
@@ -90,6 +92,18 @@ def as_markdown(report: Facts) -> str:
         if lines:
             parts += [f"**{section}**", "\n".join(f"- {_escaped(line)}" for line in lines)]
     return "\n\n".join([*parts, *map(_escaped, conclusions(report))])
+
+
+def as_html_table(report: Facts) -> str:
+    """The report as one table for a notebook, between its title and its conclusions."""
+    rows = [[*_layer_cells(row), *map(count_words, _costs(row))] for row in report.rows]
+    totals = [cell.text for cell in _total_cells(report)]
+    heads = [column.title for column in (*LAYER_COLUMNS, *COST_COLUMNS[2:])]
+    shown = html_table(heads, [*rows, ["", "total", "", "", "", "", *totals]])
+    head, *said = (
+        f"<p>{html.escape(printable(words))}</p>" for words in (title(report), *conclusions(report))
+    )
+    return "\n".join([head, shown, *said])
 
 
 def _layer_cells(row: Row) -> list[str]:

@@ -46,6 +46,11 @@ class Loss:
     samples: int
     inputs: str
 
+    @property
+    def argmax_agreement(self) -> float | None:
+        """The share of equal argmaxes; None where no output has classes."""
+        return self.equal / self.decisions if self.decisions else None
+
     def __str__(self) -> str:
         classes = ""
         if self.decisions:
