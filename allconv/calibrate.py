@@ -22,7 +22,7 @@ from allconv.fitting.least_squares.batchnorm import match_norm
 from allconv.fitting.least_squares.pairing import Pairing, pair
 from allconv.fitting.least_squares.solve import fit_layer
 from allconv.fitting.least_squares.targets import Fit
-from allconv.fitting.models import put_in_place, read_pair
+from allconv.fitting.models import Verbose, put_in_place, read_pair
 from allconv.graph import Graph
 from allconv.read.file import ModelFile
 from allconv.verification.precision import inference
@@ -44,7 +44,7 @@ def calibrate(
     batch_size: int = 250,
     refit: bool = True,
     passes: int = PASSES,
-    progress: bool = True,
+    verbose: Verbose = "auto",
 ) -> Calibration:
     """Fit what replaced the max pools of a trained network; no labels, no gradients.
 
@@ -61,7 +61,7 @@ def calibrate(
         refit: Fit the convolutions below the new layers, too, to give what they gave.
         passes: How often a layer before a relu is fitted; each is as good as the one before, at
             least.
-        progress: Show a bar, a step for each layer.
+        verbose: 0 for silence; otherwise a bar is shown, a step for each layer.
 
     Returns:
         How well each layer meets its target, and how near the outputs are before and after.
@@ -74,7 +74,7 @@ def calibrate(
 
     Example:
         >>> converted = allconv.convert(model, pooling="conv")
-        >>> calibration = allconv.calibrate(model, converted, images, progress=False)
+        >>> calibration = allconv.calibrate(model, converted, images, verbose=0)
         >>> calibration.after.error < calibration.before.error
         True
     """
@@ -86,7 +86,7 @@ def calibrate(
     batches = Batches(images, reference, batch_size)
     with inference():
         was = agreement(reference, converted, batches)
-        fitted, layers = _fitted(pairing, before, after, batches, passes, progress)
+        fitted, layers = _fitted(pairing, before, after, batches, passes, verbose)
         now = agreement(reference, build(fitted), batches)
     kept = now.error < was.error
     if kept:
@@ -96,11 +96,11 @@ def calibrate(
 
 
 def _fitted(
-    pairing: Pairing, before: Graph, after: Graph, batches: Batches, passes: int, progress: bool
+    pairing: Pairing, before: Graph, after: Graph, batches: Batches, passes: int, verbose: Verbose
 ) -> tuple[Graph, list[FittedLayer]]:
     """The converted network with fitted layers, and what is told of each."""
     layers = []
-    with _bar(len(pairing.steps), progress) as advance:
+    with _bar(len(pairing.steps), verbose) as advance:
         for step in pairing.steps:
             start = time.perf_counter()
             if isinstance(step, Fit):
@@ -115,11 +115,11 @@ def _fitted(
 
 
 @contextmanager
-def _bar(steps: int, progress: bool) -> Iterator[Callable[[], None]]:
+def _bar(steps: int, verbose: Verbose) -> Iterator[Callable[[], None]]:
     """Keras' own bar, one step for each layer."""
     import keras
 
-    if not progress:
+    if not verbose:
         yield lambda: None
         return
     bar = keras.utils.Progbar(steps, unit_name="layer")

@@ -26,7 +26,7 @@ from allconv.fitting.distillation.logit_graph import without_ends
 from allconv.fitting.distillation.matrix_products import as_products
 from allconv.fitting.distillation.training import compile_trainer, trainer_of
 from allconv.fitting.distillation.validation import Split, plain, split
-from allconv.fitting.models import put_in_place, read_pair
+from allconv.fitting.models import Verbose, put_in_place, read_pair
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.result import Result
@@ -82,7 +82,7 @@ def distill(
     learning_rate: float = 3e-4,
     patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    verbose: Verbose = "auto",
 ) -> Distillation:
     """Train a converted network to give what its original gives; no labels are used.
 
@@ -101,7 +101,7 @@ def distill(
             the images that are held back.
         checkpoint: A folder in which each epoch is kept until all are done. The same call goes on
             from there if the run was killed.
-        progress: Show Keras' own progress bar.
+        verbose: As of Keras' `fit`: 0 for silence, 1 for its bar, 2 for a line for each epoch.
 
     Returns:
         The losses, and how near the outputs are before and after.
@@ -113,8 +113,8 @@ def distill(
 
     Example:
         >>> converted = allconv.convert(model, pooling="conv")
-        >>> calibration = allconv.calibrate(model, converted, images[:100], progress=False)
-        >>> distillation = allconv.distill(model, converted, images, epochs=2, progress=False)
+        >>> calibration = allconv.calibrate(model, converted, images[:100], verbose=0)
+        >>> distillation = allconv.distill(model, converted, images, epochs=2, verbose=0)
         >>> len(distillation.losses)
         2
     """
@@ -131,7 +131,7 @@ def distill(
     compile_trainer(trainer, learning_rate, epochs * parts.steps)
     loss_was = _loss_of_held(trainer, parts)
     callbacks = _callbacks(patience, checkpoint)
-    losses, held_back = _fit(trainer, parts, epochs, callbacks, "auto" if progress else 0)
+    losses, held_back = _fit(trainer, parts, epochs, callbacks, verbose)
     if not all(map(np.isfinite, losses)):
         raise CalibrationError(
             f"the loss is {losses[-1]} after {len(losses)} epochs, and the converted model is as "
@@ -151,7 +151,7 @@ def _loss_of_held(trainer: Any, parts: Split) -> float:
 
 
 def _fit(
-    trainer: Any, parts: Split, epochs: int, callbacks: list[Any], verbose: int | str
+    trainer: Any, parts: Split, epochs: int, callbacks: list[Any], verbose: Verbose
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Keras' own `fit`; the losses epoch by epoch, and those of the images held back."""
     history = trainer.fit(

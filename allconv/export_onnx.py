@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import keras
 
     from allconv.export.onnx_report import OnnxReport
-    from allconv.export.options import Layout
+    from allconv.export.options import DataFormat
     from allconv.export.precision.sample_inputs import Images
 
 
 def export_onnx(
     model: keras.Model | str | os.PathLike[str] | ModelFile,
-    path: str | os.PathLike[str],
+    filepath: str | os.PathLike[str],
     *,
-    opset: int = 18,
+    opset_version: int = 18,
     input_size: InputSize | None = None,
-    layout: Layout = "nchw",
+    data_format: DataFormat = "channels_first",
     verify: bool = True,
     float16: bool = False,
     int8: Images | None = None,
@@ -40,16 +40,16 @@ def export_onnx(
     free at three sizes. An all-convolutional model gives convolutions and cell-wise operators and
     nothing else. Inputs and outputs have Keras' names, nodes begin with their layer's, and free
     sizes are called `batch`, `height` and `width`. Weights of more than 2 GB lie beside the file,
-    in `<path>.data`.
+    in `<filepath>.data`.
 
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file of any age.
-        path: Where to write; a name that ends in `.onnx`.
-        opset: Version of ONNX' operators, 13 to 18.
+        filepath: Where to write; a name that ends in `.onnx`.
+        opset_version: Version of ONNX' operators, 13 to 18.
         input_size: `"any"` for images of any size, or the sizes of the image, as of `convert`; the
             outputs are maps then. By default the model's own.
-        layout: `"nchw"` for maps with channels first at inputs and outputs, as ONNX' convolutions
-            take them; `"nhwc"` for channels last, by one Transpose at each.
+        data_format: `"channels_first"` for maps with channels first at inputs and outputs, as ONNX'
+            convolutions take them; `"channels_last"` for channels last, by one Transpose at each.
         verify: Compare ONNX Runtime's numbers with Keras'.
         float16: Compute in float16, on half the bytes of weights; what that costs is measured on
             drawn inputs. Inputs and outputs stay float32.
@@ -75,9 +75,9 @@ def export_onnx(
     from allconv.export.options import ExportOptions
     from allconv.export.pipeline import export_graph, sized
 
-    target, source = _target(path), _source(model)
+    target, source = _target(filepath), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
-    options = ExportOptions(opset, layout, verify, float16, int8)
+    options = ExportOptions(opset_version, data_format, verify, float16, int8)
     graph = sized(read(model), input_size)
     return export_graph(
         graph,
@@ -89,12 +89,12 @@ def export_onnx(
     )
 
 
-def _target(path: Any) -> Path:
+def _target(filepath: Any) -> Path:
     try:
-        return Path(path)
+        return Path(filepath)
     except TypeError:
         raise OptionError(
-            f"path is {path!r}; expected the name of a file that ends in .onnx"
+            f"filepath is {filepath!r}; expected the name of a file that ends in .onnx"
         ) from None
 
 

@@ -72,7 +72,8 @@ class KeepPool:
 
 
 Strategy = ExactPool | ConvPool | StridePool | KeepPool
-Pooling = str | Strategy | Mapping[str, "str | Strategy"]
+PoolingName = Literal["exact", "conv", "stride", "keep"]
+Pooling = PoolingName | Strategy | Mapping[str, "PoolingName | Strategy"]
 
 NAMES: dict[str, Strategy] = {
     "exact": ExactPool(),

@@ -46,8 +46,8 @@ def by_tf2onnx(model: keras.Model, path: Path) -> None:
 
 ACTIONS: Mapping[str, Callable[[keras.Model, Path], object]] = {
     "tf2onnx": by_tf2onnx,
-    "allconv": partial(export_onnx, opset=OPSET, verify=False),
-    "allconv, verified": partial(export_onnx, opset=OPSET),
+    "allconv": partial(export_onnx, opset_version=OPSET, verify=False),
+    "allconv, verified": partial(export_onnx, opset_version=OPSET),
 }
 TARGET = 1.0
 """Time and memory of `allconv`, times those of plain tf2onnx."""

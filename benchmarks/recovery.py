@@ -287,7 +287,7 @@ def recover(
     for count in options.counts:
         converted = convert()
         images = data.train.images[order[:count]]
-        fitted, spent = timed(allconv.calibrate, original, converted, images, progress=False)
+        fitted, spent = timed(allconv.calibrate, original, converted, images, verbose=0)
         r2 = {layer.name: layer.r2 for layer in fitted.layers}
         yield row(f"calibrated on {count:,}", converted, spent, r2=r2)
     weights = converted.get_weights()
@@ -299,7 +299,7 @@ def recover(
         keras.utils.set_random_seed(seed)
         images = data.train.images[order[:count]]
         rate = {"learning_rate": options.learning_rate} if options.learning_rate else {}
-        distill = partial(allconv.distill, epochs=epochs, progress=False, **rate)
+        distill = partial(allconv.distill, epochs=epochs, verbose=0, **rate)
         done, more_spent = timed(distill, original, converted, images)
         stage = f"then distilled on {count:,}, {epochs} epoch{'s' if epochs > 1 else ''}"
         more = {**rate, "losses": done.losses, "held_back": done.held_back, "kept": done.kept}

@@ -30,27 +30,29 @@ class Exported:
     model: Any
     graph: Graph
     original: keras.Model
-    layout: str
+    data_format: str
 
     def in_float16(self) -> Written:
         samples = drawn_samples(self.original, self.graph)
-        options = ExportOptions(layout=self.layout, float16=True)
+        options = ExportOptions(data_format=self.data_format, float16=True)
         return in_precision(self.draft, self.model, self.graph, options, samples)
 
     def in_int8(self, images: Images) -> Written:
         samples = read_samples(images, self.graph)
-        options = ExportOptions(layout=self.layout, int8=images)
+        options = ExportOptions(data_format=self.data_format, int8=images)
         return in_precision(self.draft, self.model, self.graph, options, samples)
 
 
 @contextmanager
-def exported(model: keras.Model, folder: Path, layout: str = "nchw") -> Iterator[Exported]:
+def exported(
+    model: keras.Model, folder: Path, data_format: str = "channels_first"
+) -> Iterator[Exported]:
     """A float32 draft of a Keras model, in a folder that is gone afterwards."""
     with drafted(folder / "model.onnx") as draft:
-        export_onnx(model, draft.folder / "whole.onnx", layout=layout)
+        export_onnx(model, draft.folder / "whole.onnx", data_format=data_format)
         draft.take(draft.folder / "whole.onnx", FLOAT32)
         float32 = onnx.load(draft.folder / FLOAT32)
-        yield Exported(draft, float32, read(model), model, layout)
+        yield Exported(draft, float32, read(model), model, data_format)
 
 
 def run_file(

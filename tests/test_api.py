@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 from html.parser import HTMLParser
+from pathlib import Path
 
 import keras
 import pytest
@@ -95,7 +96,9 @@ def results():
             1.0,
         ),
         allconv.Distillation((0.5,), (0.5, math.nan), near, near, False, 1.0),
-        OnnxReport(WILD, 3, 18, "nchw", {WILD: ("batch", 3)}, {"y": (1, 3)}, {"Conv": 1}, True),
+        OnnxReport(
+            WILD, 3, 18, "channels_first", {WILD: ("batch", 3)}, {"y": (1, 3)}, {"Conv": 1}, True
+        ),
     ]
 
 
@@ -154,3 +157,30 @@ def test_judgements_have_passed_and_are_true_only_where_it_is():
     refused = allconv.check(model, input_size=(2, 2))
     assert refused.passed is False and not refused
     assert dataclasses.replace(results()[-1], parity=None).passed is None
+
+
+# parameters
+
+CALLS = """
+import allconv
+allconv.convert("m.keras", pooling="{pooling}", head="{head}")
+allconv.convert("m.keras", pooling={{"pool1": "{pooling}"}})
+allconv.export_onnx("m.keras", "m.onnx", data_format="{data_format}")
+allconv.calibrate("m.keras", allconv.convert("m.keras"), [], verbose={verbose})
+"""
+RIGHT = {"pooling": "conv", "head": "keep", "data_format": "channels_last", "verbose": 0}
+WRONG = {"pooling": "cnov", "head": "dens", "data_format": "nchw", "verbose": "silent"}
+
+
+def test_a_type_checker_finds_a_choice_that_is_none(tmp_path):
+    from mypy import api
+
+    def complaints(name, words):
+        file = tmp_path / f"{name}.py"
+        file.write_text(CALLS.format(**words))
+        config = str(Path(__file__).parents[1] / "pyproject.toml")
+        return api.run(["--config-file", config, "--follow-imports=silent", str(file)])[0]
+
+    assert complaints("right", RIGHT).startswith("Success")
+    wrong = complaints("wrong", {**WRONG, "verbose": "'silent'"})
+    assert wrong.count("error: ") == 5 and "cnov" in wrong and "nchw" in wrong

@@ -18,7 +18,7 @@ from allconv.fitting.least_squares.solve import with_weights
 from tests.agreement import network
 from tests.networks import twins
 
-QUIET = {"progress": False}
+QUIET = {"verbose": 0}
 
 
 def shades(count=60, sizes=(12, 12), channels=2, seed=0):
@@ -262,7 +262,7 @@ def test_an_original_whose_outputs_are_not_finite_is_refused(fit):
     model.layers[-1].set_weights([kernel, bias])
     converted = allconv.convert(model, pooling="conv")
     with pytest.raises(CalibrationError, match=r"^\d+ of \d+ values that the original gives"):
-        fit(model, converted, shades(20), progress=False)
+        fit(model, converted, shades(20), verbose=0)
 
 
 def test_no_images_are_an_error():

@@ -76,8 +76,10 @@ def test_any_size_leaves_height_and_width_free(command, tmp_path, output):
 
 
 def test_the_form_of_the_file_can_be_chosen(source, output):
-    printed = words_of("convert", source, "-o", output, "--opset", "15", "--layout", "nhwc")
-    assert "opset 15, nhwc" in printed
+    printed = words_of(
+        "convert", source, "-o", output, "--opset-version", "15", "--data-format", "channels_last"
+    )
+    assert "opset 15, channels_last" in printed
     model = onnx.load(output)
     assert model.opset_import[0].version == 15
     assert dims(model.graph.input) == {"image": ["batch", 28, 28, 1]}
@@ -109,7 +111,12 @@ def test_a_file_of_weights_takes_its_description(tmp_path, output):
 
 
 def test_an_option_of_onnx_without_an_onnx_file_is_refused(source, tmp_path):
-    for option in (["--opset", "15"], ["--layout", "nhwc"], ["--float16"], ["--int8", "a.npy"]):
+    for option in (
+        ["--opset-version", "15"],
+        ["--data-format", "channels_last"],
+        ["--float16"],
+        ["--int8", "a.npy"],
+    ):
         message = error_of("convert", source, "-o", tmp_path / "fcn.keras", *option)
         assert message == f"{option[0]} is for ONNX; give an output such as -o fcn.onnx"
 
@@ -118,8 +125,11 @@ def test_an_option_of_onnx_without_an_onnx_file_is_refused(source, tmp_path):
 def test_unknown_choices_are_told_before_the_file_is_read(command, tmp_path, output):
     missing = tmp_path / "missing.keras"
     messages = {
-        ("--opset", 12): "opset is 12; expected one of 13 to 18, which tf2onnx writes",
-        ("--layout", "chwn"): "layout is 'chwn'; expected 'nchw' or 'nhwc'",
+        (
+            "--opset-version",
+            12,
+        ): "opset_version is 12; expected one of 13 to 18, which tf2onnx writes",
+        ("--data-format", "chwn"): "layout is 'chwn'; expected 'channels_first' or 'channels_last'",
         ("--float16", "--int8", "a"): "float16 and int8 are two precisions; ask for one of them",
     }
     for options, message in messages.items():

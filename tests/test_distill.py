@@ -19,7 +19,7 @@ from tests.networks import twins
 from tests.test_calibrate import shades, small
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-QUIET = {"progress": False, "batch_size": 20, "learning_rate": 1e-2}
+QUIET = {"verbose": 0, "batch_size": 20, "learning_rate": 1e-2}
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def graph(*relabels: str) -> Graph:
     return Graph("small", tuple(nodes), (image,), (nodes[-1],))
 
 
-def refusal_of(model: onnx.ModelProto, layout: str = "nchw", *relabels: str) -> str:
+def refusal_of(model: onnx.ModelProto, data_format: str = "channels_first", *relabels: str) -> str:
     with pytest.raises(ExportError) as caught:
-        refuse_others(model, graph(*relabels), layout)
+        refuse_others(model, graph(*relabels), data_format)
     return str(caught.value)
 
 
@@ -52,15 +52,15 @@ def test_a_transpose_is_refused_but_at_an_end_of_channels_last():
     last = onnx_model({}, "Relu image", "Transpose layer0/Relu")
     between = onnx_model({}, "Relu image", "Transpose layer0/Relu", "Relu layer1/Transpose")
     for model in (first, last):
-        refuse_others(model, graph(), "nhwc")
-        assert "Transpose 'layer" in refusal_of(model, "nchw")
-    assert "Transpose 'layer1/Transpose'" in refusal_of(between, "nhwc")
+        refuse_others(model, graph(), "channels_last")
+        assert "Transpose 'layer" in refusal_of(model, "channels_first")
+    assert "Transpose 'layer1/Transpose'" in refusal_of(between, "channels_last")
 
 
 def test_a_layer_that_gives_values_other_places_may_do_so():
     model = onnx_model({}, "Relu image", "Transpose layer0/Relu", "Reshape layer1/Transpose shape")
-    assert "Transpose 'layer1/Transpose'" in refusal_of(model, "nchw", "layer2")
-    refuse_others(model, graph("layer1", "layer2"), "nchw")
+    assert "Transpose 'layer1/Transpose'" in refusal_of(model, "channels_first", "layer2")
+    refuse_others(model, graph("layer1", "layer2"), "channels_first")
 
 
 @on_tensorflow
@@ -77,7 +77,7 @@ def test_a_permute_or_reshape_at_an_end_is_exported_with_its_transpose(tmp_path)
 
 
 @on_tensorflow
-@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize(
     "shape, front",
     [
@@ -92,13 +92,13 @@ def test_a_permute_or_reshape_at_an_end_is_exported_with_its_transpose(tmp_path)
         ((128,), [layers.Reshape((4, 4, 4, 2))]),
     ],
 )
-def test_a_reshape_or_permute_at_an_input_is_exported(shape, front, layout, tmp_path):
+def test_a_reshape_or_permute_at_an_input_is_exported(shape, front, data_format, tmp_path):
     tensor = image = keras.Input(shape)
     for layer in front:
         tensor = layer(tensor)
     conv = getattr(layers, f"Conv{len(tensor.shape) - 2}D")(3, 2)
     model = randomize(keras.Model(image, layers.Dense(2)(layers.Flatten()(conv(tensor)))))
-    report, _ = exported(allconv.convert(model), tmp_path, layout=layout)
+    report, _ = exported(allconv.convert(model), tmp_path, data_format=data_format)
     assert report.parity.passed and report.all_convolutional
 
 
@@ -114,8 +114,8 @@ def test_a_reshaped_vector_may_meet_a_map(tmp_path):
 
 def test_behind_a_convolution_nothing_is_of_a_reshape_at_an_input():
     model = onnx_model({}, "Reshape image shape", "Relu layer0/Reshape", "Abs layer1/Relu")
-    refuse_others(model, graph("first", "last"), "nchw")
+    refuse_others(model, graph("first", "last"), "channels_first")
     model.graph.node[1].op_type = "Conv"
     model.graph.node[2].op_type = "Transpose"
     model.graph.node.append(onnx.helper.make_node("Abs", ["layer2/Transpose"], ["end"], "end/Abs"))
-    assert "Transpose 'layer2/" in refusal_of(model, "nchw", "first", "last")
+    assert "Transpose 'layer2/" in refusal_of(model, "channels_first", "first", "last")

@@ -62,12 +62,19 @@ def test_a_model_of_another_backend_is_exported_and_agrees_there(backend, tmp_pa
 @on_tensorflow
 def test_the_other_process_writes_what_this_one_would(tmp_path):
     model = allconv.convert(randomize(mnist_cnn(), seed=1))
-    here = allconv.export_onnx(model, tmp_path / "here.onnx", opset=15, layout="nhwc")
-    options = {"opset": 15, "layout": "nhwc", "source": model.name, "plan": history_of(model)}
+    here = allconv.export_onnx(
+        model, tmp_path / "here.onnx", opset_version=15, data_format="channels_last"
+    )
+    options = {
+        "opset_version": 15,
+        "data_format": "channels_last",
+        "source": model.name,
+        "plan": history_of(model),
+    }
     options["output_names"] = model.output_names
     with exported_elsewhere(model, options) as file:
         assert onnx.load(file) == onnx.load(tmp_path / "here.onnx")
-    assert here.opset == 15 and not file.exists()
+    assert here.opset_version == 15 and not file.exists()
 
 
 @on_tensorflow
@@ -75,7 +82,9 @@ def test_what_stops_the_other_process_is_raised_here(tmp_path):
     image = keras.Input((8, 8, 3), name="image")
     model = keras.Model(image, layers.Dropout(0.5)(image, training=True), name="random")
     model.save(tmp_path / "model.keras")
-    (tmp_path / JOB).write_text('{"opset": 18, "layout": "nchw", "source": "", "plan": ""}')
+    (tmp_path / JOB).write_text(
+        '{"opset_version": 18, "data_format": "channels_first", "source": "", "plan": ""}'
+    )
     job.main(tmp_path)
     with pytest.raises(ExportError, match=r"^model 'random' calls these layers with training=True"):
         process._raise_error(tmp_path / ANSWER, "")

@@ -286,9 +286,9 @@ def test_a_model_that_is_not_built_is_refused(tmp_path):
 @pytest.mark.parametrize("opset", [12, 19, 18.0, "18", True, None])
 def test_an_opset_that_is_none_is_refused(opset, tmp_path):
     with pytest.raises(OptionError) as caught:
-        exported(residual(), tmp_path, opset=opset)
+        exported(residual(), tmp_path, opset_version=opset)
     assert str(caught.value) == (
-        f"opset is {opset!r}; expected one of 13 to 18, which tf2onnx writes"
+        f"opset_version is {opset!r}; expected one of 13 to 18, which tf2onnx writes"
     )
 
 

@@ -133,7 +133,7 @@ def test_a_convolution_behind_an_enlarged_map_knows_its_channels(interpolation, 
 )
 def test_maps_are_resized_to_a_size_of_any_ratio(old, new, opset, tmp_path):
     model = network((*old, 2), layers.Conv2D(3, 1), layers.Resizing(*new), layers.Conv2D(2, 1))
-    report, _ = exported(model, tmp_path, opset=opset)
+    report, _ = exported(model, tmp_path, opset_version=opset)
     assert report.parity.passed and list(report.outputs.values()) == [("batch", 2, *new)]
 
 
@@ -163,7 +163,7 @@ def test_depthwise_convolutions_whose_strides_differ_agree(kind, size, tmp_path)
 def test_masked_steps_count_as_in_keras(behind, opset, tmp_path):
     # behind a relu, two channels are both zero in about every fourth step
     model = network((8, 2), layers.ReLU(), layers.Masking(), behind)
-    report, _ = exported(model, tmp_path, opset=opset)
+    report, _ = exported(model, tmp_path, opset_version=opset)
     assert report.parity.passed
 
 
@@ -200,9 +200,9 @@ def test_a_random_network_exports_and_agrees(rank, data, tmp_path_factory):
     model = drawn_network(data.draw, "channels_last", rank)
     if data.draw(st.booleans()):
         model = allconv.convert(model)
-    layout = data.draw(st.sampled_from(["nchw", "nhwc"]))
+    data_format = data.draw(st.sampled_from(["channels_first", "channels_last"]))
     try:
-        report, _ = exported(model, tmp_path_factory.mktemp("onnx"), layout=layout)
+        report, _ = exported(model, tmp_path_factory.mktemp("onnx"), data_format=data_format)
     except ExportError as error:
         assert any(reason in str(error) for reason in HONEST), error
         return

@@ -60,7 +60,7 @@ class Written:
         result = self.add("Conv", laid, kernel, kernel_shape=list(window), **attributes)
         return self.add("Transpose", result, perm=LAST)
 
-    def model(self, output, layout="nchw", fuse=True):
+    def model(self, output, data_format="channels_first", fuse=True):
         """The ONNX model that is made of it."""
         image = call(Spec("InputLayer", "image", {"batch_shape": self.shape}), [], shape=self.shape)
         end = call(Spec("Opaque", "end"), [image], shape=self.values[output].shape)
@@ -70,18 +70,18 @@ class Written:
         shapes = {name: values.shape for name, values in self.values.items()}
         dtypes = {name: values.dtype.name for name, values in self.values.items()}
         found = Operations(tuple(self.operations), self.constants, inputs, outputs, shapes, dtypes)
-        made = channels_first(found, graph, OPSET, layout)
+        made = channels_first(found, graph, OPSET, data_format)
         path, said = Path("written.onnx"), {VERSION: "0"}
-        options, tensors = ExportOptions(OPSET, layout), partial(initializers, path=path)
+        options, tensors = ExportOptions(OPSET, data_format), partial(initializers, path=path)
         return model_proto(fused(made) if fuse else made, graph, options, said, tensors)
 
     def agrees(self, output, **options):
         """The operators of the new graph, which gives the numbers of the old one."""
         image, expected = self.values["image"], self.values[output]
-        for layout in ("nchw", "nhwc"):
-            model = self.model(output, layout, **options)
+        for data_format in ("channels_first", "channels_last"):
+            model = self.model(output, data_format, **options)
             onnx.checker.check_model(model, full_check=True)
-            first = layout == "nchw"
+            first = data_format == "channels_first"
             found = run(model, np.moveaxis(image, -1, 1) if first else image)[0]
             if first and expected.ndim > 2:
                 found = np.moveaxis(found, 1, -1)

@@ -45,8 +45,8 @@ ANYWHERE |= {"Mul", "Pad", "Relu", "Resize", "Sigmoid", "Slice", "Softmax", "Sub
 
 @each_network
 def test_every_network_exports_and_agrees(build, tmp_path):
-    layout = "nchw" if ALL.index(build) % 2 else "nhwc"
-    report, _ = exported(randomize(build()), tmp_path, layout=layout)
+    data_format = "channels_first" if ALL.index(build) % 2 else "channels_last"
+    report, _ = exported(randomize(build()), tmp_path, data_format=data_format)
     assert report.parity.passed, report
     counts = {case.partition(" of ")[0] for case in report.parity.cases}
     assert counts == {"1", "3"}
@@ -67,7 +67,7 @@ def test_a_converted_network_is_convolutions_and_cellwise_operators_only(build, 
 
 @pytest.mark.parametrize("build", [mnist_cnn, of_any_size, on_signals])
 def test_channels_last_cost_one_transpose_at_each_end(build, tmp_path):
-    _, model = exported(allconv.convert(build()), tmp_path, layout="nhwc")
+    _, model = exported(allconv.convert(build()), tmp_path, data_format="channels_last")
     kinds = operators(model)
     assert kinds[0] == "Transpose" and kinds.count("Transpose") <= 2
     assert "Transpose" not in kinds[1:-1]
@@ -153,7 +153,7 @@ def test_a_file_says_what_it_is(tmp_path):
     assert report.file_size == (tmp_path / TEMPORARY).stat().st_size
     said = metadata_of(model)
     assert said["allconv.version"] == allconv.__version__
-    assert said["source"] == "mnist_cnn" and said["layout"] == "nchw"
+    assert said["source"] == "mnist_cnn" and said["data_format"] == "channels_first"
     geometry = json.loads(said["geometry"])
     assert geometry["output_stride"] == [8, 8] and geometry["input_size"] == [28, 28]
     assert model.producer_name == "allconv"
@@ -182,9 +182,9 @@ def test_a_file_of_a_model_is_named_in_the_metadata(tmp_path):
 @pytest.mark.parametrize("opset", [13, 15, 17, 18])
 def test_every_opset_is_the_one_asked_for(opset, tmp_path):
     report, model = exported(
-        allconv.convert(randomize(squeeze_and_excitation())), tmp_path, opset=opset
+        allconv.convert(randomize(squeeze_and_excitation())), tmp_path, opset_version=opset
     )
-    assert report.opset == model.opset_import[0].version == opset
+    assert report.opset_version == model.opset_import[0].version == opset
     assert report.parity.passed
 
 
@@ -272,7 +272,7 @@ def test_channels_that_come_first_stay_first(tmp_path):
     model = network((2, 9, 8), conv, layers.ReLU())
     report, onnx_model = exported(model, tmp_path)
     assert operators(onnx_model) == ["Conv", "Relu"] and report.parity.passed
-    report, onnx_model = exported(model, tmp_path, layout="nhwc")
+    report, onnx_model = exported(model, tmp_path, data_format="channels_last")
     assert report.inputs == {"image": ("batch", 9, 8, 2)} and report.parity.passed
 
 

@@ -60,16 +60,17 @@ MODELS = {
 
 
 @pytest.mark.parametrize(
-    "name, layout",
-    [(name, "nchw") for name in MODELS] + [(name, "nhwc") for name in ("radio", "captcha", "map")],
+    "name, data_format",
+    [(name, "channels_first") for name in MODELS]
+    + [(name, "channels_last") for name in ("radio", "captcha", "map")],
 )
-def test_a_network_with_recurrent_layers_is_exported(name, layout, tmp_path):
+def test_a_network_with_recurrent_layers_is_exported(name, data_format, tmp_path):
     model = MODELS[name]()
-    report, onnx_model = exported(model, tmp_path, layout=layout)
+    report, onnx_model = exported(model, tmp_path, data_format=data_format)
     assert report.parity.passed and not report.all_convolutional
     assert list(report.inputs) == ["signal"]
     assert list(report.outputs) == [model.layers[-1].name]
-    assert {each.key for each in onnx_model.metadata_props} >= {"allconv.version", "layout"}
+    assert {each.key for each in onnx_model.metadata_props} >= {"allconv.version", "data_format"}
 
 
 def test_maps_lie_with_channels_first_and_free_sizes_have_names(tmp_path):
@@ -92,7 +93,7 @@ def test_states_and_several_outputs_have_their_names(tmp_path):
 
 def test_the_file_gives_what_keras_gives(tmp_path):
     model = captcha()
-    allconv.export_onnx(model, tmp_path / "captcha.onnx", layout="nhwc")
+    allconv.export_onnx(model, tmp_path / "captcha.onnx", data_format="channels_last")
     session = onnxruntime.InferenceSession(
         tmp_path / "captcha.onnx", providers=["CPUExecutionProvider"]
     )

@@ -173,7 +173,7 @@ def test_images_that_are_too_small_are_refused_with_the_size():
     assert message_of(allconv.verify, model, model, images) == f"inputs: {expected}"
     lean = allconv.convert(model, pooling="conv")
     for fit in (allconv.calibrate, allconv.distill):
-        assert message_of(fit, model, lean, images, progress=False) == f"images: {expected}"
+        assert message_of(fit, model, lean, images, verbose=0) == f"images: {expected}"
 
 
 def test_words_that_are_too_few_are_refused_too():

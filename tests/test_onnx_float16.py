@@ -53,10 +53,10 @@ def drawn(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(3, 2, 4, 4)).astype("float32")
 
 
-@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-def test_a_file_in_float16_is_half_as_large_and_takes_and_gives_float32(tmp_path, layout):
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_a_file_in_float16_is_half_as_large_and_takes_and_gives_float32(tmp_path, data_format):
     model = allconv.convert(randomize(mnist_cnn(), seed=1))
-    with exported(model, tmp_path, layout) as draft:
+    with exported(model, tmp_path, data_format) as draft:
         found = draft.in_float16()
         whole = (draft.draft.folder / FLOAT32).stat().st_size
         assert draft.draft.size() < 0.55 * whole

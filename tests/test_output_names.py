@@ -297,7 +297,7 @@ def test_calibration_of_two_outputs_fits_both_heads():
     model = trained_like()
     converted = allconv.convert(model, pooling="conv")
     images = np.random.default_rng(0).normal(size=(64, 12, 12, 2)).astype("float32")
-    calibration = allconv.calibrate(model, converted, images, progress=False)
+    calibration = allconv.calibrate(model, converted, images, verbose=0)
     assert [each.layer for each in calibration.layers] == ["pool", "second", "kind", "other"]
     assert calibration.kept
     assert calibration.after.error < calibration.before.error

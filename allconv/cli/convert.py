@@ -143,7 +143,7 @@ def calibrated(graph: Graph, converted: Any, file: Path) -> allconv.Calibration:
         OptionError: The arrays do not fit the model.
     """
     images = images_in(read_arrays(file), [node.name for node in graph.inputs], file)
-    return allconv.calibrate(graph, converted, images, progress=False)
+    return allconv.calibrate(graph, converted, images, verbose=0)
 
 
 def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:

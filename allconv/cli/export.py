@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 SUFFIX = ".onnx"
 
 _OPTIONS = (
-    click.option("--opset", type=int, metavar="N", help="ONNX: the operators' version; 18."),
     click.option(
-        "--layout",
-        metavar="nchw|nhwc",
-        help="ONNX: whether channels come first (nchw, the default) or last at inputs and outputs.",
+        "--opset-version", type=int, metavar="N", help="ONNX: the operators' version; 18."
+    ),
+    click.option(
+        "--data-format",
+        metavar="channels_first|channels_last",
+        help="ONNX: whether channels come first (the default) or last at inputs and outputs.",
     ),
     click.option(
         "--float16", is_flag=True, help="ONNX: compute in float16, and say what that costs."
@@ -54,7 +56,7 @@ def onnx_options(command: Command) -> Command:
 
 def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `allconv.export_onnx` that these options stand for."""
-    names = ("opset", "layout", "float16", "int8")
+    names = ("opset_version", "data_format", "float16", "int8")
     return {name: options[name] for name in names if options[name] not in (None, False)}
 
 

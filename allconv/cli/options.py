@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from zipfile import BadZipFile
 
 import click
@@ -155,7 +155,8 @@ def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
     chosen: dict[str, str | Strategy] = {
         name: ConvPool(**conv) if word == "conv" else word for name, word in words.items()
     }
-    return chosen if chosen.keys() - {"*"} else chosen.get("*", "exact")
+    # a word that is no strategy is told by `allconv.convert`
+    return cast("Pooling", chosen if chosen.keys() - {"*"} else chosen.get("*", "exact"))
 
 
 def parse_input_size(text: str | None) -> InputSize | None:

@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     answer = {}
     try:
         job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-        options = ExportOptions(job.pop("opset"), job.pop("layout"), verify=False)
+        options = ExportOptions(job.pop("opset_version"), job.pop("data_format"), verify=False)
         graph = read(folder / "model.keras")
         graph = replace(graph, output_names=tuple(job.pop("output_names", ())))
         export_graph(graph, folder / "model.onnx", options, **job)

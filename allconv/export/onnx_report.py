@@ -29,8 +29,9 @@ class OnnxReport(Result):
     Attributes:
         path: Where it is.
         file_size: Bytes, with those of weights beside it.
-        opset: Version of ONNX' operators.
-        layout: How maps lie at its inputs and outputs, `"nchw"` or `"nhwc"`.
+        opset_version: Version of ONNX' operators.
+        data_format: How maps lie at its inputs and outputs, `"channels_first"` or
+            `"channels_last"`.
         inputs: Sizes of the inputs by name; names stand for sizes that are free.
         outputs: Sizes of the outputs by name, likewise.
         operators: How many nodes of each operator it has, the most frequent first.
@@ -46,8 +47,8 @@ class OnnxReport(Result):
 
     path: str
     file_size: int
-    opset: int
-    layout: str
+    opset_version: int
+    data_format: str
     inputs: Mapping[str, Dims]
     outputs: Mapping[str, Dims]
     operators: Mapping[str, int]
@@ -75,7 +76,7 @@ class OnnxReport(Result):
         kind = "all-convolutional" if self.all_convolutional else fully
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
         beside = f", weights in {self.weights_file}" if self.weights_file else ""
-        told = f"{self.precision}, opset {self.opset}, {self.layout}"
+        told = f"{self.precision}, opset {self.opset_version}, {self.data_format}"
         lines = [
             f"{self.path}: {self.file_size:,} bytes{beside}, {told}, {kind}",
             *(f"  input '{name}' {_by_words(dims)}" for name, dims in self.inputs.items()),
@@ -113,8 +114,8 @@ def report_of(
     return OnnxReport(
         path=str(path),
         file_size=draft.size(),
-        opset=onnx_model.opset_import[0].version,
-        layout=options.layout,
+        opset_version=onnx_model.opset_import[0].version,
+        data_format=options.data_format,
         inputs={value.name: _dims(value) for value in onnx_model.graph.input},
         outputs={value.name: _dims(value) for value in onnx_model.graph.output},
         operators=operator_counts(onnx_model),

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from allconv.errors import OptionError
 from allconv.export.precision.sample_inputs import Images
 
-Layout = Literal["nchw", "nhwc"]
+DataFormat = Literal["channels_first", "channels_last"]
 
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8}
 """By opset: the oldest version of the file format that goes with it, which most runtimes read."""
@@ -22,20 +22,22 @@ class ExportOptions:
         OptionError: One is unknown, or two exclude each other.
     """
 
-    opset: int = 18
-    layout: Layout = "nchw"
+    opset_version: int = 18
+    data_format: DataFormat = "channels_first"
     verify: bool = True
     float16: bool = False
     int8: Images | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.opset, int) or self.opset not in IR_VERSIONS:
+        if not isinstance(self.opset_version, int) or self.opset_version not in IR_VERSIONS:
             raise OptionError(
-                f"opset is {self.opset!r}; expected one of {min(IR_VERSIONS)} to "
+                f"opset_version is {self.opset_version!r}; expected one of {min(IR_VERSIONS)} to "
                 f"{max(IR_VERSIONS)}, which tf2onnx writes"
             )
-        if self.layout not in get_args(Layout):
-            raise OptionError(f"layout is {self.layout!r}; expected 'nchw' or 'nhwc'")
+        if self.data_format not in get_args(DataFormat):
+            raise OptionError(
+                f"data_format is {self.data_format!r}; expected 'channels_first' or 'channels_last'"
+            )
         if self.float16 and self.int8 is not None:
             raise OptionError("float16 and int8 are two precisions; ask for one of them")
 

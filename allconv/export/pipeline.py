@@ -60,11 +60,11 @@ def export_graph(
         name = draft.file.name if options.is_float32 else FLOAT32
         onnx_model = _written(draft, name, graph, options, source, plan)
         if is_fully_convolutional(graph):
-            refuse_others(onnx_model, graph, options.layout)
+            refuse_others(onnx_model, graph, options.data_format)
         draft.check(name)
         own = _reference(plain, graph, reference) if options.verify or options.float16 else None
         compared = (
-            parity(own, draft.folder / name, onnx_model, plain, options.layout)
+            parity(own, draft.folder / name, onnx_model, plain, options.data_format)
             if options.verify
             else None
         )
@@ -90,8 +90,8 @@ def _written(
 
     if keras.config.backend() != "tensorflow":
         job = {
-            "opset": options.opset,
-            "layout": options.layout,
+            "opset_version": options.opset_version,
+            "data_format": options.data_format,
             "source": source,
             "plan": plan,
             "output_names": graph.names_of_outputs(),
@@ -101,12 +101,12 @@ def _written(
     network = lowered(graph)
     named = in_tensorflow_words(network)
     if recurrent_layers(network):
-        said = metadata(graph, source=source, plan=plan, layout=options.layout)
+        said = metadata(graph, source=source, plan=plan, data_format=options.data_format)
         written = recurrent_model(network, build(named), options, said)
         return draft.write(lambda tensors: written, name)
-    found = translated(traced(named, build(named)), network, options.opset)
-    operations = fused(channels_first(found, network, options.opset, options.layout))
-    said = metadata(graph, source=source, plan=plan, layout=options.layout)
+    found = translated(traced(named, build(named)), network, options.opset_version)
+    operations = fused(channels_first(found, network, options.opset_version, options.data_format))
+    said = metadata(graph, source=source, plan=plan, data_format=options.data_format)
     return draft.write(partial(model_proto, operations, network, options, said), name)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from allconv.errors import CalibrationError, ModelError
 from allconv.graph import Graph, Node
 from allconv.output_names import with_old_names
 from allconv.read import is_live, read
+
+Verbose = Literal["auto", 0, 1, 2]
+"""How much is shown, as of Keras' `fit`."""
 
 
 def read_pair(original: Any, converted: Any) -> tuple[Graph, Graph]:

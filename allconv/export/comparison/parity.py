@@ -52,7 +52,7 @@ class Parity:
         return f"{verdict}; {measured} against Keras, on batches of {', '.join(self.cases)}"
 
 
-def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> Parity:
+def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, data_format: str) -> Parity:
     """Run a Keras model and an ONNX file on the same inputs.
 
     Args:
@@ -60,12 +60,12 @@ def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -
         file: The ONNX file.
         onnx_model: What it holds.
         graph: The network that both are made from.
-        layout: How maps lie at the file's inputs and outputs.
+        data_format: How maps lie at the file's inputs and outputs.
 
     Raises:
         ExportError: Their numbers differ, one of them cannot be run, or Keras' are not finite.
     """
-    run = both(model, file, onnx_model, graph, layout)
+    run = both(model, file, onnx_model, graph, data_format)
     limit = default_tolerance(model) + table_error(graph)
     with inference():
         tallies = _tallies(run, _cases(model, graph), graph)

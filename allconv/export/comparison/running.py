@@ -48,7 +48,7 @@ class Both:
     telling: Sequence[int]
 
 
-def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> Both:
+def both(model: Any, file: Path, onnx_model: Any, graph: Graph, file_format: str) -> Both:
     """Make a Keras model and a file ready; the arguments are those of `parity`.
 
     Raises:
@@ -56,7 +56,7 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> 
     """
     numbers = range(len(graph.outputs))
     if needs_xla(layers_of(model)):
-        return Both(_compiled(model), _file_runner(file, None, graph, layout), numbers)
+        return Both(_compiled(model), _file_runner(file, None, graph, file_format), numbers)
     ends = endings(model)
     before = {number: _before(onnx_model, number, end) for number, end in enumerate(ends)}
     if recurrent_layers(graph):  # of maps nobody knows there how they lie inside
@@ -68,7 +68,7 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, layout: str) -> 
     place = {number: len(numbers) + behind for behind, number in enumerate(inner)}
     return Both(
         in_keras,
-        _file_runner(copy, taken, graph, layout, list(inner)),
+        _file_runner(copy, taken, graph, file_format, list(inner)),
         [place.get(number, number) for number in numbers],
     )
 
@@ -91,7 +91,11 @@ def _compiled(model: Any) -> Run:
 
 
 def _file_runner(
-    file: Path, taken: Sequence[str] | None, graph: Graph, layout: str, inner: Sequence[int] = ()
+    file: Path,
+    taken: Sequence[str] | None,
+    graph: Graph,
+    file_format: str,
+    inner: Sequence[int] = (),
 ) -> Run:
     """Runs a file on arrays laid out as Keras has them.
 
@@ -99,24 +103,24 @@ def _file_runner(
         file: The ONNX file.
         taken: Names of what is wanted: all outputs, and for some what is before their activation.
         graph: The network that it is made from.
-        layout: How maps lie at the file's inputs and outputs.
+        file_format: How maps lie at the file's inputs and outputs.
         inner: Numbers of these outputs. What is before them lies with channels first wherever the
             file has them.
     """
     run_file = file_runner(file, taken)
     formats = output_formats(graph)
-    as_keras = [_moved_from(layout, data_format) for data_format in formats]
+    as_keras = [_moved_from(file_format, data_format) for data_format in formats]
     as_keras += [_before_activation(graph, number, formats[number]) for number in inner]
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        found = run_file(as_the_file_takes(inputs, graph, layout))
+        found = run_file(as_the_file_takes(inputs, graph, file_format))
         return [lay(values) for values, lay in zip(found, as_keras, strict=True)]
 
     return run
 
 
-def _moved_from(layout: str, data_format: str) -> Arrange:
-    return lambda values: moved(values, *move(data_format, layout)[::-1])
+def _moved_from(file_format: str, data_format: str) -> Arrange:
+    return lambda values: moved(values, *move(data_format, file_format)[::-1])
 
 
 def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
@@ -126,8 +130,8 @@ def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
         behind.append(node)
         (node,) = node.inputs
     if node in lists(graph):
-        return _moved_from("nchw", data_format)
-    move_map = _moved_from("nchw", node.data_format)
+        return _moved_from("channels_first", data_format)
+    move_map = _moved_from("channels_first", node.data_format)
     return lambda values: reduce(_arranged, reversed(behind), move_map(values))
 
 

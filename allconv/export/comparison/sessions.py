@@ -110,26 +110,30 @@ def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
     return copy
 
 
-def as_the_file_takes(inputs: Sequence[np.ndarray], graph: Graph, layout: str) -> list[np.ndarray]:
+def as_the_file_takes(
+    inputs: Sequence[np.ndarray], graph: Graph, file_format: str
+) -> list[np.ndarray]:
     """Inputs as Keras takes them, their channels where the file has them."""
     formats = {image.node: image.data_format for image in images(graph)}
-    moves = [move(formats.get(node, ""), layout) for node in graph.inputs]
+    moves = [move(formats.get(node, ""), file_format) for node in graph.inputs]
     return [moved(values, *way) for values, way in zip(inputs, moves, strict=True)]
 
 
-def with_classes_last(outputs: Sequence[np.ndarray], graph: Graph, layout: str) -> list[np.ndarray]:
+def with_classes_last(
+    outputs: Sequence[np.ndarray], graph: Graph, file_format: str
+) -> list[np.ndarray]:
     """Outputs as the file gives them, with the channels of maps last."""
     return [
-        moved(values, 1, -1) if layout == "nchw" and data_format else values
+        moved(values, 1, -1) if file_format == "channels_first" and data_format else values
         for data_format, values in zip(output_formats(graph), outputs, strict=True)
     ]
 
 
-def move(data_format: str, layout: str) -> tuple[int, int]:
+def move(data_format: str, file_format: str) -> tuple[int, int]:
     """From where in Keras' tensors to where in the file's the channels' axis goes."""
-    if data_format == "channels_last" and layout == "nchw":
+    if data_format == "channels_last" and file_format == "channels_first":
         return -1, 1
-    return (1, -1) if data_format == "channels_first" and layout == "nhwc" else (0, 0)
+    return (1, -1) if data_format == "channels_first" and file_format == "channels_last" else (0, 0)
 
 
 def moved(values: np.ndarray, source: int, target: int) -> np.ndarray:

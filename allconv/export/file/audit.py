@@ -51,18 +51,18 @@ def operator_counts(model: Any) -> dict[str, int]:
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
-def refuse_others(model: Any, graph: Graph, layout: str) -> None:
+def refuse_others(model: Any, graph: Graph, data_format: str) -> None:
     """Hold the ONNX model of an all- or fully convolutional network to what such one may have.
 
     Args:
         model: The ONNX model.
         graph: The network.
-        layout: How maps lie at its inputs and outputs.
+        data_format: How maps lie at its inputs and outputs.
 
     Raises:
         ExportError: It has another operator, or one that has no place between layers.
     """
-    found = list(_others(model, graph, layout))
+    found = list(_others(model, graph, data_format))
     if found:
         raise ExportError(
             f"model '{graph.name}' is {_kind(graph)}, but its ONNX graph would hold "
@@ -110,7 +110,7 @@ def _behind_ones(graph: Graph) -> set[str]:
     return {node.name for node in behind}
 
 
-def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
+def _others(model: Any, graph: Graph, data_format: str) -> Iterator[str]:
     relabels, behind_ones = _relabels(graph), _behind_ones(graph)
     ends = {value.name for value in (*model.graph.input, *model.graph.output)}
     at_relabels = _of_relabels_at_inputs(model, graph)
@@ -122,5 +122,9 @@ def _others(model: Any, graph: Graph, layout: str) -> Iterator[str]:
             continue
         if node.name in at_relabels or (kind in OF_ONES and layer in behind_ones):
             continue
-        if kind not in AT_AN_END or not touched or (kind == "Transpose" and layout == "nchw"):
+        if (
+            kind not in AT_AN_END
+            or not touched
+            or (kind == "Transpose" and data_format == "channels_first")
+        ):
             yield f"{kind} '{node.name}'"

@@ -16,16 +16,16 @@ VERSION = "allconv.version"
 SIZES = "image_sizes"
 
 
-def metadata(graph: Graph, *, source: str, plan: str, layout: str) -> dict[str, str]:
+def metadata(graph: Graph, *, source: str, plan: str, data_format: str) -> dict[str, str]:
     """Version, source, what was done, which images it takes and where the output's cells look.
 
     Args:
         graph: The network.
         source: What it was read from.
         plan: What was done to it, in a line; "" for nothing that is known.
-        layout: How maps lie at the inputs and outputs.
+        data_format: How maps lie at the inputs and outputs.
     """
-    said = {VERSION: version("allconv"), "source": encodable(source), "layout": layout}
+    said = {VERSION: version("allconv"), "source": encodable(source), "data_format": data_format}
     if plan:
         said["plan"] = plan
     geometry = graph_geometry(graph) if is_fully_convolutional(graph) else None

@@ -57,25 +57,25 @@ def model_proto(
         onnx.helper.make_graph(
             nodes,
             encodable(graph.name),
-            *ends(named.inputs, named.outputs, options.layout),
+            *ends(named.inputs, named.outputs, options.data_format),
             tensors(named.constants),
         ),
         producer_name="allconv",
         producer_version=metadata[VERSION],
-        opset_imports=[onnx.helper.make_opsetid("", options.opset)],
-        ir_version=IR_VERSIONS[options.opset],
+        opset_imports=[onnx.helper.make_opsetid("", options.opset_version)],
+        ir_version=IR_VERSIONS[options.opset_version],
     )
     onnx.helper.set_model_props(model, dict(metadata))
     return model
 
 
 def ends(
-    inputs: Sequence[Tensor], outputs: Sequence[Tensor], layout: str
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], data_format: str
 ) -> tuple[list[Any], list[Any]]:
     """The inputs and the outputs; free sizes of one of several images have its name in theirs."""
     several = sum(None in tensor.shape[1:] for tensor in inputs) > 1
-    entering = [_value_info(each, layout, each.name if several else "") for each in inputs]
-    return entering, [_value_info(each, layout, each.name) for each in outputs]
+    entering = [_value_info(each, data_format, each.name if several else "") for each in inputs]
+    return entering, [_value_info(each, data_format, each.name) for each in outputs]
 
 
 UNNAMED = "unnamed"
@@ -164,13 +164,17 @@ def _with_own_outputs(graph: Operations, network: Graph) -> Operations:
     return replace(graph, operations=tuple(operations), outputs=tuple(outputs))
 
 
-def _value_info(tensor: Tensor, layout: str, prefix: str) -> Any:
+def _value_info(tensor: Tensor, data_format: str, prefix: str) -> Any:
     """An input or output with names for its free sizes; `prefix` tells them from others."""
     import onnx
 
     rank = len(tensor.shape) - 2
     sizes = SIZES.get(rank, tuple(f"size{axis}" for axis in range(rank + 1)))
-    names = ["batch", "channels", *sizes] if layout == "nchw" else ["batch", *sizes, "channels"]
+    names = (
+        ["batch", "channels", *sizes]
+        if data_format == "channels_first"
+        else ["batch", *sizes, "channels"]
+    )
     dims = [
         name
         if size is None and name == "batch"

@@ -13,30 +13,35 @@ from allconv.export.operations.operators import rewritten
 from allconv.export.operations.resize_operators import Repeated, merged, resized, settled, tiled
 from allconv.export.operations.simplifying import worked_out
 from allconv.export.operations.tensor_view import View
-from allconv.export.options import Layout
+from allconv.export.options import DataFormat
 from allconv.graph import Graph, Node
 from allconv.rules.lists import output_formats
 from allconv.shape_walk import images
 from allconv.shapes import Shape
 
 
-def channels_first(found: Operations, graph: Graph, opset: int, layout: Layout) -> Operations:
+def channels_first(
+    found: Operations, graph: Graph, opset: int, file_format: DataFormat
+) -> Operations:
     """The same computation with channels first, constants worked out and nothing idle.
 
     Args:
         found: What tf2onnx has written.
         graph: The network, whose calls of layers the operations are parts of.
         opset: Version of ONNX' operators.
-        layout: How maps lie at the graph's inputs and outputs: `"nchw"` or `"nhwc"`.
+        file_format: How maps lie at the file's inputs and outputs: `"channels_first"` or
+            `"channels_last"`.
     """
-    return _Rewriter(found, graph, opset, layout).rewritten()
+    return _Rewriter(found, graph, opset, file_format).rewritten()
 
 
 class _Rewriter:
     """What the tensors that tf2onnx has named are in the new graph."""
 
-    def __init__(self, found: Operations, graph: Graph, opset: int, layout: Layout) -> None:
-        self.found, self.graph, self.layout = found, graph, layout
+    def __init__(
+        self, found: Operations, graph: Graph, opset: int, file_format: DataFormat
+    ) -> None:
+        self.found, self.graph, self.file_format = found, graph, file_format
         self.writer = Writer(opset)
         self.values: dict[str, Value] = dict(found.constants)
         self.known: dict[object, list[np.ndarray]] = {}
@@ -74,13 +79,15 @@ class _Rewriter:
         if data_format == "channels_last":
             shape = tuple(shape[axis] for axis in first)
         name = tensor.name
-        if self.layout == "nhwc":
+        if self.file_format == "channels_last":
             self.writer.call = self.graph.nodes.index(node)
             (name,) = self.writer.write("Transpose", [name], {"perm": first})
         seen = plain_view(name, shape)
         last_seen = data_format == "channels_last"
         self.values[tensor.name] = seen.permuted(last) if last_seen else seen
-        lying = tuple(shape[axis] for axis in last) if self.layout == "nhwc" else shape
+        lying = (
+            tuple(shape[axis] for axis in last) if self.file_format == "channels_last" else shape
+        )
         return replace(tensor, shape=lying)
 
     def given(self, node: Node, tensor: Tensor, data_format: str) -> Tensor:
@@ -92,9 +99,9 @@ class _Rewriter:
             sizes = [found or own for own, found in zip(node.shape, value.shape, strict=True)]
             value = replace(value, shape=tuple(sizes))
         self.writer.call = self.graph.nodes.index(node)
-        if rank > 2 and self.layout == "nchw" and data_format == "channels_last":
+        if rank > 2 and self.file_format == "channels_first" and data_format == "channels_last":
             value = value.permuted(_channels_first_order(rank))
-        if rank > 2 and self.layout == "nhwc" and data_format == "channels_first":
+        if rank > 2 and self.file_format == "channels_last" and data_format == "channels_first":
             value = value.permuted(_channels_last_order(rank))
         return replace(tensor, name=self.writer.plain(value), shape=value.shape)
 

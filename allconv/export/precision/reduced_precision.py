@@ -69,19 +69,21 @@ def in_precision(
     if samples is None:
         return Written(model)
     write = in_float16 if options.float16 else in_int8
-    found = write(draft, model, graph, options.layout, samples)
+    found = write(draft, model, graph, options.data_format, samples)
     draft.check()
     return found
 
 
-def in_float16(draft: Draft, model: Any, graph: Graph, layout: str, samples: Samples) -> Written:
+def in_float16(
+    draft: Draft, model: Any, graph: Graph, data_format: str, samples: Samples
+) -> Written:
     """Write the draft's file in float16, its inputs and outputs in float32.
 
     Args:
         draft: Holds the float32 model, called `FLOAT32`.
         model: That model.
         graph: The network.
-        layout: How maps lie at the file's inputs and outputs.
+        data_format: How maps lie at the file's inputs and outputs.
         samples: What to measure on.
 
     Raises:
@@ -90,7 +92,7 @@ def in_float16(draft: Draft, model: Any, graph: Graph, layout: str, samples: Sam
     half = draft.write(lambda tensors: in_half(model, draft.folder, tensors))
     twin = rounding(model)
     (draft.folder / _ROUNDED).write_bytes(twin.SerializeToString())
-    runs = _Runs(draft, graph, layout, samples.measured)
+    runs = _Runs(draft, graph, data_format, samples.measured)
     files = {FLOAT32: model, _ROUNDED: twin, draft.file.name: half}
     expected, rounded, found = (list(runs.results(name, file)) for name, file in files.items())
     if _finite(expected) and not _finite([*rounded, *found]):
@@ -99,16 +101,16 @@ def in_float16(draft: Draft, model: Any, graph: Graph, layout: str, samples: Sam
     return Written(half, max(costs, key=lambda cost: cost.error))
 
 
-def in_int8(draft: Draft, model: Any, graph: Graph, layout: str, samples: Samples) -> Written:
+def in_int8(draft: Draft, model: Any, graph: Graph, data_format: str, samples: Samples) -> Written:
     """Write the draft's file in int8; arguments as of `in_float16`.
 
     Raises:
         ExportError: ONNX Runtime cannot quantize the model.
     """
-    feeds = (as_the_file_takes(sample(), graph, layout) for sample in samples.calibration)
+    feeds = (as_the_file_takes(sample(), graph, data_format) for sample in samples.calibration)
     quantized = quantize(draft.folder / FLOAT32, draft.file, model, feeds)
     refuse_more(model, quantized)
-    runs = _Runs(draft, graph, layout, samples.measured)
+    runs = _Runs(draft, graph, data_format, samples.measured)
     as_written, here = (
         loss(
             runs.results(FLOAT32, model),
@@ -134,8 +136,10 @@ _SATURATES = (
 class _Runs:
     """Runs files of a draft on the same samples."""
 
-    def __init__(self, draft: Draft, graph: Graph, layout: str, samples: Sequence[Sample]) -> None:
-        self.draft, self.graph, self.layout, self.samples = draft, graph, layout, samples
+    def __init__(
+        self, draft: Draft, graph: Graph, data_format: str, samples: Sequence[Sample]
+    ) -> None:
+        self.draft, self.graph, self.data_format, self.samples = draft, graph, data_format, samples
 
     def results(
         self, name: str, model: Any, settings: Mapping[str, str] | None = None
@@ -154,7 +158,9 @@ class _Runs:
         taken = list(dict.fromkeys([*outputs, *telling]))
         for arrays in self.run(name, taken, settings):
             found = dict(zip(taken, arrays, strict=True))
-            given = with_classes_last([found[each] for each in outputs], self.graph, self.layout)
+            given = with_classes_last(
+                [found[each] for each in outputs], self.graph, self.data_format
+            )
             yield Results(given, [found[each] for each in telling])
 
     def run(
@@ -166,7 +172,7 @@ class _Runs:
         """What a file gives, or its outputs of these names, as they lie in it."""
         run = file_runner(self.draft.folder / name, taken, settings)
         for sample in self.samples:
-            inputs = as_the_file_takes(sample(), self.graph, self.layout)
+            inputs = as_the_file_takes(sample(), self.graph, self.data_format)
             try:
                 yield run(inputs)
             except Exception as error:  # ONNX Runtime's own kinds have no common name

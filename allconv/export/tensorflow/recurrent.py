@@ -3,7 +3,7 @@
 tf2onnx knows a loop of TensorFlow's for an LSTM where its weights are constants, and writes other
 loops as ONNX' Loop. Both are graphs in a graph, of which the steps for convolutions know nothing,
 and there is little in such a network that they could make better. So it is traced as a whole with
-its weights in it; what is ours are the names, the layout and the metadata.
+its weights in it; what is ours are the names, the data format and the metadata.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ def recurrent_model(
 
     formats = {image.node: image.data_format for image in images(graph)}
     entering = [
-        (_shape(node.shape, tensor), *move(formats.get(node, ""), options.layout))
+        (_shape(node.shape, tensor), *move(formats.get(node, ""), options.data_format))
         for node, tensor in zip(graph.inputs, model.inputs, strict=True)
     ]
     leaving = [
-        (_shape(node.shape, tensor), *move(node.data_format, options.layout))
+        (_shape(node.shape, tensor), *move(node.data_format, options.data_format))
         for node, tensor in zip(graph.outputs, model.outputs, strict=True)
     ]
-    written = _translated(graph, model, entering, leaving, options.opset)
-    _refuse_unknown(written, graph, options.opset)
+    written = _translated(graph, model, entering, leaving, options.opset_version)
+    _refuse_unknown(written, graph, options.opset_version)
     names = Names()
     input_names = [names.free(node.name) for node in graph.inputs]
     output_names = [names.free(name) for name in graph.names_of_outputs()]
@@ -76,14 +76,14 @@ def recurrent_model(
     sides = ends(
         _tensors(input_names, entering, model.inputs),
         _tensors(output_names, leaving, model.outputs),
-        options.layout,
+        options.data_format,
     )
     for old, new in zip((written.graph.input, written.graph.output), sides, strict=True):
         del old[:]
         old.extend(new)
     written.graph.name = encodable(graph.name)
     written.producer_name, written.producer_version = "allconv", metadata[VERSION]
-    written.ir_version = IR_VERSIONS[options.opset]
+    written.ir_version = IR_VERSIONS[options.opset_version]
     onnx.helper.set_model_props(written, dict(metadata))
     return written
 
