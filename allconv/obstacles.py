@@ -14,7 +14,7 @@ from allconv.layout import is_vector, origin_of_vector
 from allconv.layout.relabels import moves_ones_only
 from allconv.rewrite import Plan, Skipped, each_once
 from allconv.rules.lists import groups_within_cells, is_along_last, lists
-from allconv.shape_walk import images, size_words
+from allconv.shape_walk import images
 from allconv.sizes.image_sizes import Sizes, free_sizes, has_free_sizes
 
 STAYS = (
@@ -88,7 +88,7 @@ def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
     if not has_free_sizes(plan.before) or not any("needs a fixed" in o.reason for o in found):
         return ""
     size = _usual_size(plan.before)
-    return f"input_size={size} (--input-size {size_words(size)}) gives the images a size"
+    return f"input_size={size} gives the images a size"
 
 
 def _usual_size(graph: Graph) -> Sizes:

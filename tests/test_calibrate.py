@@ -68,7 +68,7 @@ def test_outputs_come_nearer_on_the_images_and_on_others(pooling, norm):
 def test_the_layers_are_told_in_order_with_what_they_stand_for():
     model = small()
     found = calibrate(model, allconv.convert(model, pooling="conv"), shades(), **QUIET)
-    told = [(layer.name, layer.kind, layer.stands_for) for layer in found.layers]
+    told = [(layer.layer, layer.kind, layer.stands_for) for layer in found.layers]
     assert told == [
         ("pool1", "Conv2D", "pool1"),
         ("conv2", "Conv2D", ""),
@@ -157,7 +157,7 @@ def test_a_model_of_several_inputs_and_shared_layers_is_fitted():
     converted = allconv.convert(model, pooling="conv")
     images = [shades(40, (16, 16), 3, seed) for seed in (0, 1)]
     found = calibrate(model, converted, images, **QUIET)
-    assert [layer.name for layer in found.layers] == ["pool", "dense"]
+    assert [each.layer for each in found.layers] == ["pool", "dense"]
     assert found.kept
 
 

@@ -128,9 +128,13 @@ def test_unknown_choices_are_told_before_the_file_is_read(command, tmp_path, out
         (
             "--opset-version",
             12,
-        ): "opset_version is 12; expected one of 13 to 18, which tf2onnx writes",
+        ): "--opset-version is 12; expected one of 13 to 18, which tf2onnx writes",
         ("--data-format", "chwn"): "layout is 'chwn'; expected 'channels_first' or 'channels_last'",
-        ("--float16", "--int8", "a"): "float16 and int8 are two precisions; ask for one of them",
+        (
+            "--float16",
+            "--int8",
+            "a",
+        ): "--float16 and --int8 are two precisions; ask for one of them",
     }
     for options, message in messages.items():
         assert error_of(command, missing, "-o", output, *options) == message

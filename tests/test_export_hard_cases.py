@@ -179,7 +179,7 @@ def test_weights_that_are_no_numbers_are_refused_unless_nothing_is_to_be_claimed
     assert str(caught.value) == (
         "model 'digits', on a batch of 1 of 8x8x2: Keras' own numbers are not finite ('conv'), so "
         "nothing can be compared; look for weights that are NaN or infinite; verify=False "
-        "(--no-verify) writes the file as it is"
+        "writes the file as it is"
     )
     assert not list(tmp_path.iterdir())
     report, _ = exported(model, tmp_path, verify=False)

@@ -234,7 +234,7 @@ def test_a_global_pool_of_free_size_is_told_how_to_get_one():
     model = network(
         (None, None, 1), layers.Conv2D(2, 300), layers.GlobalAveragePooling2D(), layers.ReLU()
     )
-    remedy = "input_size=(300, 300) (--input-size 300x300) gives the images a size"
+    remedy = "input_size=(300, 300) gives the images a size"
     message = message_of(allconv.convert, model)
     assert message.endswith(f"\n{remedy}; strict=False leaves them as they are")
     assert f"\n{remedy}." in str(allconv.report(model))

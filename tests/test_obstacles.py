@@ -138,7 +138,7 @@ def test_free_sizes_stand_in_the_way_of_what_depends_on_them():
         f"{tensor}",
         "'dense' (Dense): its input is the vector of 'all' (GlobalMaxPooling2D), not a flattened "
         "map",
-        "input_size=(224, 224) (--input-size 224x224) gives the images a size",
+        "input_size=(224, 224) gives the images a size",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: `allconv report`, `check`, `convert`, `export` and `verify`.
+"""The command line: `allconv report`, `check`, `geometry`, `convert`, `export` and `verify`.
 
 Importing it is light: Keras, and the backend behind it, is imported when a command needs it.
 """
@@ -6,8 +6,6 @@ Importing it is light: Keras, and the backend behind it, is imported when a comm
 
 from __future__ import annotations
 
-import json
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,17 @@ from typing import Any
 import click
 
 import allconv
-from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.convert import Outcome, convert_and_save, keras_imported, stays_behind
+from allconv.cli.answers import JSON, STATUS, Answer, answer, answer_each, status_of, written
+from allconv.cli.convert import (
+    Outcome,
+    conversion_as_data,
+    conversion_in_words,
+    convert_and_save,
+    keras_imported,
+    planned_conversion,
+    refuse_one_name,
+    target_of,
+)
 from allconv.cli.export import (
     SUFFIX,
     export_file,
@@ -28,7 +35,7 @@ from allconv.cli.export import (
     unproved,
     written_word,
 )
-from allconv.cli.messages import EXIT_STATUS, Commands, end, laid_out, show
+from allconv.cli.messages import Commands, laid_out
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
     CALIBRATE,
@@ -41,14 +48,17 @@ from allconv.cli.options import (
 )
 from allconv.cli.terminal import progress
 from allconv.errors import OptionError
-from allconv.obstacles import refuse_obstacles
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.reporting.text_table import printable
-from allconv.reporting.words import left_behind
 from allconv.save import SUFFIXES, check_writable, save_text
-from allconv.saving.saved_as_h5 import refuse_loss
 
+FILES = click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, readable=False),
+)
 FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
 CONFIG = click.option(
     "--config",
@@ -72,29 +82,37 @@ def main(traceback: bool) -> None:
     Deploy it.            allconv export fcn.keras -o fcn.onnx
     Are they the same?    allconv verify model.keras fcn.keras
     Do the shapes fit?    allconv check model.keras --input-size 200x300
+    Where do cells look?  allconv geometry model.keras
 
     FILE is opened without Keras, and nothing in it is executed.
 
-    Exit status: 0 done; 1 the answer is no; 2 an error; 3 a verification could not tell, and what
-    was to be written is written.
+    \b
+    Exit status, of several FILEs the first that one of them has of 2, 1, 3, 0:
+      0  done, and shown
+      1  the answer is no: of verify, check and report --verify; of
+         report --exit-code where convert would refuse
+      2  an error
+      3  could not tell; what was to be written is written
     """
 
 
 @main.command()
-@click.argument("file", type=FILE)
+@FILES
 @conversion_options
 @CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 @click.option("--markdown", is_flag=True, help="Print it as Markdown.")
 @click.option("--html", type=FILE, metavar="OUT", help="Write it as a page to look at.")
 @click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
+@click.option("--exit-code", is_flag=True, help="End with status 1 where convert would refuse.")
 def report(
-    file: Path,
+    files: tuple[Path, ...],
     config: Path | None,
     as_json: bool,
     markdown: bool,
     html: Path | None,
     verify: bool,
+    exit_code: bool,
     **options: Any,
 ) -> None:
     """Show what a conversion would change and cost.
@@ -112,34 +130,40 @@ def report(
     keywords = conversion_keywords(options)
     if as_json + markdown + (html is not None) > 1:
         raise OptionError("--json, --markdown and --html: choose one of them")
-    if html is not None:
-        check_writable(html, source=file, suffixes=(".html", ".htm"))
-    with progress() as step:
-        step(f"reading {file.name}")
-        graph = read(ModelFile(file, config))
-        with keras_imported(step) if verify else nullcontext():
-            step("working out the conversion" + (" and verifying it" if verify else ""))
-            result = allconv.report(graph, verify=verify, **keywords)
-    if html is not None:
-        save_text(result.to_html(), html)
-        show(f"written: {html}")
-    elif as_json:
-        show(json.dumps(result.to_dict(), indent=2))
-    else:
-        show(result.to_markdown() if markdown else laid_out(result))
-    if result.verification is not None:
-        sys.exit(EXIT_STATUS[result.verification.passed])
+    if html is not None and len(files) > 1:
+        raise OptionError("--html: a page is of one FILE; give one at a time")
+
+    def find(file: Path) -> Answer:
+        if html is not None:
+            check_writable(html, source=file, suffixes=(".html", ".htm"))
+        with progress() as step:
+            step(f"reading {file.name}")
+            graph = read(ModelFile(file, config))
+            with keras_imported(step) if verify else nullcontext():
+                step("working out the conversion" + (" and verifying it" if verify else ""))
+                result = allconv.report(graph, verify=verify, **keywords)
+        if html is not None:
+            save_text(result.to_html(), html)
+            text = f"written: {html}"
+        else:
+            text = result.to_markdown() if markdown else laid_out(result)
+        return Answer(text, result.to_dict(), status_of(result, exit_code))
+
+    answer_each(files, find, as_json)
 
 
 @main.command()
-@click.argument("file", type=FILE)
+@FILES
 @CONFIG
 @click.option("--input-size", metavar="HxW", help="Size of the image; by default the model's own.")
-def check(file: Path, config: Path | None, input_size: str | None) -> None:
+@JSON
+def check(
+    files: tuple[Path, ...], config: Path | None, input_size: str | None, as_json: bool
+) -> None:
     """Work out the shapes and list what does not fit.
 
     Found are maps that vanish, weights in FILE and branches that do not fit, and layers that freeze
-    the size of the image. Exit status: 0 all layers fit, 1 some do not.
+    the size of the image. Exit status: 0 all layers fit, 1 some do not, 3 some are not known.
 
     \b
     Examples:
@@ -147,16 +171,44 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
     allconv check model.keras --input-size 200x300
     """
     size = None if input_size is None else parse_size("--input-size", input_size)
-    with progress() as step:
-        step(f"reading {file.name}")
-        result = allconv.check(ModelFile(file, config), input_size=size)
-    show(laid_out(result))
-    sys.exit(EXIT_STATUS[result.passed])
+
+    def find(file: Path) -> Answer:
+        with progress() as step:
+            step(f"reading {file.name}")
+            result = allconv.check(ModelFile(file, config), input_size=size)
+        return Answer(laid_out(result), result.to_dict(), STATUS[result.passed])
+
+    answer_each(files, find, as_json)
 
 
 @main.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, help="Where to write: .keras, .h5 or .onnx.")
+@CONFIG
+@click.option("--input-size", metavar="HxW", help="Size of the image, where FILE leaves it open.")
+@JSON
+def geometry(file: Path, config: Path | None, input_size: str | None, as_json: bool) -> None:
+    """Say where the cells of the class map look.
+
+    That is the map that 'allconv convert FILE --input-size any' gives: its stride in the image, how
+    much of it one cell sees, and the smallest image.
+
+    \b
+    Examples:
+    allconv geometry model.keras
+    allconv geometry model.keras --json
+    """
+    size = None if input_size is None else parse_size("--input-size", input_size)
+    with progress() as step:
+        step(f"reading {file.name}")
+        result = allconv.geometry(ModelFile(file, config), input_size=size)
+    answer(Answer(str(result), result.to_dict()), as_json)
+
+
+@main.command()
+@FILES
+@click.option(
+    "-o", "--output", type=FILE, help="Where to write: .keras, .h5 or .onnx; or a folder."
+)
 @conversion_options
 @onnx_options
 @CONFIG
@@ -170,8 +222,9 @@ def check(file: Path, config: Path | None, input_size: str | None) -> None:
 @OVERWRITE
 @CALIBRATE
 @click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
+@JSON
 def convert(
-    file: Path,
+    files: tuple[Path, ...],
     output: Path | None,
     config: Path | None,
     verify: bool,
@@ -179,6 +232,7 @@ def convert(
     overwrite: bool,
     calibrate: Path | None,
     dry_run: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Convert FILE and write the result to OUTPUT.
@@ -187,8 +241,8 @@ def convert(
     plain model of today's Keras. Where the conversion should be lossless, the model that allconv
     read from FILE and the result are run on the same inputs first, and nothing is written if they
     disagree; where that cannot tell, the file is written and the exit status is 3. OUTPUT is
-    complete or not there, and never FILE itself. Of an ONNX file, ONNX Runtime's numbers are
-    compared with Keras' as well.
+    complete or not there, and never FILE itself; several FILEs go to a folder, as .keras files. Of
+    an ONNX file, ONNX Runtime's numbers are compared with Keras' as well.
 
     \b
     Examples:
@@ -199,33 +253,27 @@ def convert(
     allconv convert model.keras -o fcn.keras --pooling conv --calibrate images.npz
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     allconv convert model.keras -o fcn.onnx --input-size any
+    allconv convert old1.h5 old2.h5 -o folder
     """
     keywords = conversion_keywords(options)
-    as_onnx = export_options_for(output, options, verify)
-    if output is not None:
-        check_writable(output, file, (*SUFFIXES, SUFFIX), overwrite)
-    elif not dry_run:
+    if output is None and not dry_run:
         raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
-    with progress() as step:
-        step(f"reading {file.name}")
-        graph = read(ModelFile(file, config))
-        step("working out the conversion")
-        planned = allconv.report(graph, **keywords)
-        if planned.refused and planned.strict:
-            refuse_obstacles(planned.plan)
-        refuse_untrusted(planned.plan.after)
-        if output is not None:
-            refuse_loss(planned.plan.after, output)
-    outcome = Outcome("nothing written: --dry-run")
-    if output is not None and not dry_run:
-        outcome = convert_and_save(planned, output, verify, as_onnx, file.name, calibrate)
-    show(planned.totals)
-    for obstacle in planned.obstacles:
-        show(f"stands in the way and stays: {printable(str(obstacle))}")
-    if why := stays_behind(planned, output):
-        show(left_behind(why))
-    show(outcome.words)
-    end(outcome.unproved, allow_unverified)
+    refuse_one_name(files, output)
+
+    def find(file: Path) -> Answer:
+        target = target_of(file, output, len(files) > 1)
+        as_onnx = export_options_for(target, options, verify)
+        if target is not None:
+            check_writable(target, file, (*SUFFIXES, SUFFIX), overwrite)
+        planned = planned_conversion(ModelFile(file, config), target, keywords)
+        outcome = Outcome("nothing written: --dry-run")
+        if target is not None and not dry_run:
+            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, calibrate)
+        text = conversion_in_words(planned, outcome, target)
+        data = conversion_as_data(planned, outcome)
+        return written(text, data, outcome.unproved, allow_unverified)
+
+    answer_each(files, find, as_json)
 
 
 @main.command()
@@ -246,6 +294,7 @@ def convert(
 )
 @ALLOW_UNVERIFIED
 @OVERWRITE
+@JSON
 def export(
     file: Path,
     output: Path,
@@ -254,6 +303,7 @@ def export(
     verify: bool,
     allow_unverified: bool,
     overwrite: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Write FILE as an ONNX file, as it is.
@@ -270,7 +320,7 @@ def export(
     """
     size = parse_input_size(input_size)
     check_writable(output, file, (SUFFIX,), overwrite)
-    written = written_word(output)
+    word = written_word(output)
     as_onnx = export_options(options, verify)
     with progress() as step:
         step(f"reading {file.name}")
@@ -278,8 +328,8 @@ def export(
         with keras_imported(step):
             step(f"exporting {file.name}")
             result = export_file(network, output, as_onnx, file.name)
-    show(told(result, written))
-    end(unproved(result), allow_unverified)
+    found = written(told(result, word), result.to_dict(), unproved(result), allow_unverified)
+    answer(found, as_json)
 
 
 @main.command()
@@ -298,6 +348,7 @@ def export(
     type=float,
     help="Largest relative error that passes; by default what rounding explains.",
 )
+@JSON
 def verify(
     original: Path,
     converted: Path,
@@ -305,6 +356,7 @@ def verify(
     inputs: Path | None,
     seed: int,
     tolerance: float | None,
+    as_json: bool,
 ) -> None:
     """Say whether two models compute the same.
 
@@ -325,5 +377,4 @@ def verify(
             step("building and running both models")
             first, second = graphs
             result = allconv.verify(first, second, arrays, seed=seed, tolerance=tolerance)
-    show(result)
-    sys.exit(EXIT_STATUS[result.passed])
+    answer(Answer(str(result), result.to_dict(), STATUS[result.passed]), as_json)

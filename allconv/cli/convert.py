@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import allconv
-from allconv.cli.export import export_converted, told, unproved, written_word
+from allconv.building.untrusted import refuse_untrusted
+from allconv.cli.export import SUFFIX, export_converted, told, unproved, written_word
 from allconv.cli.options import read_arrays
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
 from allconv.errors import OptionError, VerificationError
 from allconv.graph import Graph
+from allconv.obstacles import refuse_obstacles
 from allconv.plan import build_plan, verify_plan
+from allconv.read import read
+from allconv.read.file import ModelFile
 from allconv.report import Report
+from allconv.reporting.text_table import printable
+from allconv.reporting.words import left_behind
 from allconv.rewrite import Plan
 from allconv.save import SUFFIXES, save_model
+from allconv.saving.saved_as_h5 import refuse_loss
 
 if TYPE_CHECKING:
     from allconv.export.options import ExportOptions
 
+_ENDS = (*SUFFIXES, SUFFIX)
 NOT_VERIFIED = "not verified: --no-verify"
 IMAGES = ("x_train", "x", "images", "arr_0")
 """Names under which a .npz file may hold the images, the first that is there."""
@@ -37,10 +45,17 @@ class Outcome:
     Attributes:
         words: How the converted model compares with the original, and what was written.
         unproved: Whether a comparison was wanted and proves nothing.
+        found: The same as plain data: `verification`, `calibration`, `onnx` and `written`.
     """
 
     words: str
     unproved: bool = False
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_file(self, words: str, output: Path, **found: Any) -> Outcome:
+        """The same, and the file that was written."""
+        known = {**self.found, **found, "written": str(output)}
+        return Outcome(f"{self.words}\n{words}", self.unproved, known)
 
 
 @contextmanager
@@ -49,6 +64,26 @@ def keras_imported(step: Callable[[str], None]) -> Iterator[None]:
     step(importing_keras())
     with keras_quiet():
         yield
+
+
+def planned_conversion(file: ModelFile, output: Path | None, keywords: Mapping[str, Any]) -> Report:
+    """The conversion of a file, planned; what stops it is found before Keras is imported.
+
+    Raises:
+        ConversionError: Layers stand in the way, or are not made from a file.
+        FileError: The output cannot hold the result.
+    """
+    with progress() as step:
+        step(f"reading {Path(file.path).name}")
+        graph = read(file)
+        step("working out the conversion")
+        planned = allconv.report(graph, **keywords)
+        if planned.refused and planned.strict:
+            refuse_obstacles(planned.plan)
+        refuse_untrusted(planned.plan.after)
+        if output is not None:
+            refuse_loss(planned.plan.after, output)
+    return planned
 
 
 def convert_and_save(
@@ -73,23 +108,24 @@ def convert_and_save(
         ExportError: The converted model cannot be written as ONNX.
         VerificationError: The conversion should be lossless, and the models disagree.
     """
-    written = written_word(output)
+    word = written_word(output)
     with progress() as step, keras_imported(step):
         step("building the converted model")
         converted = build_plan(_without_settings(planned, output))
         if images is not None:
             step(f"fitting it to {images.name}")
-            verdict = Outcome(str(calibrated(planned.own_plan.before, converted, images)))
+            fitted = calibrated(planned.own_plan.before, converted, images)
+            verdict = Outcome(str(fitted), found={"calibration": fitted.to_dict()})
         else:
             step("verifying it" if verify else "")
             verdict = verdict_on(planned, converted) if verify else Outcome(NOT_VERIFIED)
         step(f"writing {output.name}")
         if as_onnx is None:
             save_model(converted, output)
-            return Outcome(f"{verdict.words}\n{written}: {output}", verdict.unproved)
+            return verdict.with_file(f"{word}: {output}", output)
         report = export_converted(converted, planned, output, as_onnx, source)
-        words = f"{verdict.words}\n{told(report, written)}"
-        return Outcome(words, verdict.unproved or unproved(report))
+        found = verdict.with_file(told(report, word), output, onnx=report.to_dict())
+        return replace(found, unproved=found.unproved or unproved(report))
 
 
 def stays_behind(planned: Report, output: Path | None) -> str:
@@ -131,7 +167,47 @@ def verdict_on(planned: Report, converted: Any) -> Outcome:
         raise VerificationError(
             f"model '{plan.before.name}' and its conversion: {verification}; nothing was written"
         )
-    return Outcome(str(verification), verification.passed is None)
+    found = {"verification": verification.to_dict()}
+    return Outcome(str(verification), verification.passed is None, found)
+
+
+def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) -> str:
+    """What was planned and how it went."""
+    ways = [
+        f"stands in the way and stays: {printable(str(obstacle))}" for obstacle in planned.obstacles
+    ]
+    if why := stays_behind(planned, target):
+        ways.append(left_behind(why))
+    return "\n".join([str(planned.totals), *ways, outcome.words])
+
+
+def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
+    """The same for JSON; what was not asked for is None."""
+    report = planned.to_dict()
+    told = ("model", "input_size", "lossless", "totals", "obstacles")
+    asked = dict.fromkeys(("verification", "calibration", "onnx", "written"))
+    return {**{name: report[name] for name in told}, **asked, **outcome.found}
+
+
+def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
+    """Where the conversion of a file goes: into a folder under its own name, or where it says.
+
+    Raises:
+        OptionError: Several files go to what is no folder.
+    """
+    if output is None or not (several or (output.is_dir() and output.suffix not in _ENDS)):
+        return output
+    if not output.is_dir():
+        raise OptionError(f"--output: several FILEs go to a folder, and {output} is none")
+    return output / f"{file.stem}.keras"
+
+
+def refuse_one_name(files: Sequence[Path], output: Path | None) -> None:
+    """Raise an OptionError where two files would be written to one place."""
+    stems = [file.stem for file in files]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if output is not None and twice is not None:
+        raise OptionError(f"--output: two of the FILEs would be written to {output / twice}.keras")
 
 
 def calibrated(graph: Graph, converted: Any, file: Path) -> allconv.Calibration:

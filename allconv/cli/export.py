@@ -83,7 +83,8 @@ def export_options_for(
     if output is not None and output.suffix == SUFFIX:
         return export_options(options, verify)
     if given:
-        raise OptionError(f"--{next(iter(given))} is for ONNX; give an output such as -o fcn.onnx")
+        option = next(iter(given)).replace("_", "-")
+        raise OptionError(f"--{option} is for ONNX; give an output such as -o fcn.onnx")
     return None
 
 

@@ -5,7 +5,6 @@ That nobody reads a result changes no exit status: that tells what was done.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,11 @@ import click
 
 from allconv.check import ShapeCheck
 from allconv.cli.terminal import is_unread, no_longer_read, page, prepare_streams
+from allconv.cli.words import in_options
 from allconv.errors import AllconvError, FileError, lack_of_memory
 from allconv.report import Report
 from allconv.reporting.text_table import printable
 
-EXIT_STATUS = {True: 0, False: 1, None: 3}
 INTERRUPTED = 130
 """What a shell calls the end by Ctrl-C."""
 UNPROVED = (
@@ -82,11 +81,7 @@ def _help_may_be_unread() -> Iterator[None]:
 def _message(error: Exception, command: str | None) -> str:
     """What is said of an error."""
     if isinstance(error, AllconvError):
-        # what an error tells a caller of Python to do, in the words of the command line; within a
-        # call of Python it stays
-        message = re.sub(r"(?<!, )strict=False", "--no-strict", str(error))
-        message = message.replace("verify=False", "--no-verify")
-        return "\n".join(map(printable, message.splitlines()))
+        return error_words(error)
     if lack := lack_of_memory(error):
         return printable(lack)
     what = printable(f"{type(error).__name__}: {error}")[:200]
@@ -96,19 +91,18 @@ def _message(error: Exception, command: str | None) -> str:
     )
 
 
+def error_words(error: AllconvError) -> str:
+    """What an error says, with what it advises in the words of the command line."""
+    message = in_options(str(error))
+    return "\n".join(map(printable, message.splitlines()))
+
+
 def _tell(error: click.ClickException) -> None:
     """Shows an error, if anybody reads it."""
     try:
         error.show()
     except OSError:
         no_longer_read(sys.stderr)
-
-
-def end(is_unproved: bool, allowed: bool) -> None:
-    """Ends a command that has written a file: with status 3 where nothing proves it right."""
-    if is_unproved and not allowed:
-        show(UNPROVED)
-        sys.exit(EXIT_STATUS[None])
 
 
 def laid_out(result: Report | ShapeCheck) -> str:

@@ -96,7 +96,9 @@ def _remove_drafts(command: Sequence[str]) -> None:
     for word in command:
         path = Path(word.partition("=")[2] if word.startswith("--") else word)
         with suppress(OSError):
-            if path.suffix:
+            if path.is_dir():
+                remove_left_drafts(real_place(path))
+            elif path.suffix:
                 remove_left_drafts(real_place(path).parent)
 
 

@@ -38,7 +38,8 @@ DENSEST, ALWAYS = 20, 2**26
 weights of a pruned model are zeros, but hardly all. Keras does not pack them."""
 
 HAS_OWN = (
-    "it has an architecture of its own; --config is for files of weights only, leave it out here"
+    "it has an architecture of its own; ModelFile(file, config=...) is for files of weights only, "
+    "leave it out here"
 )
 
 Order = Literal["by path", "by layer"]
@@ -122,7 +123,10 @@ def _what_else(start: bytes, size: int) -> str:
     if said := foreign(start, size):
         return said
     if start.lstrip()[:1] in (b"{", b"["):
-        told = "a JSON text: a description has no weights, give it by --config with their file"
+        told = (
+            "a JSON text: a description has no weights, give it by ModelFile(file, config=...) "
+            "with their file"
+        )
         return told + expected
     if SIGNATURE.startswith(start) or start.startswith(b"\x89HDF") or start == b"P":
         return f"cut short{expected}"
@@ -173,7 +177,10 @@ def _training_config(root: Group) -> Mapping[str, Any]:
 
 def _lacking(weights: Group, is_by_layer: bool) -> str:
     """What a file without a description is, and what to do about it."""
-    remedy = "give the model's architecture, as model.to_json() writes it, by --config model.json"
+    remedy = (
+        "give the model's architecture, as model.to_json() writes it, by "
+        'ModelFile(file, config="model.json")'
+    )
     if not is_by_layer and weights.group("layers") is None and weights.group("vars") is None:
         return "an HDF5 file, but none that Keras saved a model in"
     names = [name for name in weights.texts("layer_names") or [] if weights.group(name)]

@@ -97,7 +97,7 @@ def conclusions(report: Facts) -> Iterator[str]:
     if report.obstacles:
         count = len(report.obstacles)
         layers = "1 layer stands" if count == 1 else f"{count} layers stand"
-        refused = "convert refuses this model; strict=False (--no-strict) keeps such layers"
+        refused = "convert refuses this model; strict=False keeps such layers"
         stay = ", and stay" if not report.strict else f": {refused}" if not report.not_made else ""
         yield f"{layers} in the way{stay}."
         if report.strict and (size := missing_size(report.plan, report.obstacles)):

@@ -22,7 +22,7 @@ from allconv.verification.measure import Tally
 from allconv.verification.precision import default_tolerance, inference
 
 BATCHES = (1, 3)
-UNVERIFIED = "verify=False (--no-verify) writes the file as it is"
+UNVERIFIED = "verify=False writes the file as it is"
 REPORT_IT = "please report it with the model's configuration"
 Arrays = list[np.ndarray]
 

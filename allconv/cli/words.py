@@ -1,0 +1,45 @@
+"""What errors and results advise in Python, in the words of the command line.
+
+The package says everything in the words of its functions; here alone, both are known.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+_TABLE = (
+    (r"(?<!, )\bstrict=False", "--no-strict"),  # within a call of Python it stays
+    (r"\bverify=False", "--no-verify"),
+    (r"\binput_size=(\(\d+(?:,\s*\d+)*,?\))", "--input-size {}"),
+    (r"\bopset_version is\b", "--opset-version is"),
+    (r"\bdata_format is\b", "--data-format is"),
+    (r"\bfloat16 and int8 are\b", "--float16 and --int8 are"),
+    (r"\bpooling names\b", "--pooling names"),
+    (r"\bunknown pooling\b", "unknown --pooling"),
+    (r", or an\s+ExactPool\(\), ConvPool\(\.\.\.\) or StridePool\(\)", ""),
+    (r"\bgive inputs\b", "give --inputs"),
+    (r"\bwith\s+rules=\[\.\.\.\]", "in an installed package"),
+    (r'ModelFile\(file, config="([^"]+)"\)', "--config {}"),
+    (r"ModelFile\(file, config=\.\.\.\)", "--config"),
+)
+"""What to look for, and what stands for it; `{}` is the value that was given."""
+
+
+def in_options(text: str) -> str:
+    """A text with what it advises in options of the command line.
+
+    Example:
+        >>> in_options("input_size=(224, 224) gives the images a size")
+        '--input-size 224x224 gives the images a size'
+    """
+    for pattern, option in _TABLE:
+        text = re.sub(pattern, partial(_filled, option), text)
+    return text
+
+
+def _filled(words: str, found: re.Match[str]) -> str:
+    value = found[1] if found.re.groups else ""
+    if value.startswith("("):  # sizes
+        value = "x".join(re.findall(r"\d+", value))
+    return words.format(value)
