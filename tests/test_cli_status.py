@@ -154,7 +154,7 @@ def test_ctrl_c_is_no_no(telling: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("allconv.cli.commands.read", interrupted)
+    monkeypatch.setattr("allconv.cli.looking.read", interrupted)
     assert run("report", telling).exit_code == 130
 
 
@@ -176,7 +176,7 @@ def test_too_little_memory_is_one_line(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("allconv.cli.commands.read", fails)
+    monkeypatch.setattr("allconv.cli.looking.read", fails)
     message = error_of("report", telling)
     assert message.startswith("there is not enough memory (") and "\n" not in message
 

@@ -16,6 +16,20 @@ from allconv.strategies import ConvPool, Pooling, Strategy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FILES = click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, readable=False),
+)
+FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
+CONFIG = click.option(
+    "--config",
+    type=FILE,
+    help="For a file of weights only: the JSON that model.to_json() wrote of the model.",
+)
+
 _OPTIONS = (
     click.option(
         "--pooling",

@@ -1,0 +1,185 @@
+"""The commands that look at models: `allconv report`, `check`, `geometry` and `verify`."""
+# ruff: noqa: D301 -- a backspace, no backslash, tells click to leave the lines of a paragraph alone
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+import allconv
+from allconv.cli.answers import JSON, STATUS, Answer, answer, answer_each, status_of
+from allconv.cli.convert import keras_imported
+from allconv.cli.messages import laid_out
+from allconv.cli.options import (
+    CONFIG,
+    FILE,
+    FILES,
+    conversion_keywords,
+    conversion_options,
+    parse_size,
+    read_arrays,
+)
+from allconv.cli.terminal import progress
+from allconv.errors import OptionError
+from allconv.read import read
+from allconv.read.file import ModelFile
+from allconv.save import check_writable, save_text
+
+
+@click.command()
+@FILES
+@conversion_options
+@CONFIG
+@JSON
+@click.option("--markdown", is_flag=True, help="Print it as Markdown.")
+@click.option("--html", type=FILE, metavar="OUT", help="Write it as a page to look at.")
+@click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
+@click.option("--exit-code", is_flag=True, help="End with status 1 where convert would refuse.")
+def report(
+    files: tuple[Path, ...],
+    config: Path | None,
+    as_json: bool,
+    markdown: bool,
+    html: Path | None,
+    verify: bool,
+    exit_code: bool,
+    **options: Any,
+) -> None:
+    """Show what a conversion would change and cost.
+
+    Layer by layer, and in total. Neither Keras nor TensorFlow is needed, and no code in FILE is
+    run; --verify alone makes the two models, and the exit status is then that of 'allconv verify'.
+
+    \b
+    Examples:
+    allconv report model.keras
+    allconv report model.keras --pooling pool1=conv --pooling '*=stride'
+    allconv report model.keras --markdown > report.md
+    allconv report model.keras --html report.html
+    """
+    keywords = conversion_keywords(options)
+    if as_json + markdown + (html is not None) > 1:
+        raise OptionError("--json, --markdown and --html: choose one of them")
+    if html is not None and len(files) > 1:
+        raise OptionError("--html: a page is of one FILE; give one at a time")
+
+    def find(file: Path) -> Answer:
+        if html is not None:
+            check_writable(html, source=file, suffixes=(".html", ".htm"))
+        with progress() as step:
+            step(f"reading {file.name}")
+            graph = read(ModelFile(file, config))
+            with keras_imported(step) if verify else nullcontext():
+                step("working out the conversion" + (" and verifying it" if verify else ""))
+                result = allconv.report(graph, verify=verify, **keywords)
+        if html is not None:
+            save_text(result.to_html(), html)
+            text = f"written: {html}"
+        else:
+            text = result.to_markdown() if markdown else laid_out(result)
+        return Answer(text, result.to_dict(), status_of(result, exit_code))
+
+    answer_each(files, find, as_json)
+
+
+@click.command()
+@FILES
+@CONFIG
+@click.option("--input-size", metavar="HxW", help="Size of the image; by default the model's own.")
+@JSON
+def check(
+    files: tuple[Path, ...], config: Path | None, input_size: str | None, as_json: bool
+) -> None:
+    """Work out the shapes and list what does not fit.
+
+    Found are maps that vanish, weights in FILE and branches that do not fit, and layers that freeze
+    the size of the image. Exit status: 0 all layers fit, 1 some do not, 3 some are not known.
+
+    \b
+    Examples:
+    allconv check model.keras
+    allconv check model.keras --input-size 200x300
+    """
+    size = None if input_size is None else parse_size("--input-size", input_size)
+
+    def find(file: Path) -> Answer:
+        with progress() as step:
+            step(f"reading {file.name}")
+            result = allconv.check(ModelFile(file, config), input_size=size)
+        return Answer(laid_out(result), result.to_dict(), STATUS[result.passed])
+
+    answer_each(files, find, as_json)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@CONFIG
+@click.option("--input-size", metavar="HxW", help="Size of the image, where FILE leaves it open.")
+@JSON
+def geometry(file: Path, config: Path | None, input_size: str | None, as_json: bool) -> None:
+    """Say where the cells of the class map look.
+
+    That is the map that 'allconv convert FILE --input-size any' gives: its stride in the image, how
+    much of it one cell sees, and the smallest image.
+
+    \b
+    Examples:
+    allconv geometry model.keras
+    allconv geometry model.keras --json
+    """
+    size = None if input_size is None else parse_size("--input-size", input_size)
+    with progress() as step:
+        step(f"reading {file.name}")
+        result = allconv.geometry(ModelFile(file, config), input_size=size)
+    answer(Answer(str(result), result.to_dict()), as_json)
+
+
+@click.command()
+@click.argument("original", type=FILE)
+@click.argument("converted", type=FILE)
+@CONFIG
+@click.option(
+    "--inputs",
+    type=FILE,
+    help="Inputs to run both on: .npy, or .npz with an array for each input's name. By default "
+    "they are drawn.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the inputs that are drawn.")
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Largest relative error that passes; by default what rounding explains.",
+)
+@JSON
+def verify(
+    original: Path,
+    converted: Path,
+    config: Path | None,
+    inputs: Path | None,
+    seed: int,
+    tolerance: float | None,
+    as_json: bool,
+) -> None:
+    """Say whether two models compute the same.
+
+    Both are run on the same inputs. Exit status: 0 they agree, 1 they do not, 3 nothing is proved.
+
+    \b
+    Examples:
+    allconv verify model.keras fcn.keras
+    allconv verify model.keras fcn.keras --inputs images.npy
+    """
+    arrays = None if inputs is None else read_arrays(inputs)
+    with progress() as step:
+        graphs = []
+        for file in (ModelFile(original, config), ModelFile(converted)):
+            step(f"reading {Path(file.path).name}")
+            graphs.append(read(file))
+        with keras_imported(step):
+            step("building and running both models")
+            first, second = graphs
+            result = allconv.verify(first, second, arrays, seed=seed, tolerance=tolerance)
+    answer(Answer(str(result), result.to_dict(), STATUS[result.passed]), as_json)

@@ -1,0 +1,175 @@
+"""The commands that write models: `allconv convert` and `export`."""
+# ruff: noqa: D301 -- a backspace, no backslash, tells click to leave the lines of a paragraph alone
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from allconv.cli.answers import JSON, Answer, answer, answer_each, written
+from allconv.cli.convert import (
+    Outcome,
+    conversion_as_data,
+    conversion_in_words,
+    convert_and_save,
+    keras_imported,
+    planned_conversion,
+    refuse_one_name,
+    target_of,
+)
+from allconv.cli.export import (
+    SUFFIX,
+    export_file,
+    export_options,
+    export_options_for,
+    network_to_export,
+    onnx_options,
+    told,
+    unproved,
+    written_word,
+)
+from allconv.cli.options import (
+    ALLOW_UNVERIFIED,
+    CALIBRATE,
+    CONFIG,
+    FILE,
+    FILES,
+    OVERWRITE,
+    conversion_keywords,
+    conversion_options,
+    parse_input_size,
+)
+from allconv.cli.terminal import progress
+from allconv.errors import OptionError
+from allconv.read import read
+from allconv.read.file import ModelFile
+from allconv.save import SUFFIXES, check_writable
+
+
+@click.command()
+@FILES
+@click.option(
+    "-o", "--output", type=FILE, help="Where to write: .keras, .h5 or .onnx; or a folder."
+)
+@conversion_options
+@onnx_options
+@CONFIG
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare the outputs of both models before writing.",
+)
+@ALLOW_UNVERIFIED
+@OVERWRITE
+@CALIBRATE
+@click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
+@JSON
+def convert(
+    files: tuple[Path, ...],
+    output: Path | None,
+    config: Path | None,
+    verify: bool,
+    allow_unverified: bool,
+    overwrite: bool,
+    calibrate: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Convert FILE and write the result to OUTPUT.
+
+    FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
+    plain model of today's Keras. Where the conversion should be lossless, the model that allconv
+    read from FILE and the result are run on the same inputs first, and nothing is written if they
+    disagree; where that cannot tell, the file is written and the exit status is 3. OUTPUT is
+    complete or not there, and never FILE itself; several FILEs go to a folder, as .keras files. Of
+    an ONNX file, ONNX Runtime's numbers are compared with Keras' as well.
+
+    \b
+    Examples:
+    allconv convert model.keras -o fcn.keras
+    allconv convert old.h5 -o fcn.h5 --no-verify
+    allconv convert weights.h5 --config model.json -o fcn.keras
+    allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
+    allconv convert model.keras -o fcn.keras --pooling conv --calibrate images.npz
+    allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
+    allconv convert model.keras -o fcn.onnx --input-size any
+    allconv convert old1.h5 old2.h5 -o folder
+    """
+    keywords = conversion_keywords(options)
+    if output is None and not dry_run:
+        raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
+    refuse_one_name(files, output)
+
+    def find(file: Path) -> Answer:
+        target = target_of(file, output, len(files) > 1)
+        as_onnx = export_options_for(target, options, verify)
+        if target is not None:
+            check_writable(target, file, (*SUFFIXES, SUFFIX), overwrite)
+        planned = planned_conversion(ModelFile(file, config), target, keywords)
+        outcome = Outcome("nothing written: --dry-run")
+        if target is not None and not dry_run:
+            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, calibrate)
+        text = conversion_in_words(planned, outcome, target)
+        data = conversion_as_data(planned, outcome)
+        return written(text, data, outcome.unproved, allow_unverified)
+
+    answer_each(files, find, as_json)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Where to write: .onnx.")
+@click.option(
+    "--input-size",
+    metavar="any|HxW",
+    help="Images of any size, or of one other than the model's own; outputs are maps then.",
+)
+@onnx_options
+@CONFIG
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare ONNX Runtime's outputs with Keras' before writing.",
+)
+@ALLOW_UNVERIFIED
+@OVERWRITE
+@JSON
+def export(
+    file: Path,
+    output: Path,
+    input_size: str | None,
+    config: Path | None,
+    verify: bool,
+    allow_unverified: bool,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write FILE as an ONNX file, as it is.
+
+    To convert it first, give 'allconv convert' an output that ends in .onnx. The file is there only
+    if ONNX' checker accepts it and ONNX Runtime gives the numbers that Keras gives; its operators
+    are counted. Where these numbers prove nothing, the exit status is 3.
+
+    \b
+    Examples:
+    allconv export model.keras -o model.onnx
+    allconv export fcn.keras -o fcn.onnx --float16
+    allconv export fcn.keras -o fcn.onnx --int8 pictures/
+    """
+    size = parse_input_size(input_size)
+    check_writable(output, file, (SUFFIX,), overwrite)
+    as_onnx, word = export_options(options, verify), written_word(output)
+    with progress() as step:
+        step(f"reading {file.name}")
+        network = network_to_export(read(ModelFile(file, config)), size)
+        with keras_imported(step):
+            step(f"exporting {file.name}")
+            result = export_file(network, output, as_onnx, file.name)
+    found = written(told(result, word), result.to_dict(), unproved(result), allow_unverified)
+    answer(found, as_json)
