@@ -524,12 +524,26 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(source: Path, tmp_
 
 def test_the_page_is_written_whole_or_not_at_all(source: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    result = run("report", source, "--html", page)
+    result = run("report", source, "-o", page)
     assert (result.exit_code, result.stdout) == (0, f"written: {page}\n")
     assert page.read_text(encoding="utf-8") == allconv.report(source).to_html()
-    assert error_of("report", source, "--html", tmp_path / "report.txt") == (
-        f"{tmp_path / 'report.txt'}: expected a name that ends in .html or .htm, such as fcn.html"
+    assert error_of("report", source, "-o", tmp_path / "report.pdf") == (
+        f"{tmp_path / 'report.pdf'}: expected a name that ends in .html, .htm, .md, .json or .txt, "
+        "such as fcn.html"
     )
+
+
+def test_a_report_is_written_as_the_name_says(source: Path, tmp_path: Path) -> None:
+    expected = allconv.report(source)
+    for name in ("a.txt", "a.md", "a.json"):
+        assert (
+            run("report", source, "-o", tmp_path / name).stdout == f"written: {tmp_path / name}\n"
+        )
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == f"{expected}\n"
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == f"{expected.to_markdown()}\n"
+    assert json.loads((tmp_path / "a.json").read_text()) == expected.to_dict()
+    both = run("report", source, "--json", "-o", tmp_path / "a.md")
+    assert json.loads(both.stdout) == expected.to_dict()
 
 
 def test_a_missing_backend_is_one_message(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,11 +61,11 @@ def test_a_link_to_nowhere_is_told_before_the_work(source: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "forms", [("--json", "--markdown"), ("--json", "--html", "o.html"), ("--markdown", "--json")]
+    "forms", [("--json", "--markdown"), ("--markdown", "-o", "o.html"), ("--markdown", "--json")]
 )
 def test_two_forms_of_a_report_are_not_one(forms: tuple[str, ...], source: Path) -> None:
     assert error_of("report", source, *forms) == (
-        "--json, --markdown and --html: choose one of them"
+        "--markdown is printed; leave out --json and --output, or write to .md"
     )
 
 

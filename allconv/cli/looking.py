@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,17 @@ from allconv.cli.terminal import progress
 from allconv.errors import OptionError
 from allconv.read import read
 from allconv.read.file import ModelFile
+from allconv.report import Report
 from allconv.save import check_writable, save_text
+
+FORMS: dict[str, Callable[[Report], str]] = {
+    ".html": lambda result: result.to_html(),
+    ".htm": lambda result: result.to_html(),
+    ".md": lambda result: f"{result.to_markdown()}\n",
+    ".json": lambda result: f"{json.dumps(result.to_dict(), indent=2)}\n",
+    ".txt": lambda result: f"{result}\n",
+}
+"""What a report is written as, by the end of the file's name."""
 
 
 @click.command()
@@ -35,7 +47,12 @@ from allconv.save import check_writable, save_text
 @CONFIG
 @JSON
 @click.option("--markdown", is_flag=True, help="Print it as Markdown.")
-@click.option("--html", type=FILE, metavar="OUT", help="Write it as a page to look at.")
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="Write it: .html is a page to look at; .md, .json or .txt.",
+)
 @click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
 @click.option("--exit-code", is_flag=True, help="End with status 1 where convert would refuse.")
 def report(
@@ -43,7 +60,7 @@ def report(
     config: Path | None,
     as_json: bool,
     markdown: bool,
-    html: Path | None,
+    output: Path | None,
     verify: bool,
     exit_code: bool,
     **options: Any,
@@ -58,26 +75,26 @@ def report(
     allconv report model.keras
     allconv report model.keras --pooling pool1=conv --pooling '*=stride'
     allconv report model.keras --markdown > report.md
-    allconv report model.keras --html report.html
+    allconv report model.keras -o report.html
     """
     keywords = conversion_keywords(options)
-    if as_json + markdown + (html is not None) > 1:
-        raise OptionError("--json, --markdown and --html: choose one of them")
-    if html is not None and len(files) > 1:
-        raise OptionError("--html: a page is of one FILE; give one at a time")
+    if markdown and (as_json or output):
+        raise OptionError("--markdown is printed; leave out --json and --output, or write to .md")
+    if output is not None and len(files) > 1:
+        raise OptionError("--output: a report is of one FILE; give one at a time")
 
     def find(file: Path) -> Answer:
-        if html is not None:
-            check_writable(html, source=file, suffixes=(".html", ".htm"))
+        if output is not None:
+            check_writable(output, source=file, suffixes=tuple(FORMS))
         with progress() as step:
             step(f"reading {file.name}")
             graph = read(ModelFile(file, config))
             with keras_imported(step) if verify else nullcontext():
                 step("working out the conversion" + (" and verifying it" if verify else ""))
                 result = allconv.report(graph, verify=verify, **keywords)
-        if html is not None:
-            save_text(result.to_html(), html)
-            text = f"written: {html}"
+        if output is not None:
+            save_text(FORMS[output.suffix](result), output)
+            text = f"written: {output}"
         else:
             text = result.to_markdown() if markdown else laid_out(result)
         return Answer(text, result.to_dict(), status_of(result, exit_code))
