@@ -21,7 +21,7 @@ import allconv
 from allconv.cli.commands import main
 from allconv.cli.options import parse_pooling, parse_size
 from allconv.errors import FileError, OptionError
-from allconv.graph import Graph
+from allconv.rewrite import Plan
 from allconv.save import save_model
 from allconv.strategies import ConvPool
 from tests.randomized import randomize
@@ -187,12 +187,12 @@ def test_a_model_that_cannot_be_converted_is_refused_unless_asked_to_keep_what_s
 def test_a_conversion_that_disagrees_is_not_written(
     source: Path, model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(graph: Graph, **options: object) -> keras.Model:
+    def wrong(plan: Plan) -> keras.Model:
         converted = keras.models.clone_model(model)
         converted.set_weights([weight * 1.01 for weight in model.get_weights()])
         return converted
 
-    monkeypatch.setattr(allconv, "convert", wrong)
+    monkeypatch.setattr("allconv.cli.convert.build_plan", wrong)
     output = tmp_path / "out.keras"
     output.write_text("older")
     message = error_of("convert", source, "-o", output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -195,11 +196,14 @@ def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
     Raises:
         OptionError: Several files go to what is no folder.
     """
-    if output is None or not (several or (output.is_dir() and output.suffix not in _ENDS)):
+    ends_like_a_file = output is not None and output.suffix in _ENDS
+    if output is None or (ends_like_a_file and not several):
         return output
-    if not output.is_dir():
+    if os.path.isdir(output):  # False, and no error, for a name that cannot be
+        return output / f"{file.stem}.keras"
+    if several:
         raise OptionError(f"--output: several FILEs go to a folder, and {output} is none")
-    return output / f"{file.stem}.keras"
+    return output
 
 
 def refuse_one_name(files: Sequence[Path], output: Path | None) -> None:
