@@ -184,3 +184,10 @@ def test_a_type_checker_finds_a_choice_that_is_none(tmp_path):
     assert complaints("right", RIGHT).startswith("Success")
     wrong = complaints("wrong", {**WRONG, "verbose": "'silent'"})
     assert wrong.count("error: ") == 5 and "cnov" in wrong and "nchw" in wrong
+
+
+def test_the_command_line_is_a_function_of_its_room() -> None:
+    from allconv.cli import main
+    from allconv.cli.commands import main as commands
+
+    assert main is commands

@@ -56,6 +56,8 @@ def test_advice_is_told_in_options(words: str) -> None:
 def test_calls_of_python_stay_calls() -> None:
     call = ": allconv.convert(model, strict=False) leaves such layers as they are"
     assert in_options(call) == call
+    wrapped = call.replace(" strict", "\n      strict")
+    assert in_options(wrapped) == wrapped
 
 
 def test_the_options_that_are_advised_exist() -> None:

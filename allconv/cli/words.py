@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from functools import partial
 
+_STRICT = re.compile(r"(?P<in_call>,\s+)?\bstrict=False")
 _TABLE = (
-    (r"(?<!, )\bstrict=False", "--no-strict"),  # within a call of Python it stays
     (r"\bverify=False", "--no-verify"),
     (r"\binput_size=(\(\d+(?:,\s*\d+)*,?\))", "--input-size {}"),
     (r"\bopset_version is\b", "--opset-version is"),
@@ -33,6 +33,7 @@ def in_options(text: str) -> str:
         >>> in_options("input_size=(224, 224) gives the images a size")
         '--input-size 224x224 gives the images a size'
     """
+    text = _STRICT.sub(lambda found: found[0] if found["in_call"] else "--no-strict", text)
     for pattern, option in _TABLE:
         text = re.sub(pattern, partial(_filled, option), text)
     return text

@@ -96,10 +96,13 @@ def conclusions(report: Facts) -> Iterator[str]:
         yield str(report.verification)
     if report.obstacles:
         count = len(report.obstacles)
-        layers = "1 layer stands" if count == 1 else f"{count} layers stand"
-        refused = "convert refuses this model; strict=False keeps such layers"
-        stay = ", and stay" if not report.strict else f": {refused}" if not report.not_made else ""
-        yield f"{layers} in the way{stay}."
+        stand = "1 layer stands in the way" if count == 1 else f"{count} layers stand in the way"
+        end = ""
+        if not report.strict:
+            end = ", and stays" if count == 1 else ", and stay"
+        elif not report.not_made:
+            end = ": convert refuses this model; strict=False keeps such layers"
+        yield f"{stand}{end}."
         if report.strict and (size := missing_size(report.plan, report.obstacles)):
             yield f"{size}."
     if report.not_made:
