@@ -18,6 +18,7 @@ import allconv
 from allconv.errors import FileError, ModelError, OptionError
 from allconv.read.file import ModelFile
 from allconv.verification.inputs import draw_inputs
+from allconv.verification.logits import endings
 from allconv.verification.precision import default_tolerance
 from allconv.verify import Verification, verify
 from tests.agreement import network
@@ -626,6 +627,14 @@ def test_operations_called_as_layers_are_stay_what_they_are_in_float32(
     result = verify(model, allconv.convert(model, strict=False))
     assert result.passed is True and result.max_error < 1e-5, result
     assert result.reason.startswith("computed in float32")
+
+
+@pytest.mark.parametrize("axis", [np.int64(-1), np.int32(3), [3], (-1,), np.array(-1), 3])
+def test_a_softmax_is_left_out_however_its_axis_is_written(axis: Any) -> None:
+    model = network((4, 4, 2), layers.Conv2D(3, 3), layers.Softmax(axis=axis))
+    (ending,) = endings(model)
+    assert (ending.activation, ending.classes) == ("softmax", 3)
+    assert verify(model, allconv.convert(model))
 
 
 SQUARE: list[tuple[tuple[int, ...], list[Callable[[], keras.Layer]]]] = [

@@ -88,7 +88,8 @@ def _ending(tensor: Any) -> Ending:
 def _classes(layer: Any, node_index: int, shape: tuple[int | None, ...]) -> int | None:
     """How many values a softmax compares; None where they are not the channels."""
     axis = getattr(layer, "axis", -1)
-    listed = [axis] if isinstance(axis, int) else list(axis or ())
+    # Keras leaves an axis as it was given, as a number of NumPy's, too.
+    listed = [int(i) for i in np.ravel([] if axis is None else axis)]
     first = len(shape) > 2 and _channels_first(layer, node_index)
     is_over_channels = [i % len(shape) for i in listed] == [1 if first else len(shape) - 1]
     return shape[listed[0]] if len(shape) > 1 and is_over_channels else None
