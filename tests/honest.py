@@ -18,6 +18,7 @@ BY_FAMILY = {
         "cannot take unequal strides",
         "is taken by other layers",
         "one convolution cannot stand for them",
+        "needs a fixed input size",
     ),
     "input_size": (
         "is made for images of",
