@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from allconv.rules.max_steps import Plan, Step, cost, max_steps
+from allconv.rules.max_steps import PoolPlan, Step, cost, max_steps
 from allconv.rules.same_max import rises, same_pads
 from allconv.rules.windows import Window
 
@@ -101,7 +101,7 @@ def at_once(k: int, stride: int) -> Step:
     return Step(tuple(itertools.product(range(k), range(k))), Window((k, k), (stride, stride)))
 
 
-def doubling(k: int, stride: int) -> Plan:
+def doubling(k: int, stride: int) -> PoolPlan:
     """Steps of two cells at stride 1, the last ones of both axes joined into a step of four."""
     steps, width = [], 1
     while width < k:
@@ -116,7 +116,7 @@ def doubling(k: int, stride: int) -> Plan:
     return [*plan, Step(corners, Window((last + 1, last + 1), (stride, stride)))]
 
 
-def words(plan: Plan) -> str:
+def words(plan: PoolPlan) -> str:
     """The steps of a plan, `2x1, 2x1, 1x3/2`."""
     return ", ".join(map(word, plan))
 

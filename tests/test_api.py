@@ -97,7 +97,15 @@ def results():
         ),
         allconv.Distillation((0.5,), (0.5, math.nan), near, near, False, 1.0),
         OnnxReport(
-            WILD, 3, 18, "channels_first", {WILD: ("batch", 3)}, {"y": (1, 3)}, {"Conv": 1}, True
+            path=WILD,
+            file_size=3,
+            opset_version=18,
+            data_format="channels_first",
+            inputs={WILD: ("batch", 3)},
+            outputs={"y": (1, 3)},
+            operators={"Conv": 1},
+            all_convolutional=True,
+            fully_convolutional=True,
         ),
     ]
 

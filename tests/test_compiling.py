@@ -120,11 +120,13 @@ def test_an_uncompiled_model_stays_uncompiled():
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore::UserWarning:absl")
-def test_a_file_gives_an_uncompiled_model(tmp_path, suffix):
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_file_gives_a_compiled_model_where_its_own_was(tmp_path, suffix, is_compiled):
     model = cnn()
-    model.compile("sgd", keras.losses.MeanSquaredError())
+    if is_compiled:
+        model.compile("sgd", keras.losses.MeanSquaredError())
     model.save(tmp_path / f"model{suffix}")
-    assert not allconv.convert(tmp_path / f"model{suffix}").compiled
+    assert allconv.convert(tmp_path / f"model{suffix}").compiled is is_compiled
 
 
 def test_what_cannot_be_copied_leaves_the_conversion_uncompiled_and_is_logged(caplog):

@@ -297,7 +297,7 @@ def test_a_path_that_is_none_is_refused(path):
     with pytest.raises(OptionError) as caught:
         allconv.export_onnx(residual(), path)
     assert str(caught.value) == (
-        f"path is {path!r}; expected the name of a file that ends in .onnx"
+        f"filepath is {path!r}; expected the name of a file that ends in .onnx"
     )
 
 

@@ -287,8 +287,8 @@ def test_layers_are_paired_whatever_their_outputs_are_called(is_saved, fold_batc
     steps = pair(before, after).steps
     fits = {step.layer: step for step in steps if isinstance(step, Fit)}
     assert list(fits) == ["pool", "second", "kind", "other"]
-    goal = fits["other"].goals[0].values
-    assert goal.name == ("bn" if fold_batchnorm else "other")
+    wanted = fits["other"].targets[0].values
+    assert wanted.name == ("bn" if fold_batchnorm else "other")
     renormed = [step.layer for step in steps if not isinstance(step, Fit)]
     assert renormed == ([] if fold_batchnorm else ["bn"])
 
