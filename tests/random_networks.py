@@ -17,6 +17,8 @@ import sys
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -88,6 +90,18 @@ def judge(seed: int, choice: dict[str, object], result: Tally) -> None:
     result.worst = max(result.worst, outcome.error)
 
 
+def result_of(future: Future[Tally], seeds: range) -> Tally:
+    """The tally of a batch; a failure where its worker was ended, by code in C++ or by the system.
+
+    The batches that were waiting are lost with it, and each says so.
+    """
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        words = f"networks {seeds.start} to {seeds.stop - 1} were lost: a worker was ended"
+        return Tally(failures=[words])
+
+
 def batches(arguments: argparse.Namespace) -> list[range]:
     """The seeds of the networks asked for."""
     if arguments.only is not None:
@@ -120,12 +134,17 @@ def main() -> int:
     choice["allowed"] = families.ALL - set(arguments.without)
     # Backends keep something of every network they have seen, so workers are renewed.
     context = multiprocessing.get_context("spawn")
-    with suppress(KeyboardInterrupt), context.Pool(arguments.workers, maxtasksperchild=20) as pool:
-        for done in pool.imap_unordered(partial(tally, **choice), batches(arguments)):
+    workers = ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=20)
+    work = partial(tally, **choice)
+    waiting = {workers.submit(work, seeds): seeds for seeds in batches(arguments)}
+    with suppress(KeyboardInterrupt):
+        for future in as_completed(waiting):
+            done = result_of(future, waiting[future])
             total.add(done)
             for failure in done.failures:
                 print(failure, flush=True)
             print(f"{total.examples} in {time.time() - start:.0f} s", end="\r", file=sys.stderr)
+    workers.shutdown(cancel_futures=True)
     mode = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "as TensorFlow chooses")
     print(f"{total.examples} networks on {arguments.backend} (oneDNN {mode}), ", end="")
     print(f"seed {arguments.seed}\n{total}")

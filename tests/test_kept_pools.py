@@ -106,7 +106,10 @@ def test_a_global_pool_of_a_model_whose_size_is_free_needs_one_to_slide():
 
 def test_a_global_pool_under_a_mask_stays_and_does_not_slide():
     model = network(
-        (6, 2), layers.Masking(), layers.GlobalAveragePooling1D(name="mean"), layers.Dense(3)
+        (6, 2),
+        layers.Masking(name="masking"),
+        layers.GlobalAveragePooling1D(name="mean"),
+        layers.Dense(3),
     )
     with pytest.raises(ConversionError, match=r"'masking' \(Masking\)") as caught:
         allconv.convert(model, pooling="keep")
