@@ -77,6 +77,6 @@ def verify_plan(
         converted: Its conversion, where it is built and takes images of the model's own size.
     """
     return verify(
-        build(plan.before) if original is None else original,
-        build(plan.after) if converted is None else converted,
+        plan.before if original is None else original,
+        plan.after if converted is None else converted,
     )

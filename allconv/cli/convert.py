@@ -33,7 +33,7 @@ from allconv.saving.saved_as_h5 import refuse_loss
 if TYPE_CHECKING:
     from allconv.export.options import ExportOptions
 
-_ENDS = (*SUFFIXES, SUFFIX)
+ENDS = (*SUFFIXES, SUFFIX)
 NOT_VERIFIED = "not verified: --no-verify"
 IMAGES = ("x_train", "x", "images", "arr_0")
 """Names under which a .npz file may hold the images, the first that is there."""
@@ -196,7 +196,7 @@ def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
     Raises:
         OptionError: Several files go to what is no folder.
     """
-    ends_like_a_file = output is not None and output.suffix in _ENDS
+    ends_like_a_file = output is not None and output.suffix in ENDS
     if output is None or (ends_like_a_file and not several):
         return output
     if os.path.isdir(output):  # False, and no error, for a name that cannot be

@@ -12,7 +12,7 @@ import click
 
 from allconv.building.provenance import plan_in_a_line
 from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.options import Command, with_options
+from allconv.cli.options import FILE, Command, with_options
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.read import read
@@ -41,7 +41,7 @@ _OPTIONS = (
     ),
     click.option(
         "--int8",
-        type=click.Path(path_type=Path, readable=False),
+        type=FILE,
         metavar="IMAGES",
         help="ONNX: compute in 8 bits, with ranges learnt from a folder of pictures, or from "
         "arrays in a .npy or .npz file; and say what that costs.",

@@ -16,14 +16,8 @@ from allconv.strategies import ConvPool, Pooling, Strategy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILES = click.argument(
-    "files",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, readable=False),
-)
 FILE = click.Path(path_type=Path, readable=False)  # what is wrong with it is said by who opens it
+FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
 CONFIG = click.option(
     "--config",
     type=FILE,
@@ -92,11 +86,21 @@ _OPTIONS = (
 
 CALIBRATE = click.option(
     "--calibrate",
-    type=click.Path(path_type=Path, readable=False),
+    type=FILE,
     metavar="IMAGES",
     help="With strategy conv or stride: fit the new layers to images, .npy or .npz, as the model "
     "takes them; no labels are needed, and a few hundred do.",
 )
+
+
+def verify_option(compared: str) -> Callable[[Command], Command]:
+    """The option that leaves out a comparison; its help says what is compared."""
+    return click.option(
+        "--verify/--no-verify",
+        default=True,
+        show_default=True,
+        help=f"Compare {compared} before writing.",
+    )
 
 
 ALLOW_UNVERIFIED = click.option(

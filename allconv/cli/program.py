@@ -28,13 +28,13 @@ PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
 
 def run() -> None:
     """Run the command line."""
-    from allconv.cli.commands import main
-
     pipe = os.environ.pop(WATCHED, None)
     if pipe is not None:
         _end_with_watcher(int(pipe))
     elif _needs_keras(sys.argv[1:]) and sys.executable:
         sys.exit(watched([sys.executable, *sys.orig_argv[1:]]))
+    from allconv.cli.commands import main  # only here: the process that watches needs no commands
+
     main()
 
 

@@ -10,6 +10,7 @@ import click
 
 from allconv.cli.answers import JSON, Answer, answer, answer_each, written
 from allconv.cli.convert import (
+    ENDS,
     Outcome,
     conversion_as_data,
     conversion_in_words,
@@ -40,12 +41,13 @@ from allconv.cli.options import (
     conversion_keywords,
     conversion_options,
     parse_input_size,
+    verify_option,
 )
 from allconv.cli.terminal import progress
 from allconv.errors import OptionError
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.save import SUFFIXES, check_writable
+from allconv.save import check_writable
 
 
 @click.command()
@@ -56,12 +58,7 @@ from allconv.save import SUFFIXES, check_writable
 @conversion_options
 @onnx_options
 @CONFIG
-@click.option(
-    "--verify/--no-verify",
-    default=True,
-    show_default=True,
-    help="Compare the outputs of both models before writing.",
-)
+@verify_option("the outputs of both models")
 @ALLOW_UNVERIFIED
 @OVERWRITE
 @CALIBRATE
@@ -108,7 +105,7 @@ def convert(
         target = target_of(file, output, len(files) > 1)
         as_onnx = export_options_for(target, options, verify)
         if target is not None:
-            check_writable(target, file, (*SUFFIXES, SUFFIX), overwrite)
+            check_writable(target, file, ENDS, overwrite)
         planned = planned_conversion(ModelFile(file, config), target, keywords)
         outcome = Outcome("nothing written: --dry-run")
         if target is not None and not dry_run:
@@ -130,12 +127,7 @@ def convert(
 )
 @onnx_options
 @CONFIG
-@click.option(
-    "--verify/--no-verify",
-    default=True,
-    show_default=True,
-    help="Compare ONNX Runtime's outputs with Keras' before writing.",
-)
+@verify_option("ONNX Runtime's outputs with Keras'")
 @ALLOW_UNVERIFIED
 @OVERWRITE
 @JSON

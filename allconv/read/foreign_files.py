@@ -6,7 +6,7 @@ Nothing of them is opened but the first bytes, or the names in a zip archive or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 HEAD = 4096
@@ -133,7 +133,7 @@ def written_out(path: Path) -> str:
 
 def _of_fields(start: bytes, size: int) -> str:
     """What a message of Protocol Buffers is, by its first fields."""
-    fields = list(_fields(start, size))
+    fields = _fields(start, size)
     if not fields:
         return ""
     (number, value, content), numbers = fields[0], [number for number, _, _ in fields]
@@ -148,7 +148,7 @@ def _of_fields(start: bytes, size: int) -> str:
     return ""
 
 
-def _fields(start: bytes, size: int) -> Iterator[tuple[int, int, bytes]]:
+def _fields(start: bytes, size: int) -> list[tuple[int, int, bytes]]:
     """The fields that begin in the first bytes: number, value, content; nothing if it is amiss."""
     place = 0
     found: list[tuple[int, int, bytes]] = []
@@ -162,7 +162,7 @@ def _fields(start: bytes, size: int) -> Iterator[tuple[int, int, bytes]]:
         if place > size:
             break
         found.append((key >> 3, value, content))
-    yield from found
+    return found
 
 
 def _number(start: bytes, place: int) -> tuple[int, int]:

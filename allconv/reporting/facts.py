@@ -19,21 +19,7 @@ from allconv.verify import Verification
 
 @dataclass(frozen=True)
 class Facts:
-    """What a report knows of a planned conversion.
-
-    Attributes:
-        plan: What the report is about, for images of `input_size`.
-        own_plan: The same for images of the model's own size, at which the two are compared.
-        strict: Whether `convert` was to refuse a model in which layers stand in the way.
-        rows: One for each layer of the model, in order.
-        totals: Parameters, multiply-accumulates and bytes of weights, before and after.
-        obstacles: The layers that stand between the result and an all-convolutional network.
-        input_size: The size of the images that the result is to take; None for the model's own. For
-            `"any"`, the rows and totals are those of the model's own size.
-        geometry: Where the cells of the result's map look; None where it takes or gives no single
-            map, or there are obstacles.
-        verification: How the two models compare, where that was asked for; else None.
-    """
+    """What a report knows of a planned conversion; `Report` says what each part is."""
 
     plan: Plan = field(repr=False)
     own_plan: Plan = field(repr=False)
