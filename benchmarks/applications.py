@@ -32,7 +32,7 @@ from allconv.verification.inputs import draw_inputs
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from tests.randomized import damp_branches, randomize  # noqa: E402, found at ROOT
+from tests.helpers.randomized import damp_branches, randomize  # noqa: E402, found at ROOT
 
 DOCS = ROOT / "docs" / "applications.md"
 SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}

@@ -38,8 +38,8 @@ from allconv.rules import rules_for
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from tests.networks import cifar10_cnn, mnist_cnn  # noqa: E402, found at ROOT
-from tests.randomized import damp_branches, randomize  # noqa: E402
+from tests.helpers.networks import cifar10_cnn, mnist_cnn  # noqa: E402, found at ROOT
+from tests.helpers.randomized import damp_branches, randomize  # noqa: E402
 
 MODELS: Mapping[str, Callable[[], keras.Model]] = {
     "MNIST CNN": mnist_cnn,

@@ -31,7 +31,7 @@ from typing import Any
 
 import allconv
 from allconv.errors import AllconvError
-from tests.mutants import mutate
+from tests.helpers.damaged_files import mutate
 
 ROOT = Path(__file__).parents[1]
 BATCH = 25
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "mutations")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tests.seed_files", folder]
+        command = [sys.executable, "-m", "tests.helpers.small_model_files", folder]
         subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
         seeds = seeds_in(Path(folder)) + (seeds_in(options.corpus) if options.corpus else [])
         fuzz = Fuzz(tuple(seeds), options.seed, options.convert, options.keep)

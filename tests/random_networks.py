@@ -4,8 +4,8 @@
     python -m tests.random_networks --only 1234567
 
 Each network is drawn from a number of its own; the second line draws one again. What is drawn, and
-what is looked at besides the numbers, is in `tests/families.py`. Exit status 1 says that a network
-broke the promise.
+what is looked at besides the numbers, is in `tests/helpers/network_families.py`. Exit status 1
+says that a network broke the promise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests import families
+from tests.helpers import network_families
 
 FORMATS = ("channels_last", "channels_first")
 SEEDS_OF_A_RUN = 1_000_000
@@ -75,8 +75,8 @@ def tally(seeds: range, **choice: object) -> Tally:
 
 def judge(seed: int, choice: dict[str, object], result: Tally) -> None:
     """Count one network, and keep what is needed to find out why it fails."""
-    from tests.drawn_cases import drawn_case
-    from tests.held import hold
+    from tests.helpers.drawn_cases import drawn_case
+    from tests.helpers.laws import hold
 
     case = drawn_case(seed, **choice)
     try:
@@ -121,7 +121,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--ranks", type=int, nargs="+", choices=(1, 2, 3), default=(1, 2, 3))
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
-    parser.add_argument("--without", nargs="+", choices=sorted(families.ALL), default=())
+    parser.add_argument("--without", nargs="+", choices=sorted(network_families.ALL), default=())
     return parser.parse_args()
 
 
@@ -131,7 +131,7 @@ def main() -> int:
     os.environ |= {"KERAS_BACKEND": arguments.backend, "OMP_NUM_THREADS": "1"}
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     choice = {"ranks": arguments.ranks, "formats": arguments.formats}
-    choice["allowed"] = families.ALL - set(arguments.without)
+    choice["allowed"] = network_families.ALL - set(arguments.without)
     # Backends keep something of every network they have seen, so workers are renewed.
     context = multiprocessing.get_context("spawn")
     workers = ProcessPoolExecutor(arguments.workers, context, max_tasks_per_child=20)

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 import allconv
 from allconv.errors import ConversionError
-from tests.agreement import assert_agree, converts_alike, kinds_of, network
+from tests.helpers.keras_comparison import assert_agree, converts_alike, kinds_of, network
 
 ACTIVATIONS = [
     lambda: layers.LeakyReLU(negative_slope=0.1),

@@ -15,8 +15,8 @@ import allconv
 from allconv.building import adapted
 from allconv.errors import ConversionError
 from allconv.verification.copies import in_float32
-from tests.agreement import assert_close, kinds_of, outputs
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import assert_close, kinds_of, outputs
+from tests.helpers.randomized import randomize
 
 STAY = {"strict": False}
 KEEP = {"strict": False, "head": "keep", "pooling": "keep"}

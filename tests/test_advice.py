@@ -13,7 +13,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError, ModelError
-from tests.randomized import randomize
+from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
 
 ANEW = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import allconv
-from tests.networks import cifar10_cnn, mnist_cnn, of_any_size, residual, stubborn, twins
-from tests.zoo import NETWORKS
+from tests.helpers.networks import cifar10_cnn, mnist_cnn, of_any_size, residual, stubborn, twins
+from tests.helpers.small_applications import NETWORKS
 
 
 @pytest.mark.parametrize("network", [mnist_cnn, cifar10_cnn, twins, *NETWORKS])

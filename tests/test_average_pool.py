@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import allconv
-from tests.agreement import (
+from tests.helpers.keras_comparison import (
     assert_agree,
     assert_close,
     converts_alike,
@@ -17,7 +17,7 @@ from tests.agreement import (
     outputs,
     random_images,
 )
-from tests.slow_loops import pooled
+from tests.helpers.slow_loops import pooled
 
 POOLS = [
     ((1, 1), (2, 2)),

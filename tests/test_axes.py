@@ -12,11 +12,11 @@ from keras import layers
 import allconv
 from allconv.errors import ConversionError
 from allconv.layers.axes import AXIS_OF, along_batch, axes_of
-from tests.agreement import assert_close, outputs
-from tests.drawn_networks import random_networks
-from tests.one_answer import one_answer
-from tests.randomized import randomize
-from tests.versions import KERAS
+from tests.helpers.drawn_networks import random_networks
+from tests.helpers.keras_comparison import assert_close, outputs
+from tests.helpers.keras_versions import KERAS
+from tests.helpers.one_answer import one_answer
+from tests.helpers.randomized import randomize
 
 BATCH = 3
 ALONG_BATCH = "on which the images of a batch lie"

@@ -15,8 +15,8 @@ from keras import layers
 import allconv
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read
-from tests.agreement import assert_agree, converts_alike, network, random_images
-from tests.zoo import under
+from tests.helpers.keras_comparison import assert_agree, converts_alike, network, random_images
+from tests.helpers.small_applications import under
 
 SHAPE = (12, 11, 3)
 UNDRAWN = {"kernel_initializer": "zeros"}

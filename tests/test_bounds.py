@@ -21,7 +21,7 @@ from allconv.errors import ConversionError, FileError, ShapeError
 from allconv.read import archive, guarded, hdf5, json_text, read, scope
 from allconv.rewrite import MOST_VALUES
 from allconv.sizes.smallest_size import LONGEST as LONGEST_PERIOD
-from tests.described_files import (
+from tests.helpers.described_files import (
     call,
     functional,
     image,

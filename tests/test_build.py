@@ -14,10 +14,10 @@ from allconv.building.build import build
 from allconv.errors import ShapeError
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read
-from tests.agreement import assert_agree, converts_alike, outputs, random_images
-from tests.networks import residual
-from tests.randomized import randomize
-from tests.zoo import chain, under
+from tests.helpers.keras_comparison import assert_agree, converts_alike, outputs, random_images
+from tests.helpers.networks import residual
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import chain, under
 
 EPS = {"float16": 2**-10, "bfloat16": 2**-7, "float64": 2**-52}
 

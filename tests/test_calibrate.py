@@ -15,8 +15,8 @@ from allconv import ConvPool, calibrate
 from allconv.errors import CalibrationError, ModelError
 from allconv.fitting.agreement import Score
 from allconv.fitting.least_squares.solve import with_weights
-from tests.agreement import network
-from tests.networks import twins
+from tests.helpers.keras_comparison import network
+from tests.helpers.networks import twins
 
 QUIET = {"verbose": 0}
 

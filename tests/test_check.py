@@ -15,8 +15,8 @@ from keras import layers
 import allconv
 from allconv.check import ShapeCheck
 from allconv.errors import OptionError
-from tests import networks
-from tests.drawn_networks import drawn_network, random_networks
+from tests.helpers import networks
+from tests.helpers.drawn_networks import drawn_network, random_networks
 
 
 def messages(check: ShapeCheck) -> dict[str, str]:

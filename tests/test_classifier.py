@@ -9,9 +9,9 @@ from keras import layers
 import allconv
 from allconv.errors import ConversionError
 from allconv.plan import plan_conversion
-from tests import networks
-from tests.agreement import converts_alike, kinds_of, network, reasons
-from tests.randomized import randomize
+from tests.helpers import networks
+from tests.helpers.keras_comparison import converts_alike, kinds_of, network, reasons
+from tests.helpers.randomized import randomize
 
 
 def hidden(units, number):

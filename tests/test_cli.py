@@ -24,7 +24,7 @@ from allconv.errors import FileError, OptionError
 from allconv.rewrite import Plan
 from allconv.save import save_model
 from allconv.strategies import ConvPool
-from tests.randomized import randomize
+from tests.helpers.randomized import randomize
 
 VERIFIED = re.compile(
     r"verified: 4 inputs, largest relative error \S+ \(tolerance \S+\), argmax equal on 4 of 4"

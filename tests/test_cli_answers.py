@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 import allconv
-from tests.randomized import randomize
+from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
 
 

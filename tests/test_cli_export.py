@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 import allconv
-from tests.networks import mnist_cnn
-from tests.onnx_files import dims, on_tensorflow, operators
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.onnx_files import dims, on_tensorflow, operators
+from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
 
 pytestmark = on_tensorflow

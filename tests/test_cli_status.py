@@ -13,9 +13,9 @@ from click.testing import Result
 from keras import layers
 
 from allconv.cli.commands import main
-from tests.networks import mnist_cnn
-from tests.onnx_files import on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.onnx_files import on_tensorflow
+from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
 
 COULD_NOT_TELL = (

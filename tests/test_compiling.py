@@ -10,9 +10,9 @@ import pytest
 from keras import layers
 
 import allconv
-from tests.agreement import random_images
-from tests.randomized import randomize
-from tests.zoo import chain, under
+from tests.helpers.keras_comparison import random_images
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import chain, under
 
 
 def cnn():

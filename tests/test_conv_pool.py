@@ -13,8 +13,8 @@ import allconv
 from allconv import ConvPool
 from allconv.errors import ShapeError
 from allconv.plan import plan_conversion
-from tests.agreement import assert_close, network, outputs, random_images, reasons
-from tests.slow_loops import pooled
+from tests.helpers.keras_comparison import assert_close, network, outputs, random_images, reasons
+from tests.helpers.slow_loops import pooled
 
 PAIR = st.tuples(st.integers(1, 5), st.integers(1, 5))
 PADDINGS = st.sampled_from(["valid", "same"])

@@ -15,10 +15,16 @@ from allconv.errors import VerificationError
 from allconv.obstacles import is_all_convolutional
 from allconv.plan import plan_conversion
 from allconv.read import read
-from tests.agreement import assert_agree, assert_close, converts_alike, outputs, random_images
-from tests.networks import mnist_cnn, residual
-from tests.randomized import randomize
-from tests.zoo import NETWORKS, chain
+from tests.helpers.keras_comparison import (
+    assert_agree,
+    assert_close,
+    converts_alike,
+    outputs,
+    random_images,
+)
+from tests.helpers.networks import mnist_cnn, residual
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import NETWORKS, chain
 
 
 def small_cnn():

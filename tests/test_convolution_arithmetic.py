@@ -16,7 +16,7 @@ from keras import layers
 
 from allconv.layers.transposed_shapes import transposed_output
 from allconv.shapes import window_output
-from tests.slid_windows import axis, left_over, slide, stretched
+from tests.helpers.slid_windows import axis, left_over, slide, stretched
 
 sizes, windows, strides = st.integers(1, 30), st.integers(1, 7), st.integers(1, 5)
 paddings, dilations, halves = st.integers(0, 6), st.integers(1, 4), st.integers(0, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus import model_files, outcome_of
+from tests.helpers.corpus import model_files, outcome_of
 
 FOLDER = os.environ.get("ALLCONV_CORPUS", "")
 FILES = model_files(Path(FOLDER)) if FOLDER else []

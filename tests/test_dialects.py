@@ -12,9 +12,9 @@ from keras import layers
 
 from allconv.errors import ModelError
 from allconv.read.dialects import in_keras_3_words
-from tests import networks
-from tests.agreement import assert_close, outputs
-from tests.old_models import (
+from tests.helpers import networks
+from tests.helpers.keras_comparison import assert_close, outputs
+from tests.helpers.old_models import (
     built,
     called,
     conv,
@@ -26,7 +26,7 @@ from tests.old_models import (
     sequential,
     shapes_of,
 )
-from tests.randomized import randomize
+from tests.helpers.randomized import randomize
 
 KERAS_1_CONV = {
     "name": "convolution2d_1",

@@ -14,8 +14,8 @@ from allconv import distill
 from allconv.errors import CalibrationError
 from allconv.fitting.distillation.matrix_products import as_products
 from allconv.fitting.distillation.training import compile_trainer
-from tests.agreement import network, outputs, random_images
-from tests.networks import twins
+from tests.helpers.keras_comparison import network, outputs, random_images
+from tests.helpers.networks import twins
 from tests.test_calibrate import shades, small
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")

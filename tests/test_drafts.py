@@ -18,7 +18,7 @@ from allconv.export.file.draft import drafted
 from allconv.export.file.external_data import data_file
 from allconv.save import check_writable, save_model, save_text
 from allconv.saving.drafts import draft_folder
-from tests.networks import mnist_cnn, residual, twins
+from tests.helpers.networks import mnist_cnn, residual, twins
 
 has_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 DRAFTING = """

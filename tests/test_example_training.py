@@ -22,7 +22,7 @@ from records import read_json
 from refusal import Refusal
 
 import allconv
-from tests.example_data import drawn_arrays, write_data
+from tests.helpers.example_data import drawn_arrays, write_data
 
 ROOT = Path(__file__).parents[1]
 MNIST, CIFAR10 = (28, 28, 1), (32, 32, 3)

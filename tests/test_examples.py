@@ -26,7 +26,7 @@ import training
 from keras import layers
 from refusal import Refusal, status_of
 
-from tests.example_data import drawn_arrays, write_data
+from tests.helpers.example_data import drawn_arrays, write_data
 
 ROOT = Path(__file__).parents[1]
 OF_A_RUN = {

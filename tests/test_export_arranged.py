@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.agreement import network, outputs, random_images
-from tests.onnx_files import exported, on_tensorflow, run
+from tests.helpers.keras_comparison import network, outputs, random_images
+from tests.helpers.onnx_files import exported, on_tensorflow, run
 
 pytestmark = on_tensorflow
 

@@ -11,9 +11,9 @@ import allconv
 from allconv.errors import ExportError
 from allconv.export.file.audit import operator_counts, refuse_others
 from allconv.graph import Graph, Spec, call
-from tests.onnx_drafts import onnx_model
-from tests.onnx_files import exported, on_tensorflow, operators
-from tests.randomized import randomize
+from tests.helpers.onnx_drafts import onnx_model
+from tests.helpers.onnx_files import exported, on_tensorflow, operators
+from tests.helpers.randomized import randomize
 
 
 def graph(*relabels: str) -> Graph:

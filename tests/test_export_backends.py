@@ -19,15 +19,15 @@ from allconv.errors import ExportError
 from allconv.export import job
 from allconv.export.tensorflow import process
 from allconv.export.tensorflow.process import ANSWER, JOB, exported_elsewhere
-from tests.networks import mnist_cnn
-from tests.onnx_files import on_tensorflow, operators, run
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.onnx_files import on_tensorflow, operators, run
+from tests.helpers.randomized import randomize
 
 EXPORT = """
 import json, keras, numpy as np, allconv
 from allconv.export_onnx import export_onnx
-from tests.networks import mnist_cnn
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.randomized import randomize
 model = allconv.convert(randomize(mnist_cnn(), seed=1), input_size="any")
 report = export_onnx(model, "model.onnx")
 image = np.load("image.npy")

@@ -6,8 +6,8 @@ import keras
 import pytest
 
 import allconv
-from tests.onnx_files import exported, on_tensorflow, operators
-from tests.randomized import damp_branches, randomize
+from tests.helpers.onnx_files import exported, on_tensorflow, operators
+from tests.helpers.randomized import damp_branches, randomize
 from tests.test_full_size import ONE_OF_EACH_FAMILY, SIZE
 
 pytestmark = [pytest.mark.slow, on_tensorflow]

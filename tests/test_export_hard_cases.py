@@ -16,13 +16,21 @@ from allconv.errors import ExportError, FileError, ModelError, OptionError
 from allconv.export.options import ExportOptions
 from allconv.export.pipeline import export_graph
 from allconv.read import read
-from tests.agreement import network
-from tests.networks import mnist_cnn, residual
-from tests.onnx_drafts import run_file
-from tests.onnx_files import TEMPORARY, dims, exported, node_names, on_tensorflow, operators, run
-from tests.randomized import randomize
-from tests.versions import since_keras
-from tests.zoo import under
+from tests.helpers.keras_comparison import network
+from tests.helpers.keras_versions import since_keras
+from tests.helpers.networks import mnist_cnn, residual
+from tests.helpers.onnx_drafts import run_file
+from tests.helpers.onnx_files import (
+    TEMPORARY,
+    dims,
+    exported,
+    node_names,
+    on_tensorflow,
+    operators,
+    run,
+)
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import under
 
 pytestmark = on_tensorflow
 

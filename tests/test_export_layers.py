@@ -13,12 +13,12 @@ from keras import layers
 import allconv
 from allconv.errors import ExportError
 from allconv.layers import kinds
-from tests.agreement import network
-from tests.drawn_layers import drawn_layer
-from tests.drawn_networks import drawn_network, random_networks
-from tests.onnx_files import TEMPORARY, exported, on_tensorflow, operators
-from tests.randomized import randomize
-from tests.versions import since_keras
+from tests.helpers.drawn_layers import drawn_layer
+from tests.helpers.drawn_networks import drawn_network, random_networks
+from tests.helpers.keras_comparison import network
+from tests.helpers.keras_versions import since_keras
+from tests.helpers.onnx_files import TEMPORARY, exported, on_tensorflow, operators
+from tests.helpers.randomized import randomize
 
 pytestmark = on_tensorflow
 

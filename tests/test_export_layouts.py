@@ -20,7 +20,7 @@ from allconv.export.operations.fusing import fused
 from allconv.export.operations.onnx_graph import Operation, Operations, Tensor
 from allconv.export.options import ExportOptions
 from allconv.graph import Graph, Spec, call
-from tests.onnx_files import operators, random_array, run
+from tests.helpers.onnx_files import operators, random_array, run
 
 OPSET = 18
 LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]

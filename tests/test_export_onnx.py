@@ -13,9 +13,9 @@ from keras import layers
 
 import allconv
 from allconv.export_onnx import export_onnx
-from tests.agreement import network
-from tests.networks import cifar10_cnn, mnist_cnn, of_any_size, on_signals, residual, twins
-from tests.onnx_files import (
+from tests.helpers.keras_comparison import network
+from tests.helpers.networks import cifar10_cnn, mnist_cnn, of_any_size, on_signals, residual, twins
+from tests.helpers.onnx_files import (
     TEMPORARY,
     attributes,
     dims,
@@ -25,8 +25,8 @@ from tests.onnx_files import (
     operators,
     run,
 )
-from tests.randomized import randomize
-from tests.zoo import NETWORKS, squeeze_and_excitation, u_net
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import NETWORKS, squeeze_and_excitation, u_net
 
 pytestmark = on_tensorflow
 

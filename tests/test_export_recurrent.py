@@ -11,8 +11,8 @@ from keras import layers
 
 import allconv
 from allconv.errors import ExportError
-from tests.onnx_files import exported, on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.onnx_files import exported, on_tensorflow
+from tests.helpers.randomized import randomize
 
 pytestmark = on_tensorflow
 

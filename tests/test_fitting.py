@@ -29,8 +29,8 @@ from allconv.fitting.least_squares.solve import FARTHER, relaxed
 from allconv.fitting.least_squares.targets import Fit
 from allconv.fitting.least_squares.windows import conv_windows, winners
 from allconv.read import read
-from tests.agreement import network, outputs, random_images
-from tests.networks import mnist_cnn, twins
+from tests.helpers.keras_comparison import network, outputs, random_images
+from tests.helpers.networks import mnist_cnn, twins
 
 RNG = np.random.default_rng(0)
 NO_RIDGE = 1e-14

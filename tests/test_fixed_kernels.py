@@ -15,9 +15,9 @@ from keras import layers
 import allconv
 from allconv.errors import ModelError
 from allconv.kernels.fixed import MOST_WRITTEN
-from tests.agreement import network, outputs, random_images
-from tests.drawn_networks import drawn_network, random_networks
-from tests.randomized import randomize
+from tests.helpers.drawn_networks import drawn_network, random_networks
+from tests.helpers.keras_comparison import network, outputs, random_images
+from tests.helpers.randomized import randomize
 
 TO_FILE = (".keras", ".h5")
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 import allconv
-from tests.agreement import network, outputs
-from tests.drawn_networks import drawn_network, random_networks
-from tests.randomized import randomize
-from tests.zoo import NETWORKS, under
+from tests.helpers.drawn_networks import drawn_network, random_networks
+from tests.helpers.keras_comparison import network, outputs
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import NETWORKS, under
 
 EXACT = 1e-14
 """Of an output's spread: some tens of roundings of float64, a millionth of one of float32."""

@@ -9,9 +9,9 @@ from keras import layers
 
 import allconv
 from allconv.plan import plan_conversion
-from tests.agreement import converts_alike, kinds_of, network, reasons
-from tests.randomized import randomize
-from tests.versions import since_keras
+from tests.helpers.keras_comparison import converts_alike, kinds_of, network, reasons
+from tests.helpers.keras_versions import since_keras
+from tests.helpers.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
 RULE = "conv_batchnorm_to_conv"

@@ -176,7 +176,7 @@ def test_a_folder_is_told_by_what_is_in_it(tmp_path, kind):
 
 
 def test_a_folder_that_was_unpacked_is_a_model_again_as_the_message_says(tmp_path):
-    from tests.networks import mnist_cnn
+    from tests.helpers.networks import mnist_cnn
 
     whole, again = tmp_path / "model.keras", tmp_path / "again.keras"
     mnist_cnn().save(whole)

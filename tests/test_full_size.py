@@ -14,7 +14,7 @@ import allconv
 from allconv.obstacles import is_all_convolutional
 from allconv.plan import plan_conversion
 from allconv.read import read
-from tests.randomized import damp_branches, randomize
+from tests.helpers.randomized import damp_branches, randomize
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import keras
 import pytest
 from keras import layers, ops
 
-from tests.agreement import converts_alike, kinds_of, reasons
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import converts_alike, kinds_of, reasons
+from tests.helpers.randomized import randomize
 
 
 def excited(gated, data_format="channels_last"):

@@ -9,10 +9,10 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError
-from tests.agreement import network
-from tests.networks import residual, twins
-from tests.randomized import randomize
-from tests.zoo import squeeze_and_excitation, u_net
+from tests.helpers.keras_comparison import network
+from tests.helpers.networks import residual, twins
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import squeeze_and_excitation, u_net
 
 # Araujo, Norris and Sim 2019 (Distill), table of architectures: receptive field and output stride
 # of the last map before the head.

@@ -11,8 +11,8 @@ import allconv
 from allconv import layout
 from allconv.graph import topological
 from allconv.plan import plan_conversion
-from tests.agreement import assert_close, network, outputs, random_images, reasons
-from tests.slow_loops import pooled
+from tests.helpers.keras_comparison import assert_close, network, outputs, random_images, reasons
+from tests.helpers.slow_loops import pooled
 
 POOLS = {"Max": np.max, "Average": np.mean}
 

@@ -11,8 +11,15 @@ import allconv
 from allconv.building.build import build
 from allconv.errors import ConversionError
 from allconv.plan import plan_conversion
-from tests.agreement import assert_agree, converts_alike, copies, kinds_of, network, reasons
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import (
+    assert_agree,
+    converts_alike,
+    copies,
+    kinds_of,
+    network,
+    reasons,
+)
+from tests.helpers.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
 

@@ -25,7 +25,7 @@ from keras import layers
 import allconv
 from allconv.cli.commands import main
 from allconv.errors import AllconvError, ConversionError, FileError, ModelError
-from tests import networks
+from tests.helpers import networks
 
 SECONDS, MEGABYTES = 2, 500
 """What the reading of one file may take, beyond what the process has taken already."""

@@ -16,9 +16,9 @@ from allconv.errors import AllconvError, ConversionError, OptionError
 from allconv.read import read
 from allconv.resize import with_own_size
 from allconv.sizes.image_sizes import ImageSizes, free_sizes, resized_sizes
-from tests.agreement import network
-from tests.onnx_files import exported, on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import network
+from tests.helpers.onnx_files import exported, on_tensorflow
+from tests.helpers.randomized import randomize
 
 
 def fully_convolutional(stages, shape=(None, None, 3)):

@@ -9,7 +9,7 @@ import pytest
 from allconv.building.build import build
 from allconv.errors import AllconvError
 from allconv.read import read
-from tests.described_files import (
+from tests.helpers.described_files import (
     call,
     functional,
     image,

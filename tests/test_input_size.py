@@ -9,10 +9,10 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError, OptionError, ShapeError
-from tests.agreement import assert_close, network, outputs
-from tests.networks import mnist_cnn
-from tests.randomized import randomize
-from tests.zoo import autoencoder, squeeze_and_excitation
+from tests.helpers.keras_comparison import assert_close, network, outputs
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import autoencoder, squeeze_and_excitation
 
 
 def images_of(height, width, channels=2, batch=2):

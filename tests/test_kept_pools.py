@@ -14,9 +14,9 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError
-from tests.agreement import assert_close, network, outputs, random_images
-from tests.held_geometry import assert_fields, positive
-from tests.networks import mnist_cnn, stubborn
+from tests.helpers.keras_comparison import assert_close, network, outputs, random_images
+from tests.helpers.laws_of_geometry import assert_fields, positive
+from tests.helpers.networks import mnist_cnn, stubborn
 
 RANKS = (1, 2, 3)
 HOW = ("Max", "Average")

@@ -26,7 +26,7 @@ from allconv.kernels import (
 )
 from allconv.layout import Layout
 from allconv.weights import Array, derive, fresh
-from tests.slow_loops import convolved
+from tests.helpers.slow_loops import convolved
 
 RNG = np.random.default_rng(0)
 ORDERS = list(itertools.permutations(range(3)))

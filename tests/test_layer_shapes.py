@@ -14,8 +14,8 @@ from allconv.dtypes import PICKS
 from allconv.errors import ShapeError
 from allconv.layers import kinds, layer_shapes
 from allconv.layers.layer_shapes import KNOWN_KINDS, output_shape, weight_shapes
-from tests.drawn_layers import DRAWN, drawn_layer
-from tests.versions import since_keras
+from tests.helpers.drawn_layers import DRAWN, drawn_layer
+from tests.helpers.keras_versions import since_keras
 
 keras = pytest.importorskip("keras")
 layers = keras.layers

@@ -9,7 +9,7 @@ from keras import layers
 
 import allconv
 from allconv.plan import plan_conversion
-from tests.agreement import (
+from tests.helpers.keras_comparison import (
     assert_agree,
     assert_close,
     converts_alike,
@@ -19,7 +19,7 @@ from tests.agreement import (
     random_images,
     reasons,
 )
-from tests.slow_loops import pooled
+from tests.helpers.slow_loops import pooled
 
 EMITTED = {
     "InputLayer",

@@ -13,8 +13,8 @@ from keras import layers
 import allconv
 from allconv.rules.max_steps import cost, global_max_steps, layer_count, max_steps, plans
 from allconv.rules.same_max import rises, same_pads
-from tests.agreement import network
-from tests.slow_loops import margins, pooled
+from tests.helpers.keras_comparison import network
+from tests.helpers.slow_loops import margins, pooled
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAIRS = [(k, s) for k in range(1, 9) for s in range(1, 9)]

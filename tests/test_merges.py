@@ -12,10 +12,10 @@ from keras import layers, ops
 import allconv
 from allconv.errors import ConversionError
 from allconv.plan import plan_conversion
-from tests.agreement import assert_close, converts_alike, kinds_of, outputs, reasons
-from tests.drawn_networks import random_networks
-from tests.one_answer import one_answer
-from tests.randomized import randomize
+from tests.helpers.drawn_networks import random_networks
+from tests.helpers.keras_comparison import assert_close, converts_alike, kinds_of, outputs, reasons
+from tests.helpers.one_answer import one_answer
+from tests.helpers.randomized import randomize
 
 FORMATS = ["channels_last", "channels_first"]
 

@@ -9,9 +9,9 @@ from keras import layers, ops
 
 import allconv
 from allconv.errors import ConversionError
-from tests.agreement import assert_close, converts_alike, kinds_of
-from tests.randomized import randomize
-from tests.zoo import chain
+from tests.helpers.keras_comparison import assert_close, converts_alike, kinds_of
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import chain
 
 
 class Twice(layers.Layer):

@@ -11,7 +11,7 @@ import pytest
 import allconv
 from allconv.building.build import build
 from allconv.read import read
-from tests.agreement import assert_close, outputs
+from tests.helpers.keras_comparison import assert_close, outputs
 
 RNG = np.random.default_rng(0)
 

@@ -21,9 +21,9 @@ from allconv.read.dialects.setting_objects import (
     REGULARIZERS,
 )
 from allconv.read.layer_tree import kind_of
-from tests.drawn_layers import DRAWN, drawn_layer
-from tests.old_models import layer, sequential
-from tests.versions import since_keras
+from tests.helpers.drawn_layers import DRAWN, drawn_layer
+from tests.helpers.keras_versions import since_keras
+from tests.helpers.old_models import layer, sequential
 
 NO_LAYERS = {"FlaxLayer", "InputSpec", "JaxLayer", "Layer", "TFSMLayer", "TorchModuleWrapper"}
 """Names of `keras.layers` that no configuration alone makes a layer of."""

@@ -15,9 +15,9 @@ import allconv
 from allconv.building.freezing import freeze_fixed
 from allconv.layers.unwritten import may_be_unwritten
 from allconv.verification import compiled
-from tests import slow_loops
-from tests.agreement import outputs
-from tests.randomized import leaves, randomize
+from tests.helpers import slow_loops
+from tests.helpers.keras_comparison import outputs
+from tests.helpers.randomized import leaves, randomize
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 POOLS = {"max": "MaxPooling", "mean": "AveragePooling"}

@@ -15,7 +15,7 @@ from allconv.cli.commands import main
 from allconv.read.file import read_file
 from allconv.rewrite import rewrite
 from allconv.verify import verify
-from tests.agreement import network
+from tests.helpers.keras_comparison import network
 
 COUNTED = (read_file, rewrite, build, verify)
 

@@ -12,7 +12,7 @@ import pytest
 from allconv.errors import ExportError, FileError
 from allconv.export.file.draft import Draft, drafted
 from allconv.export.file.external_data import PAGE, data_file
-from tests.onnx_drafts import onnx_model, run_file
+from tests.helpers.onnx_drafts import onnx_model, run_file
 
 OPERATORS = "Conv image kernel", "Add layer0/Conv bias", "Mul layer1/Add few"
 

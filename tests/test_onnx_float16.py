@@ -17,10 +17,10 @@ from allconv.export.precision.float16 import in_half
 from allconv.export.precision.float16_twin import rounding
 from allconv.export.precision.reduced_precision import FLOAT32
 from allconv.verification.precision import default_tolerance
-from tests.networks import mnist_cnn
-from tests.onnx_drafts import exported, onnx_model, weights_of
-from tests.onnx_files import on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.onnx_drafts import exported, onnx_model, weights_of
+from tests.helpers.onnx_files import on_tensorflow
+from tests.helpers.randomized import randomize
 
 pytestmark = on_tensorflow
 

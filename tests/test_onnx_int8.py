@@ -22,10 +22,10 @@ from allconv.export.precision.int8 import (
 )
 from allconv.export.precision.loss import Results, loss
 from allconv.export.precision.reduced_precision import FLOAT32, Written
-from tests.networks import mnist_cnn
-from tests.onnx_drafts import Exported, exported, onnx_model, run_file, weights_of
-from tests.onnx_files import on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.networks import mnist_cnn
+from tests.helpers.onnx_drafts import Exported, exported, onnx_model, run_file, weights_of
+from tests.helpers.onnx_files import on_tensorflow
+from tests.helpers.randomized import randomize
 
 pytestmark = on_tensorflow
 

@@ -15,8 +15,8 @@ from allconv.errors import AllconvError, FileError, OptionError
 from allconv.export.precision.sample_inputs import drawn_samples, read_samples
 from allconv.graph import Graph
 from allconv.read import read
-from tests.agreement import network
-from tests.networks import of_any_size, on_signals, twins
+from tests.helpers.keras_comparison import network
+from tests.helpers.networks import of_any_size, on_signals, twins
 
 SIZE = (4, 6)
 

@@ -9,9 +9,9 @@ from keras import layers, ops
 import allconv
 from allconv.errors import ConversionError
 from allconv.read import read
-from tests.agreement import assert_agree, converts_alike, kinds_of
-from tests.randomized import randomize
-from tests.zoo import under
+from tests.helpers.keras_comparison import assert_agree, converts_alike, kinds_of
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import under
 
 activations = keras.activations
 

@@ -15,9 +15,9 @@ from allconv.output_names import part
 from allconv.read import read
 from allconv.save import save_model
 from allconv.saving.output_names_in_files import names_in
-from tests.agreement import random_images
-from tests.onnx_files import exported, on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import random_images
+from tests.helpers.onnx_files import exported, on_tensorflow
+from tests.helpers.randomized import randomize
 
 SIZE = (8, 8, 2)
 

@@ -14,9 +14,9 @@ import allconv
 from allconv.building.build import build
 from allconv.errors import ConversionError
 from allconv.read import read
-from tests.agreement import converts_alike, random_images
-from tests.randomized import randomize
-from tests.zoo import chain
+from tests.helpers.keras_comparison import converts_alike, random_images
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import chain
 
 
 def square(x):

@@ -9,8 +9,8 @@ from keras import layers, ops
 
 import allconv
 from allconv.errors import ConversionError
-from tests.agreement import assert_agree, converts_alike, kinds_of, outputs
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import assert_agree, converts_alike, kinds_of, outputs
+from tests.helpers.randomized import randomize
 
 APPLICATIONS = sorted(
     name

@@ -15,8 +15,8 @@ import allconv
 from allconv.layers.transposed_shapes import input_sizes
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read
-from tests.agreement import outputs
-from tests.published_networks import (
+from tests.helpers.keras_comparison import outputs
+from tests.helpers.published_networks import (
     INCEPTIONS,
     alexnet,
     densenet_bc,
@@ -26,7 +26,7 @@ from tests.published_networks import (
     vgg16,
     zfnet,
 )
-from tests.randomized import randomize
+from tests.helpers.randomized import randomize
 
 
 @dataclass(frozen=True, eq=False)

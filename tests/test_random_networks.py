@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from keras import layers
 
 import allconv
-from tests import families
-from tests.agreement import network
-from tests.closeness import relative_error
-from tests.drawn_cases import drawn_case
-from tests.drawn_networks import random_networks
-from tests.held import hold
-from tests.held_copies import copies_agree
-from tests.held_files import files_convert_alike, files_load
+from tests.helpers import network_families
+from tests.helpers.closeness import relative_error
+from tests.helpers.drawn_cases import drawn_case
+from tests.helpers.drawn_networks import random_networks
+from tests.helpers.keras_comparison import network
+from tests.helpers.laws import hold
+from tests.helpers.laws_of_copies import copies_agree
+from tests.helpers.laws_of_files import files_convert_alike, files_load
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 # On a CPU TensorFlow compiles each network whose channels come first, which takes a second.
@@ -29,7 +29,7 @@ SEEDS = st.integers(0, 2**32)
 # The other backends refuse more of what is beyond the ordinary, each in words of its own.
 BEYOND = {"axes", "policies", "quantized", "written", "constrained", "outputs"}
 BEYOND |= {"compiled", "copies", "files", "read", "geometry"}
-HELD = families.ALL if ON_TENSORFLOW else families.ALL - BEYOND
+HELD = network_families.ALL if ON_TENSORFLOW else network_families.ALL - BEYOND
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from allconv.layers.ranges import ACTIVATION_MINIMA, lower_bound
 from allconv.read import read
-from tests.agreement import network, outputs
+from tests.helpers.keras_comparison import network, outputs
 
 NUMBERS = st.sampled_from([-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])
 POSITIVE = st.sampled_from([0.0, 0.25, 1.0, 3.0])

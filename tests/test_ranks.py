@@ -14,8 +14,8 @@ from keras import layers
 
 from allconv.obstacles import is_all_convolutional
 from allconv.read import read
-from tests.agreement import converts_alike
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import converts_alike
+from tests.helpers.randomized import randomize
 
 CHANNELS = 4
 SIZES = (7, 6, 5)

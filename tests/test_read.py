@@ -11,9 +11,9 @@ import allconv
 from allconv.errors import ModelError
 from allconv.plan import plan_conversion
 from allconv.read import read
-from tests.agreement import assert_close, converts_alike
-from tests.randomized import randomize
-from tests.zoo import chain
+from tests.helpers.keras_comparison import assert_close, converts_alike
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import chain
 
 SHAPE = (8, 8, 2)
 

@@ -21,9 +21,9 @@ from allconv.building.build import build
 from allconv.errors import ConversionError, FileError
 from allconv.read import guarded, read
 from allconv.read.file import ModelFile
-from tests import networks, zoo
-from tests.agreement import assert_agree, assert_close, outputs, random_images
-from tests.randomized import randomize
+from tests.helpers import networks, small_applications
+from tests.helpers.keras_comparison import assert_agree, assert_close, outputs, random_images
+from tests.helpers.randomized import randomize
 
 SHAPE = (8, 8, 2)
 
@@ -82,7 +82,7 @@ def operations():
 
 def every_weight():
     """Layers with weights of every kind that allconv knows."""
-    return zoo.chain(
+    return small_applications.chain(
         SHAPE,
         layers.SeparableConv2D(4, 3, name="b"),
         layers.DepthwiseConv2D(2, name="a"),
@@ -97,7 +97,7 @@ def every_weight():
 
 
 def in_half_precision():
-    with zoo.under("mixed_float16"):
+    with small_applications.under("mixed_float16"):
         return networks.twins()
 
 
@@ -106,8 +106,8 @@ MODELS = {
     for make in (
         *(networks.mnist_cnn, networks.twins, networks.of_any_size, networks.residual),
         *(
-            zoo.alexnet,
-            zoo.mobilenet,
+            small_applications.alexnet,
+            small_applications.mobilenet,
             nested,
             partly_frozen,
             frozen_but_for_some,
@@ -350,8 +350,8 @@ def test_an_archive_that_was_packed_is_read(tmp_path):
 
 
 def test_bfloat16_weights_are_read(path):
-    with zoo.under("bfloat16"):
-        model = randomize(zoo.chain(SHAPE, layers.Conv2D(3, 3, name="conv")))
+    with small_applications.under("bfloat16"):
+        model = randomize(small_applications.chain(SHAPE, layers.Conv2D(3, 3, name="conv")))
     model.save(path)
     kernel = read(path).specs()[1].weights["kernel"]
     assert kernel.dtype == "bfloat16"
@@ -417,7 +417,7 @@ def test_a_lambda_in_a_nested_model_does_not_hide_whose_weights_are_whose(tmp_pa
     inner = keras.Sequential(
         [keras.Input(SHAPE), layers.Conv2D(2, 3, name="conv"), layers.Lambda(lambda x: x)]
     )
-    zoo.chain(SHAPE, inner).save(path)
+    small_applications.chain(SHAPE, inner).save(path)
     assert {row.layer: row.parameters for row in allconv.report(path).rows}["conv"] == 38
 
 

@@ -15,7 +15,7 @@ import allconv
 from allconv.errors import ConversionError
 from allconv.sizes.field import PHASES, Field
 from allconv.sizes.spread_fields import mixed, spread
-from tests.agreement import outputs
+from tests.helpers.keras_comparison import outputs
 
 SIZES = {1: (48,), 2: (40, 40), 3: (20, 14, 14)}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")

@@ -24,8 +24,8 @@ from allconv.reporting import rows
 from allconv.reporting.totals import Amount
 from allconv.strategies import ConvPool
 from allconv.weights import Array, item_bytes
-from tests import networks, zoo
-from tests.drawn_networks import drawn_network, random_networks
+from tests.helpers import networks, small_applications
+from tests.helpers.drawn_networks import drawn_network, random_networks
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTBOOK = ConvPool(kernel_size=3, padding="valid")
@@ -374,7 +374,7 @@ def test_a_layer_that_is_converted_is_not_left_as_it_is() -> None:
     assert "left as they are" not in str(allconv.report(model))
 
 
-@pytest.mark.parametrize("network", zoo.NETWORKS)
+@pytest.mark.parametrize("network", small_applications.NETWORKS)
 def test_only_what_is_left_has_reasons_for_it_and_each_is_said_once(
     network: Callable[[], keras.Model],
 ) -> None:

@@ -26,8 +26,8 @@ from allconv.reporting.html import network_drawings
 from allconv.reporting.html.drawing import drawing
 from allconv.reporting.html.tensor_boxes import Item, Scale, slab_of
 from allconv.reporting.text_table import count_words
-from tests import networks
-from tests.plain_graphs import conv, graph, image, relu
+from tests.helpers import networks
+from tests.helpers.plain_graphs import conv, graph, image, relu
 
 VOID = {"meta", "input", "br", "hr", "img", "link", "base"}
 ENDLESS = {"path", "rect"}

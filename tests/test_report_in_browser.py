@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import allconv
-from tests import networks
+from tests.helpers import networks
 from tests.test_report_html import HOSTILE, network_with
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

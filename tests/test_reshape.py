@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 import allconv
-from tests.agreement import converts_alike, copies, kinds_of, network, reasons
+from tests.helpers.keras_comparison import converts_alike, copies, kinds_of, network, reasons
 
 FORMATS = ["channels_last", "channels_first"]
 

@@ -14,11 +14,11 @@ from keras import layers
 import allconv
 from allconv.errors import AllconvError, ModelError
 from allconv.read.settings import checked_settings
-from tests.agreement import assert_agree, assert_close, outputs, random_images
-from tests.drawn_layers import DRAWN, drawn_layer
-from tests.drawn_networks import random_networks
-from tests.randomized import randomize
-from tests.respelled import respelled
+from tests.helpers.drawn_layers import DRAWN, drawn_layer
+from tests.helpers.drawn_networks import random_networks
+from tests.helpers.keras_comparison import assert_agree, assert_close, outputs, random_images
+from tests.helpers.other_spellings import respelled
+from tests.helpers.randomized import randomize
 
 
 def read_or_told(kind, config):

@@ -8,7 +8,7 @@ from allconv.errors import RuleError
 from allconv.graph import Spec
 from allconv.rewrite import Change, rewrite
 from allconv.rule import rule
-from tests.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
+from tests.helpers.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
 
 
 @rule(layer="ReLU", keeps="function")

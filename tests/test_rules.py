@@ -14,8 +14,8 @@ from allconv.plan import plan_conversion
 from allconv.read import read
 from allconv.rewrite import rewrite
 from allconv.rule import Rule, rule
-from tests.agreement import assert_agree, outputs, random_images
-from tests.rule_cases import CASES
+from tests.helpers.keras_comparison import assert_agree, outputs, random_images
+from tests.helpers.rule_cases import CASES
 
 RULES = {value.name: value for value in vars(rules).values() if isinstance(value, Rule)}
 

@@ -15,9 +15,9 @@ import allconv
 from allconv.cli.commands import main
 from allconv.read import read
 from allconv.saving.saved_as_h5 import lost_in_h5
-from tests.agreement import network, outputs, random_images
+from tests.helpers.keras_comparison import network, outputs, random_images
+from tests.helpers.small_applications import NETWORKS
 from tests.test_fixed_kernels import diagonals, of_any_size, pools
-from tests.zoo import NETWORKS
 
 SUFFIXES = (".keras", ".h5")
 

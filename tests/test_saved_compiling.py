@@ -15,11 +15,11 @@ from keras import layers
 import allconv
 from allconv.read.compile_words import Known, Refused, compile_arguments, why_not_compiled
 from tests import test_compiling
-from tests.agreement import random_images
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import random_images
+from tests.helpers.randomized import randomize
+from tests.helpers.small_applications import under
 from tests.test_cli import run
 from tests.test_compiling import cnn, two_heads
-from tests.zoo import under
 
 ENDS = (".keras", ".h5")
 OPTIMIZER_STATE = "ignore:Skipping variable loading for optimizer"

@@ -8,8 +8,8 @@ from keras import layers
 
 import allconv
 from allconv.layers.layer_shapes import output_shape
-from tests.onnx_files import exported, on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.onnx_files import exported, on_tensorflow
+from tests.helpers.randomized import randomize
 
 SEQUENCES = [
     lambda: layers.LSTM(3),

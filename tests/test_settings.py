@@ -16,7 +16,7 @@ from allconv.layers import kinds
 from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.read.description import LONGEST_NAME, text_in
 from allconv.read.settings import SETTINGS_OF, checked_settings, checked_shape
-from tests import zoo
+from tests.helpers import small_applications
 
 WHERE = "layer 'x' (Kind)"
 LARGEST = 2**31
@@ -75,7 +75,15 @@ def test_what_is_filled_in_is_what_keras_fills_in(layer):
     assert layer_class.from_config(filled).get_config() == layer_class(**rest).get_config()
 
 
-@pytest.mark.parametrize("model", [zoo.alexnet, zoo.mobilenet, zoo.u_net, zoo.dcgan_generator])
+@pytest.mark.parametrize(
+    "model",
+    [
+        small_applications.alexnet,
+        small_applications.mobilenet,
+        small_applications.u_net,
+        small_applications.dcgan_generator,
+    ],
+)
 def test_the_layers_of_whole_models_come_back_as_they_are(model):
     for data in json.loads(model().to_json())["config"]["layers"]:
         assert settings(data["class_name"], **data["config"]) == data["config"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from allconv import shapes
 from allconv.errors import ShapeError
 from allconv.shapes import broadcast, padding_cells, product, same_padding, window_output
-from tests.slid_windows import axis, slide
+from tests.helpers.slid_windows import axis, slide
 
 sizes = st.integers(1, 30)
 windows = st.integers(1, 7)

@@ -7,7 +7,7 @@ import pytest
 from allconv.errors import ShapeError
 from allconv.rewrite import rewrite
 from allconv.rule import rule
-from tests.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
+from tests.helpers.plain_graphs import conv, conv_to_doubled, graph, image, names, relu
 
 
 @rule(layer="ReLU", keeps="function")

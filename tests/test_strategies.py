@@ -9,7 +9,7 @@ from allconv import ConvPool
 from allconv.errors import OptionError
 from allconv.plan import plan_conversion
 from allconv.strategies import KeepPool
-from tests.agreement import network
+from tests.helpers.keras_comparison import network
 
 
 def two_blocks():

@@ -14,7 +14,7 @@ from keras import layers
 
 import allconv
 from allconv.plan import plan_conversion
-from tests.agreement import (
+from tests.helpers.keras_comparison import (
     assert_close,
     copies,
     kinds_of,
@@ -23,8 +23,8 @@ from tests.agreement import (
     random_images,
     reasons,
 )
-from tests.randomized import randomize
-from tests.slow_loops import margins
+from tests.helpers.randomized import randomize
+from tests.helpers.slow_loops import margins
 
 PADDINGS = ["valid", "same"]
 

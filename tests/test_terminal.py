@@ -18,7 +18,7 @@ from allconv.check import CheckedCall, ShapeCheck
 from allconv.cli.terminal import importing_keras
 from allconv.report import Report
 from allconv.shape_walk import Problem
-from tests import networks
+from tests.helpers import networks
 
 pty = pytest.importorskip("pty", reason="the system has no pseudo-terminals")
 import termios  # noqa: E402 -- where there is no pty there is no termios

@@ -11,8 +11,8 @@ import pytest
 
 from allconv.layers.layer_shapes import KNOWN_KINDS
 from allconv.read.dialects import in_keras_3_words
-from tests.agreement import assert_close, outputs
-from tests.old_models import built, called, functional, graph_of, image, kinds_of, layer
+from tests.helpers.keras_comparison import assert_close, outputs
+from tests.helpers.old_models import built, called, functional, graph_of, image, kinds_of, layer
 
 SHAPE = (4, 5, 3)
 IMAGES = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype("float32")

@@ -12,7 +12,7 @@ from allconv.errors import ShapeError
 from allconv.layers import transposed_shapes
 from allconv.layers.transposed_shapes import input_sizes, transposed_output
 from allconv.shapes import padding_cells, window_output
-from tests.slid_windows import sizes_that_give
+from tests.helpers.slid_windows import sizes_that_give
 
 sizes = st.integers(1, 30)
 windows = st.integers(1, 7)

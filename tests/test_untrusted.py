@@ -12,7 +12,7 @@ from allconv.building.build import build
 from allconv.building.untrusted import LISTS
 from allconv.errors import ConversionError
 from allconv.read import read
-from tests.agreement import network
+from tests.helpers.keras_comparison import network
 
 KERNEL = {"class_name": "GlorotUniform", "config": {"seed": 1}}
 

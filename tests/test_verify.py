@@ -21,8 +21,8 @@ from allconv.verification.inputs import draw_inputs
 from allconv.verification.logits import endings
 from allconv.verification.precision import default_tolerance
 from allconv.verify import Verification, verify
-from tests.agreement import network
-from tests.randomized import kernels, leaves, randomize
+from tests.helpers.keras_comparison import network
+from tests.helpers.randomized import kernels, leaves, randomize
 
 
 def plain(ending: str = "softmax", size: int | None = 12, **input_options) -> keras.Model:

@@ -12,7 +12,7 @@ from keras import layers
 import allconv
 from allconv.verification import compiled, logits
 from allconv.verify import verify
-from tests.randomized import kernels, randomize
+from tests.helpers.randomized import kernels, randomize
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_tensorflow = pytest.mark.skipif(not ON_TENSORFLOW, reason="XLA is TensorFlow's way out")

@@ -12,8 +12,8 @@ from keras import layers
 import allconv
 from allconv.verification.chaos import moved_by_rounding
 from allconv.verify import verify
-from tests.randomized import kernels, randomize
-from tests.zoo import under
+from tests.helpers.randomized import kernels, randomize
+from tests.helpers.small_applications import under
 
 
 def doubling(rounds: int, name: str = "chaotic") -> keras.Model:

@@ -8,8 +8,8 @@ from keras import layers
 
 import allconv
 from allconv.verification.inputs import draw_inputs
-from tests.onnx_files import exported, on_tensorflow
-from tests.randomized import randomize
+from tests.helpers.onnx_files import exported, on_tensorflow
+from tests.helpers.randomized import randomize
 
 
 def text_cnn(tensor, count=7):

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from tests import drawn_steps as steps
-from tests.drawn_axes import along_an_axis
-from tests.drawn_blocks import BLOCKS
-from tests.drawn_heads import HEADS, JOINING_HEADS, over_vector
-from tests.pencil import Pencil
-from tests.randomized import randomize
+from tests.helpers import drawn_steps as steps
+from tests.helpers.chance import Chance
+from tests.helpers.drawn_axes import along_an_axis
+from tests.helpers.drawn_blocks import BLOCKS
+from tests.helpers.drawn_heads import HEADS, JOINING_HEADS, over_vector
+from tests.helpers.randomized import randomize
 
 # A network takes minutes to shrink; the printed draws say which one failed.
 WITHOUT_SHRINKING = [Phase.explicit, Phase.reuse, Phase.generate]
@@ -46,38 +46,38 @@ def random_networks(examples):
 
 def drawn_network(draw, data_format="channels_last", rank=2):
     """A network of ordinary ingredients, by Hypothesis' choices."""
-    return network(Pencil(draw(st.randoms(use_true_random=False)), rank, data_format))
+    return network(Chance(draw(st.randoms(use_true_random=False)), rank, data_format))
 
 
-def network(pencil):
-    """A CNN with random weights, of what the pencil has."""
-    functional = pencil.maybe()
-    sizes = [pencil.number(1, LARGEST[pencil.rank]) for _ in range(pencil.rank)]
-    image = keras.Input(pencil.shape(sizes, pencil.number(1, 4)))
+def network(chance):
+    """A CNN with random weights, of what the chance has."""
+    functional = chance.maybe()
+    sizes = [chance.number(1, LARGEST[chance.rank]) for _ in range(chance.rank)]
+    image = keras.Input(chance.shape(sizes, chance.number(1, 4)))
     x = image
-    if pencil.data_format == "channels_first":
+    if chance.data_format == "channels_first":
         # A layer that says so: without one nobody can know which axis the channels are.
-        x = pencil.layer("Conv", pencil.number(1, 4), 1)(x)
-    x = stem(pencil, x, STEPS + BLOCKS if functional else STEPS)
-    model = functional_model(pencil, image, x) if functional else sequential(pencil, image, x)
-    return randomize(model, seed=pencil.number(0, 99))
+        x = chance.layer("Conv", chance.number(1, 4), 1)(x)
+    x = stem(chance, x, STEPS + BLOCKS if functional else STEPS)
+    model = functional_model(chance, image, x) if functional else sequential(chance, image, x)
+    return randomize(model, seed=chance.number(0, 99))
 
 
-def functional_model(pencil, image, x):
+def functional_model(chance, image, x):
     """Mostly one output; with the family `outputs` up to three, a list, a tuple or by name."""
-    count = pencil.number(1, 3) if "outputs" in pencil.families else pencil.one(1, 1, 2)
-    ends = [head(pencil, x, JOINING_HEADS) for _ in range(count)]
-    if not pencil.wants("outputs"):
+    count = chance.number(1, 3) if "outputs" in chance.families else chance.one(1, 1, 2)
+    ends = [head(chance, x, JOINING_HEADS) for _ in range(count)]
+    if not chance.wants("outputs"):
         return keras.Model(image, ends if count > 1 else ends[0])
-    if pencil.maybe():
+    if chance.maybe():
         ends.append(x)
     names = ["boxes", "age", "classes", "map"]
     by_name = dict(zip(names, ends, strict=False))
-    return keras.Model(image, pencil.one(ends, tuple(ends), by_name))
+    return keras.Model(image, chance.one(ends, tuple(ends), by_name))
 
 
-def sequential(pencil, image, x):
-    end = head(pencil, x, [])
+def sequential(chance, image, x):
+    end = head(chance, x, [])
     # A Sequential of no layers is no model to convert.
     chain = keras.Model(image, end if end is not image else keras.layers.ReLU()(image))
     if any(isinstance(layer.input, list) for layer in chain.layers[1:]):
@@ -85,13 +85,13 @@ def sequential(pencil, image, x):
     return keras.Sequential([keras.Input(image.shape[1:]), *chain.layers[1:]])
 
 
-def stem(pencil, x, choices):
-    for step in pencil.some(choices, 1, 6):
-        if not pencil.is_large(x):
-            x = along_an_axis(pencil, x) if pencil.wants("axes") else step(pencil, x)
+def stem(chance, x, steps):
+    for step in chance.some(steps, 1, 6):
+        if not chance.is_large(x):
+            x = along_an_axis(chance, x) if chance.wants("axes") else step(chance, x)
     return x
 
 
-def head(pencil, x, joining):
-    x = pencil.one(*HEADS, *joining)(pencil, x)
-    return over_vector(pencil)(x) if len(x.shape) == 2 and pencil.maybe() else x
+def head(chance, x, joining):
+    x = chance.one(*HEADS, *joining)(chance, x)
+    return over_vector(chance)(x) if len(x.shape) == 2 and chance.maybe() else x

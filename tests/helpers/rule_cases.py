@@ -10,8 +10,8 @@ import keras
 from keras import layers
 
 from allconv import ConvPool
-from tests.agreement import network
-from tests.randomized import randomize
+from tests.helpers.keras_comparison import network
+from tests.helpers.randomized import randomize
 
 
 def squared(x):

@@ -1,6 +1,6 @@
 """Small model files of all ages, for the mutations to begin with.
 
-    python -m tests.seed_files FOLDER
+    python -m tests.helpers.small_model_files FOLDER
 
 Those of today are written by Keras; those of Keras 1 and 2 are their descriptions, written down,
 with weights beside them.
@@ -20,10 +20,16 @@ def write_seeds(folder: Path) -> None:
     """Write all of them, as `.keras` and `.h5`."""
     import keras
 
-    from tests import networks, zoo
+    from tests.helpers import networks, small_applications
     from tests.test_read_file import every_weight, nested, operations
 
-    makers = (networks.twins, zoo.squeeze_and_excitation, every_weight, nested, operations)
+    makers = (
+        networks.twins,
+        small_applications.squeeze_and_excitation,
+        every_weight,
+        nested,
+        operations,
+    )
     for make in (*makers, pools, sequences, volumes, generator, with_a_lambda):
         keras.utils.set_random_seed(0)
         for suffix in (".keras", ".h5"):

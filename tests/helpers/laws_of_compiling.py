@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tests.agreement import has_unwritten_cells
-from tests.closeness import finite_images, relative_error, tolerance
-from tests.drawn_compiling import is_single, structure, targets
+from tests.helpers.closeness import finite_images, relative_error, tolerance
+from tests.helpers.drawn_compiling import is_single, structure, targets
+from tests.helpers.keras_comparison import has_unwritten_cells
 
 
 def evaluates_alike(model, converted, case):

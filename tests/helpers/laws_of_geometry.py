@@ -16,8 +16,8 @@ from allconv.errors import ConversionError
 from allconv.export.comparison.keras_differences import known_difference
 from allconv.read import read
 from allconv.verification.precision import operations_of
-from tests.agreement import outputs
-from tests.closeness import comparable
+from tests.helpers.closeness import comparable
+from tests.helpers.keras_comparison import outputs
 
 MOST_CELLS = 40
 SCALES = (1.0, 10.0, 100.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tests.agreement import outputs
-from tests.closeness import comparable, finite_images, relative_error, tolerance
+from tests.helpers.closeness import comparable, finite_images, relative_error, tolerance
+from tests.helpers.keras_comparison import outputs
 
 COPIES = {
     "clone_model": keras.models.clone_model,

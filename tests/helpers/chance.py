@@ -1,8 +1,8 @@
-"""What networks are drawn with: a rank, a data format, and chance.
+"""What networks are drawn with: chance, for maps of a rank and a data format.
 
-    pencil = Pencil(random.Random(7), rank=2, data_format="channels_last", families={"axes"})
+    chance = Chance(random.Random(7), rank=2, data_format="channels_last", families={"axes"})
 
-Families are ingredients that ordinary networks do without; `tests.families` lists them.
+Families are ingredients that ordinary networks do without; `network_families.py` lists them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from random import Random
 
 import keras
 
-from tests.drawn_settings import constrained, written
+from tests.helpers.drawn_settings import constrained, written
 
 MOST_CELLS = {1: 40, 2: 300, 3: 300}
 MOST_CHANNELS = 24
 
 
 @dataclass(frozen=True)
-class Pencil:
+class Chance:
     """Draws for maps of some rank and data format."""
 
     random: Random

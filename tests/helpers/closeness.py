@@ -7,8 +7,8 @@ import re
 import keras
 import numpy as np
 
-from tests.agreement import outputs, random_images
-from tests.randomized import leaves
+from tests.helpers.keras_comparison import outputs, random_images
+from tests.helpers.randomized import leaves
 
 HALF = re.compile(r'"(mixed_)?b?float16"')
 

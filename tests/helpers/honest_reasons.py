@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tests.randomized import leaves
+from tests.helpers.randomized import leaves
 
 ALWAYS = ("allconv stops at",)
 

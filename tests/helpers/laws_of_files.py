@@ -12,10 +12,10 @@ from allconv.errors import ConversionError, ShapeError
 from allconv.plan import plan_conversion
 from allconv.read import read
 from allconv.saving.saved_as_h5 import lost_in_h5
-from tests.agreement import outputs
-from tests.closeness import comparable, finite_images, relative_error, tolerance
-from tests.promise import without_strict
-from tests.randomized import leaves
+from tests.helpers.closeness import comparable, finite_images, relative_error, tolerance
+from tests.helpers.converted_or_refused import without_strict
+from tests.helpers.keras_comparison import outputs
+from tests.helpers.randomized import leaves
 
 ENDINGS = (".keras", ".h5")
 

@@ -17,12 +17,12 @@ from allconv.errors import AllconvError
 from allconv.obstacles import is_all_convolutional
 from allconv.plan import plan_conversion
 from allconv.verification.arranged import arranged
-from tests.agreement import outputs
-from tests.closeness import comparable, finite_images, relative_error, tolerance
-from tests.drawn_compiling import structure
-from tests.honest import honest_reasons
-from tests.one_answer import one_answer
-from tests.randomized import leaves
+from tests.helpers.closeness import comparable, finite_images, relative_error, tolerance
+from tests.helpers.drawn_compiling import structure
+from tests.helpers.honest_reasons import honest_reasons
+from tests.helpers.keras_comparison import outputs
+from tests.helpers.one_answer import one_answer
+from tests.helpers.randomized import leaves
 
 EQUAL, REFUSED, LEAN = "equal", "refused", "lean, as asked for"
 CHAOTIC = "chaotic, moved as far by roundings of its own"

@@ -11,7 +11,7 @@ import allconv
 from allconv.plan import plan_conversion
 from allconv.verification.compiled import is_unwritten, layers_of
 from allconv.verification.precision import inference
-from tests.randomized import leaves, randomize
+from tests.helpers.randomized import leaves, randomize
 
 ANY_SIZE = 9
 """Cells for a size that a model leaves open."""

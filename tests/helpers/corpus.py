@@ -1,6 +1,6 @@
 """Real model files, each reported, converted where allconv can, and compared with Keras' own load.
 
-    python -m tests.corpus FOLDER
+    python -m tests.helpers.corpus FOLDER
 
 Keras loads the files here with safe mode on, to have something to compare with; allconv does not.
 """
@@ -22,7 +22,7 @@ import allconv
 from allconv.building.build import build
 from allconv.errors import AllconvError, FileError
 from allconv.read import read
-from tests.agreement import runnable
+from tests.helpers.keras_comparison import runnable
 
 Images = list[np.ndarray] | np.ndarray
 MODEL_SUFFIXES = {".keras", ".h5", ".hdf5"}

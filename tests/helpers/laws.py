@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tests import held_compiled, held_copies, held_files, held_geometry, held_reports
-from tests.drawn_compiling import compile_at_random
-from tests.promise import EQUAL, REFUSED, promise
+from tests.helpers import laws_of_compiling as held_compiled
+from tests.helpers import laws_of_copies as held_copies
+from tests.helpers import laws_of_files as held_files
+from tests.helpers import laws_of_geometry as held_geometry
+from tests.helpers import laws_of_reports as held_reports
+from tests.helpers.converted_or_refused import EQUAL, REFUSED, promise
+from tests.helpers.drawn_compiling import compile_at_random
 
 HELD = {
     "verified": held_reports.verify_agrees,

@@ -12,11 +12,11 @@ from typing import Any
 
 import keras
 
-from tests import families
-from tests.drawn_networks import network
-from tests.pencil import Pencil
-from tests.randomized import leaves
-from tests.zoo import under
+from tests.helpers import network_families
+from tests.helpers.chance import Chance
+from tests.helpers.drawn_networks import network
+from tests.helpers.randomized import leaves
+from tests.helpers.small_applications import under
 
 FORMATS = ("channels_last", "channels_first")
 POLICIES = ("float64", "mixed_float16", "float16", "bfloat16", "mixed_bfloat16")
@@ -35,11 +35,11 @@ class Case:
 
     def network(self) -> keras.Model:
         with under(self.policy):
-            pencil = Pencil(self.random("network"), self.rank, self.data_format, self.families)
-            model = network(pencil)
+            chance = Chance(self.random("network"), self.rank, self.data_format, self.families)
+            model = network(chance)
             # Keras does not take integers and 16 bits together.
             if "quantized" in self.families and "16" not in self.policy:
-                quantize(pencil, model)
+                quantize(chance, model)
         return model
 
     def options(self, model: keras.Model) -> dict[str, Any]:
@@ -70,10 +70,10 @@ class Case:
         return Random(f"{of} {self.seed}")
 
 
-def drawn_case(seed, allowed=families.ALL, ranks=(1, 2, 3), formats=FORMATS):
+def drawn_case(seed, allowed=network_families.ALL, ranks=(1, 2, 3), formats=FORMATS):
     """The case of a seed, among those allowed."""
     random = Random(f"case {seed}")
-    chosen = families.chosen(random, allowed)
+    chosen = network_families.chosen(random, allowed)
     rank = random.choice(ranks)
     # TensorFlow has no pools of float64 in three axes.
     policy = random.choice(POLICIES if rank < 3 else POLICIES[1:])
@@ -87,11 +87,11 @@ def drawn_case(seed, allowed=families.ALL, ranks=(1, 2, 3), formats=FORMATS):
     )
 
 
-def quantize(pencil, model):
+def quantize(chance, model):
     """Quantize some layers, or fit them by matrices of low rank (LoRA)."""
-    mode = pencil.one(*QUANTIZED)
+    mode = chance.one(*QUANTIZED)
     for layer in leaves(model):
-        if not isinstance(layer, keras.layers.Dense) or pencil.number(1, 3) == 3:
+        if not isinstance(layer, keras.layers.Dense) or chance.number(1, 3) == 3:
             continue
         if mode != "lora":
             layer.quantize(mode)

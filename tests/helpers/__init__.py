@@ -1,0 +1,1 @@
+"""What the tests share: networks and files to draw, oracles, and what is held of a conversion."""
