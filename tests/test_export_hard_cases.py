@@ -386,10 +386,10 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_numbers_that_differ_leave_nothing_and_are_told(tmp_path, monkeypatch):
-    from allconv.export.operations import fusing
+    from allconv.export.operations import fusion_rules
 
-    times = fusing.scaled_results
-    monkeypatch.setattr(fusing, "scaled_results", lambda *args: 1.01 * times(*args))
+    times = fusion_rules.scaled_results
+    monkeypatch.setattr(fusion_rules, "scaled_results", lambda *args: 1.01 * times(*args))
     steps = layers.Conv2D(3, 3, activation="relu"), layers.Conv2D(4, 3), layers.BatchNormalization()
     with pytest.raises(ExportError) as caught:
         exported(network((8, 8, 2), *steps, name="digits"), tmp_path)

@@ -53,7 +53,7 @@ export      operations.tensor_view operations.graph_writer operations.broadcasti
 export      operations.window_operators operations.shape_operators operations.axis_operators
 export      operations.operators operations.resize_operators operations.simplifying
 export      operations.channels_first operations.kernel_algebra operations.maxima
-export      operations.fusing
+export      operations.neighbours operations.fusion_rules operations.fusing
 export      file file.metadata file.external_data file.model_proto file.draft file.audit
 export      comparison.sessions tensorflow.recurrent comparison.running comparison.parity
 export      precision.float16 precision.float16_twin precision.int8 precision.loss

@@ -21,6 +21,18 @@ def by_channel(values: np.ndarray) -> np.ndarray | None:
     return values.reshape(-1).astype("float64") if along else None
 
 
+def channels_out(conv: Operation, kernel: np.ndarray) -> int:
+    """Return the number of channels that a convolution gives."""
+    groups = conv.attributes.get("group", 1)
+    return int(kernel.shape[1] * groups if conv.kind == "ConvTranspose" else kernel.shape[0])
+
+
+def channels_in(conv: Operation, kernel: np.ndarray) -> int:
+    """Return the number of channels that a convolution takes."""
+    groups = conv.attributes.get("group", 1)
+    return int(kernel.shape[0] if conv.kind == "ConvTranspose" else kernel.shape[1] * groups)
+
+
 def scaled_results(conv: Operation, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The kernel of a convolution whose results are scaled, channel by channel."""
     if conv.kind == "Conv":
