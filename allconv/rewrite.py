@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from allconv.errors import RuleError, ShapeError
+from allconv.errors import AllconvError, RuleError, ShapeError, first_line
 from allconv.graph import Graph, Node, Spec, call, topological
 from allconv.layers.layer_shapes import weight_shapes
 from allconv.names import with_unique_layers
 from allconv.output_names import with_output_names
-from allconv.rule import Becomes, Keeps, Match, Rule, Skip
+from allconv.rule import Becomes, Keeps, Match, Outcome, Rule, Skip
 from allconv.shapes import Shape
 from allconv.weights import Array, fresh
 
@@ -112,7 +112,8 @@ def rewrite(graph: Graph, rules: Sequence[Rule], any_size: bool = False) -> Plan
         any_size: The result is to take maps of other sizes, too.
 
     Raises:
-        RuleError: A rule changed a shape that it keeps, or rules fire on one another without end.
+        RuleError: A rule failed, returned no outcome or changed a shape that it keeps, or rules
+            fire on one another without end.
         ShapeError: A map that shrank no longer fits a layer behind it.
     """
     rewriter = _Rewriter(graph, rules, any_size)
@@ -187,7 +188,7 @@ class _Rewriter:
                 skips.append(Skipped(node.name, rule.name, UNKNOWN_INPUT))
             elif rule.concerns(node):
                 match = Match(node, rule, self.stands_for, self.uses, self.any_size)
-                outcome = rule.function(match)
+                outcome = _outcome(rule, match)
                 if not isinstance(outcome, Skip) and (problem := self.too_much(outcome)):
                     outcome = Skip(problem)
                 if not isinstance(outcome, Skip):
@@ -302,6 +303,28 @@ def _has_fresh_weights(spec: Spec) -> bool:
 
 def _calls(graph: Graph) -> Counter[Spec]:
     return Counter(node.spec for node in graph.nodes)
+
+
+def _outcome(rule: Rule, match: Match) -> Outcome:
+    """Ask a rule; what it raises, or gives in the place of an outcome, is told as its mistake."""
+    place = f"layer '{match.node.name}' ({match.node.kind}): rule '{rule.name}'"
+    try:
+        outcome = rule.function(match)
+    except RuleError:
+        raise
+    except AllconvError as error:
+        raise RuleError(f"{place} builds what does not fit: {error}") from error
+    except Exception as error:  # a rule is anyone's code
+        raise RuleError(
+            f"{place} failed: {type(error).__name__}: {first_line(error)}; where it cannot be "
+            "applied it should return match.skip(reason)"
+        ) from error
+    if not isinstance(outcome, Node | Becomes | Skip):
+        raise RuleError(
+            f"{place} returned {type(outcome).__name__}; a rule returns a tensor, "
+            "match.becomes(...), match.skip(reason) or match.absent(reason)"
+        )
+    return outcome
 
 
 def _check_application(

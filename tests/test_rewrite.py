@@ -122,6 +122,38 @@ def test_a_rule_that_changes_a_shape_that_it_keeps_is_an_error_that_names_both_s
     )
 
 
+def raises(match):
+    """Conv2D  ->  an error of Python's."""
+    return match.no_such_thing
+
+
+def returns_nothing(match):
+    """Conv2D  ->  None, which is no outcome."""
+
+
+def does_not_fit(match):
+    """Conv2D  ->  a pool larger than the map."""
+    return match.layer("MaxPooling2D", pool_size=99)(match.before(match.node))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (raises, "rule 'raises' failed: AttributeError: 'Match' object has no attribute"),
+        (returns_nothing, "rule 'returns_nothing' returned NoneType; a rule returns a tensor"),
+        (does_not_fit, "rule 'does_not_fit' builds what does not fit: "),
+    ],
+)
+def test_a_rule_that_fails_is_an_error_that_names_it_and_the_layer(function, message):
+    start = image()
+    with pytest.raises(RuleError) as error:
+        rewrite(
+            graph([start], [conv("conv")(start)]),
+            [rule(layer="Conv2D", keeps="function")(function)],
+        )
+    assert str(error.value).startswith(f"layer 'conv' (Conv2D): {message}")
+
+
 # what a rule may ask
 
 
