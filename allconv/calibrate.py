@@ -88,11 +88,13 @@ def calibrate(
         was = agreement(reference, converted, batches)
         fitted, layers = _fitted(pairing, before, after, batches, passes, verbose)
         now = agreement(reference, build(fitted), batches)
-    kept = now.error < was.error
-    if kept:
+    improved = now.error < was.error
+    if improved:
         put_in_place(after, fitted)
     elapsed = time.perf_counter() - start
-    return Calibration(tuple(layers), pairing.left, was, now, kept, batches.images, elapsed)
+    return Calibration(
+        tuple(layers), pairing.not_fitted, was, now, improved, batches.images, elapsed
+    )
 
 
 def _fitted(
@@ -130,7 +132,7 @@ def _refuse_nothing(before: Graph, after: Graph, pairing: Pairing) -> None:
     """Raise an error where no layer stands for a max pool."""
     if any(isinstance(step, Fit) and step.stands_for for step in pairing.steps):
         return
-    lines = [f"\n  {name}: {reason}" for name, reason in pairing.left.items()]
+    lines = [f"\n  {name}: {reason}" for name, reason in pairing.not_fitted.items()]
     why = ":" + "".join(lines) if lines else NOTHING_TO_FIT
     raise CalibrationError(
         f"no layer of '{after.name}' can be fitted in the place of a max pool of "

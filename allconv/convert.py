@@ -109,7 +109,7 @@ def convert(
     if verify and plan.lossless:
         original = model if is_live(model) else None
         of_own_size = converted if result is plan else None
-        _require_agreement(plan, verify_plan(plan, original, of_own_size))
+        _refuse_wrong_numbers(plan, verify_plan(plan, original, of_own_size))
     return converted
 
 
@@ -134,6 +134,6 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile
     return obstacles.is_all_convolutional(read(model))
 
 
-def _require_agreement(plan: Plan, verification: Verification) -> None:
+def _refuse_wrong_numbers(plan: Plan, verification: Verification) -> None:
     if verification.passed is False:
         raise VerificationError(f"model '{plan.before.name}' and its conversion: {verification}")

@@ -43,18 +43,19 @@ class Distillation(Result):
     Attributes:
         losses: Of the images that are trained on, epoch by epoch; of an earlier run that was
             resumed, the epochs that were left.
-        held_back: The loss of the images that are not, before the first epoch and after each.
+        val_losses: The loss of the images held back, before the first epoch and after each.
         before: How far the outputs were from the original's, on the images that are held back.
         after: How far they are with the trained weights.
-        kept: Whether these are in place: not where the loss of the images held back became larger.
+        improved: Whether the loss of the images held back fell; only then does the model have the
+            trained weights.
         seconds: What all of it took.
     """
 
     losses: tuple[float, ...]
-    held_back: tuple[float, ...]
+    val_losses: tuple[float, ...]
     before: Agreement
     after: Agreement
-    kept: bool
+    improved: bool
     seconds: float
 
     def __str__(self) -> str:
@@ -64,7 +65,7 @@ class Distillation(Result):
             f"outputs before: {self.before}",
             f"outputs after:  {self.after}",
         ]
-        if not self.kept:
+        if not self.improved:
             lines.append(
                 "The outputs were nearer before, so the model was left as it was; a smaller "
                 "learning_rate, more epochs or more images may bring them nearer."
@@ -131,7 +132,7 @@ def distill(
     compile_trainer(trainer, learning_rate, epochs * parts.steps)
     loss_was = _loss_of_held(trainer, parts)
     callbacks = _callbacks(patience, checkpoint)
-    losses, held_back = _fit(trainer, parts, epochs, callbacks, verbose)
+    losses, val_losses = _fit(trainer, parts, epochs, callbacks, verbose)
     if not all(map(np.isfinite, losses)):
         raise CalibrationError(
             f"the loss is {losses[-1]} after {len(losses)} epochs, and the converted model is as "
@@ -139,11 +140,11 @@ def distill(
         )
     with inference():
         now = agreement(teacher, student, parts.measured())
-    kept = _loss_of_held(trainer, parts) < loss_was
-    if kept:
+    improved = _loss_of_held(trainer, parts) < loss_was
+    if improved:
         put_in_place(after, read(student))
     seconds = time.perf_counter() - start
-    return Distillation(losses, (loss_was, *held_back), was, now, kept, seconds)
+    return Distillation(losses, (loss_was, *val_losses), was, now, improved, seconds)
 
 
 def _loss_of_held(trainer: Any, parts: Split) -> float:

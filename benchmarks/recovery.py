@@ -302,7 +302,7 @@ def recover(
         distill = partial(allconv.distill, epochs=epochs, verbose=0, **rate)
         done, more_spent = timed(distill, original, converted, images)
         stage = f"then distilled on {count:,}, {epochs} epoch{'s' if epochs > 1 else ''}"
-        more = {**rate, "losses": done.losses, "held_back": done.held_back, "kept": done.kept}
+        more = {**rate, "losses": done.losses, "held_back": done.val_losses, "kept": done.improved}
         yield row(stage, converted, spent.plus(more_spent), **more)
 
 

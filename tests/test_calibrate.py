@@ -59,7 +59,7 @@ def test_outputs_come_nearer_on_the_images_and_on_others(pooling, norm):
     wanted, before = (each.predict(others, verbose=0) for each in (model, converted))
     found = calibrate(model, converted, shades(120), **QUIET)
     after = converted.predict(others, verbose=0)
-    assert found.kept and found.images == 120
+    assert found.improved and found.images == 120
     assert found.after.error < found.before.error / 2
     assert found.after.argmax_agreement >= found.before.argmax_agreement
     assert np.abs(after - wanted).mean() < np.abs(before - wanted).mean() / 1.5
@@ -158,7 +158,7 @@ def test_a_model_of_several_inputs_and_shared_layers_is_fitted():
     images = [shades(40, (16, 16), 3, seed) for seed in (0, 1)]
     found = calibrate(model, converted, images, **QUIET)
     assert [each.layer for each in found.layers] == ["pool", "dense"]
-    assert found.kept
+    assert found.improved
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -198,7 +198,7 @@ def test_where_the_outputs_were_nearer_before_the_model_stays_as_it_was(monkeypa
 
     monkeypatch.setattr(sys.modules["allconv.calibrate"], "fit_layer", spoil)
     found = calibrate(model, converted, shades(), **QUIET)
-    assert not found.kept
+    assert not found.improved
     assert "The outputs were no farther before, so the model was left as it was." in str(found)
     for old, new in zip(before, converted.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)

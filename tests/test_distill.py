@@ -46,7 +46,7 @@ def test_outputs_come_nearer_without_labels_and_the_losses_fall():
     assert len(done.losses) == 3 and done.losses[-1] < done.losses[0]
     assert done.after.error < done.before.error
     text = str(done)
-    assert done.kept and text.startswith("losses of the epochs: ")
+    assert done.improved and text.startswith("losses of the epochs: ")
     assert "outputs after:  relative error" in text
     assert done.to_dict()["losses"] == list(done.losses)
 
@@ -92,7 +92,7 @@ def test_the_loss_is_that_of_the_values_before_the_end_without_dropout(end, loss
     wanted, found = logits(model), logits(converted)
     done = distill(model, converted, images, **QUIET)  # one step: the loss is that before it
     assert done.losses[0] == pytest.approx(loss(wanted[:18], found[:18]), rel=1e-4)
-    assert done.held_back[0] == pytest.approx(loss(wanted[18:], found[18:]), rel=1e-4)
+    assert done.val_losses[0] == pytest.approx(loss(wanted[18:], found[18:]), rel=1e-4)
 
 
 def values(variables):
@@ -129,7 +129,7 @@ def test_early_stopping_looks_at_the_images_that_are_held_back(batches):
     model, images = small(), shades(30)
     given = [images[:10], images[10:]] if batches else images
     done = distill(model, conversion(model), given, epochs=2, patience=1, **QUIET)
-    assert len(done.held_back) == 1 + len(done.losses) <= 3
+    assert len(done.val_losses) == 1 + len(done.losses) <= 3
 
 
 @pytest.mark.usefixtures("eager")
@@ -138,7 +138,7 @@ def test_where_others_become_worse_the_model_stays_as_it_was():
     converted = conversion(model)
     before = converted.get_weights()
     done = distill(model, converted, shades(40), **{**QUIET, "learning_rate": 3.0})
-    assert not done.kept and done.held_back[-1] > done.held_back[0]
+    assert not done.improved and done.val_losses[-1] > done.val_losses[0]
     assert str(done).endswith(
         "The outputs were nearer before, so the model was left as it was; a smaller learning_rate, "
         "more epochs or more images may bring them nearer."

@@ -323,7 +323,7 @@ def test_pools_that_no_layer_can_be_fitted_to_are_left_with_the_reason():
     model = mnist_cnn()
     pooling = {"pool3": allconv.ConvPool(filters=5), "pool2": allconv.ConvPool(activation="tanh")}
     _, pairing = steps_of(model, pooling=pooling)
-    assert pairing.left == {
+    assert pairing.not_fitted == {
         "pool2": "'pool2' ends in tanh, not in relu or linear",
         "pool3": "'pool3' gives (None, 3, 3, 5) where it gave (None, 3, 3, 64)",
     }

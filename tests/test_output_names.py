@@ -299,7 +299,7 @@ def test_calibration_of_two_outputs_fits_both_heads():
     images = np.random.default_rng(0).normal(size=(64, 12, 12, 2)).astype("float32")
     calibration = allconv.calibrate(model, converted, images, verbose=0)
     assert [each.layer for each in calibration.layers] == ["pool", "second", "kind", "other"]
-    assert calibration.kept
+    assert calibration.improved
     assert calibration.after.error < calibration.before.error
 
 

@@ -1,1 +1,1 @@
-"""Least squares of convolutions on what a network is fed, in the rooms of `calibrate`."""
+"""What `calibrate` and `distill` are made of: images, least squares, training, and their scores."""

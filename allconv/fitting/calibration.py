@@ -36,19 +36,19 @@ class Calibration(Result):
 
     Attributes:
         layers: The layers that were fitted, in order.
-        left: Max pools whose new layers could not be fitted, with the reasons.
+        not_fitted: Max pools whose new layers could not be fitted, with the reasons.
         before: How far the outputs were from the original's, on the images.
         after: How far they are with the fitted weights.
-        kept: Whether these are in place: not where the outputs were nearer, or as near, before.
+        improved: Whether the outputs came nearer; only then does the model have the fitted weights.
         images: How many images there were.
         seconds: What all of it took.
     """
 
     layers: tuple[FittedLayer, ...]
-    left: Mapping[str, str]
+    not_fitted: Mapping[str, str]
     before: Agreement
     after: Agreement
-    kept: bool
+    improved: bool
     images: int
     seconds: float
 
@@ -60,12 +60,12 @@ class Calibration(Result):
             for each in self.layers
         ]
         lines = [table(columns, rows), ""]
-        lines += [f"{name}: not fitted, {reason}" for name, reason in self.left.items()]
+        lines += [f"{name}: not fitted, {reason}" for name, reason in self.not_fitted.items()]
         lines += [
             f"{self.images:,} images, {self.seconds:.1f} s",
             f"outputs before: {self.before}",
             f"outputs after:  {self.after}",
         ]
-        if not self.kept:
+        if not self.improved:
             lines.append("The outputs were no farther before, so the model was left as it was.")
         return "\n".join(lines)

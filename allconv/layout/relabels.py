@@ -28,7 +28,7 @@ def map_before(node: Node) -> Node:
     return node
 
 
-def axes_of(node: Node) -> Axes | None:
+def map_axes(node: Node) -> Axes | None:
     """What lies along the axes of a map's values behind such a chain.
 
     Returns:
@@ -36,7 +36,7 @@ def axes_of(node: Node) -> Axes | None:
     """
     if node.kind not in RELABELS:
         return _own_axes(node) if is_map(node) else None
-    before = axes_of(node.inputs[0])
+    before = map_axes(node.inputs[0])
     return None if before is None else _moved(node, before)
 
 
@@ -75,7 +75,7 @@ def _regrouped(parts: Sequence[Part], shape: Sequence[Size]) -> Axes | None:
 
 def is_list(node: Node) -> bool:
     """Whether a node gives the values of a map row by row, none of its axes cut in parts."""
-    axes = axes_of(node)
+    axes = map_axes(node)
     if node.kind not in RELABELS or axes is None or len(axes) > 2:
         return False
     order = [number for axis in axes for number, _ in axis]
@@ -84,7 +84,7 @@ def is_list(node: Node) -> bool:
 
 def lies_along(node: Node, axis: int) -> bool:
     """Whether all channels of a map, and nothing else, lie along an axis behind such a chain."""
-    axes, count = axes_of(node), len(node.shape or ())
+    axes, count = map_axes(node), len(node.shape or ())
     if node.kind not in RELABELS or axes is None or axis % count == 0:
         return False
     return axes[axis % count - 1] == ((CHANNELS, layout(map_before(node)).channels),)

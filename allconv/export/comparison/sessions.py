@@ -65,8 +65,8 @@ def _session(file: Path, settings: Mapping[str, str]) -> Any:
         raise ExportError(f"{file.name}: ONNX Runtime refuses it: {reason(error)}") from error
 
 
-SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh"})
-"""Final activations behind which differences hide."""
+SATURATING_OPERATORS = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh"})
+"""What the activations of `logits.SATURATING` are in ONNX."""
 
 CARRYING = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear"})
 CARRYING |= {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
@@ -84,7 +84,7 @@ def before_activation(model: Any, output: str) -> str:
     node = producers.get(output)
     while node is not None and node.op_type in CARRYING:
         node = producers.get(node.input[0])
-    if node is None or node.op_type not in SATURATING:
+    if node is None or node.op_type not in SATURATING_OPERATORS:
         return ""
     return str(node.input[0]) if node.input[0] in producers else ""
 

@@ -29,11 +29,11 @@ class Pairing:
 
     Attributes:
         steps: Layers to be fitted, each after those above it.
-        left: Max pools that no layer can be fitted to, with the reasons.
+        not_fitted: Max pools that no layer can be fitted to, with the reasons.
     """
 
     steps: tuple[Fit | Renorm, ...]
-    left: Mapping[str, str]
+    not_fitted: Mapping[str, str]
 
 
 def pair(before: Graph, after: Graph, refit: bool = True) -> Pairing:
@@ -44,7 +44,7 @@ def pair(before: Graph, after: Graph, refit: bool = True) -> Pairing:
         after: The converted network.
         refit: Whether the layers below are fitted, too.
     """
-    stand_ins, left = _stand_ins(before, after)
+    stand_ins, not_fitted = _stand_ins(before, after)
     own = {node.name for fit in stand_ins.values() for node in _chain(fit)}
     calls, places = _calls(before), _places(after)
     steps: dict[str, Fit | Renorm | None] = {}
@@ -57,7 +57,7 @@ def pair(before: Graph, after: Graph, refit: bool = True) -> Pairing:
             steps.setdefault(name, stand_ins[name])
         elif below and name not in own and len(calls.get(name, ())) == len(places[name]):
             steps.setdefault(name, _step_below(before, after, calls[name], places[name], refit))
-    return Pairing(tuple(filter(None, steps.values())), left)
+    return Pairing(tuple(filter(None, steps.values())), not_fitted)
 
 
 def _step_below(
@@ -90,7 +90,7 @@ def _places(graph: Graph) -> dict[str, list[int]]:
 def _stand_ins(before: Graph, after: Graph) -> tuple[dict[str, Fit], dict[str, str]]:
     """Layers by name that stand for pools, and reasons by the names of pools for which none can."""
     fits: dict[str, Fit] = {}
-    left: dict[str, str] = {}
+    not_fitted: dict[str, str] = {}
     places = _places(after)
     for name, pools in _calls(before).items():
         if pools[0].kind not in MAX_POOLS:
@@ -105,8 +105,8 @@ def _stand_ins(before: Graph, after: Graph) -> tuple[dict[str, Fit], dict[str, s
         if isinstance(outcome, Fit):
             fits[outcome.layer] = outcome
         elif outcome:
-            left[name] = outcome
-    return fits, left
+            not_fitted[name] = outcome
+    return fits, not_fitted
 
 
 def _in_its_place(pools: list[Node], found: list[Node], places: list[int]) -> Fit | str:
