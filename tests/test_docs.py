@@ -228,3 +228,7 @@ def test_the_reference_lists_every_function() -> None:
 def test_the_changelog_has_a_section_for_this_version() -> None:
     assert f"\n## [{allconv.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
     assert f'\nversion = "{allconv.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_version_to_cite_is_this_one() -> None:
+    assert f"\nversion: {allconv.__version__}\n" in (ROOT / "CITATION.cff").read_text()

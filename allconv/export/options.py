@@ -29,9 +29,10 @@ class ExportOptions:
     int8: Images | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.opset_version, int) or self.opset_version not in IR_VERSIONS:
+        version: object = self.opset_version
+        if not isinstance(version, int) or version not in IR_VERSIONS:
             raise OptionError(
-                f"opset_version is {self.opset_version!r}; expected one of {min(IR_VERSIONS)} to "
+                f"opset_version is {version!r}; expected one of {min(IR_VERSIONS)} to "
                 f"{max(IR_VERSIONS)}, which tf2onnx writes"
             )
         if self.data_format not in get_args(DataFormat):
