@@ -54,17 +54,17 @@ def average_pool_to_conv(match: Match) -> Outcome:
         return match.skip(problem)
     window, sizes = Window(size, strides, config["padding"]), known_sizes(match, tensor)
     if config["padding"] == "valid" or max(size) == 1:
-        return per_channel(match, "", tensor, window, average_taps(size))
+        return per_channel(match, tensor, "", window, average_taps(size))
     if not are_known(sizes) or is_framework_dependent(size, strides):
         return _counted(match, tensor, window)
     triples = list(zip(sizes, size, strides, strict=True))
     if not any(sum(same_padding(*triple)) for triple in triples):
-        return per_channel(match, "", tensor, Window(size, strides), average_taps(size))
+        return per_channel(match, tensor, "", Window(size, strides), average_taps(size))
     counts = [same_counts(*triple) for triple in triples]
     unit = _unit(match, counts, size)
     if unit is None or match.layout(match.node).cells > MOST_COUNTS:
         return _counted(match, tensor, window)
-    mean = per_channel(match, "mean", tensor, window, average_taps(size, 1 / unit))
+    mean = per_channel(match, tensor, "mean", window, average_taps(size, 1 / unit))
     return _rescaled(match, mean, counts, unit)
 
 
@@ -83,13 +83,13 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
     if not are_known(layout.sizes):
         return match.skip(f"a mean over the whole map needs a fixed size, got {tensor.shape}")
     window = Window(layout.sizes, (1,) * layout.rank)
-    mean = per_channel(match, "", tensor, window, average_taps(layout.sizes))
+    mean = per_channel(match, tensor, "", window, average_taps(layout.sizes))
     return mean if match.node.config["keepdims"] else flattened(match, mean)
 
 
 def _counted(match: Match, tensor: Node, window: Window) -> Node:
     """The mean for a map of any size, on which further layers count the cells of each window."""
-    mean = per_channel(match, "mean", tensor, window, average_taps(window.size))
+    mean = per_channel(match, tensor, "mean", window, average_taps(window.size))
     return match.layer("Multiply")(mean, _share(match, tensor, window))
 
 
@@ -110,10 +110,10 @@ def _share_along(match: Match, ones: Node, axis: int, window: Window) -> Node:
     part, (*size, _, _) = f"shortfall{axis + 1}", shortfall_kernel(window.size, axis).shape
     maps = 1
     if is_unwritten(match, ones, replace(window, size=tuple(size))):
-        ones, maps = twice(match, part, ones), 2
+        ones, maps = twice(match, ones, part), 2
     kernel = {"kernel": shortfall_kernel(window.size, axis, maps)}
-    shortfall = convolution(match, part, ones, kernel, window.strides, window.padding, "relu")
-    return convolution(match, f"share{axis + 1}", shortfall, share_weights(window.size, axis))
+    shortfall = convolution(match, ones, part, kernel, window.strides, window.padding, "relu")
+    return convolution(match, shortfall, f"share{axis + 1}", share_weights(window.size, axis))
 
 
 def same_counts(size: int, window: int, stride: int) -> list[int]:

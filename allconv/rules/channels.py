@@ -56,7 +56,7 @@ def channels_picked_to_conv(match: Match) -> Outcome:
         )
     channels = layout(found.source).channels
     kernel = picking_kernel(channels, found.numbers, layout(found.source).rank)
-    return convolution(match, "", found.source, {"kernel": kernel})
+    return convolution(match, found.source, "", {"kernel": kernel})
 
 
 def picked(node: Node) -> Picked | None:

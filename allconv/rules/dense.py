@@ -50,7 +50,7 @@ def flatten_dense_to_conv(match: Match) -> Outcome:
             tensor = match.again(node, tensor)
     kernel = kernel_of_flattened(kernel, order, sizes)
     note = ", ".join(f"'{n.name}' folded in" for n in passed if is_affine(n))
-    conv = convolution(match, tensor, layout, kernel, bias)
+    conv = dense_convolution(match, tensor, layout, kernel, bias)
     return match.becomes(match.flattened_by(flatten, conv), note=note)
 
 
@@ -66,7 +66,7 @@ def dense_on_map_to_conv(match: Match) -> Outcome:
         return match.skip(problem)
     kernel, bias = dense_weights(match.node)
     kernel = kernel.reshape(*(1,) * layout.rank, *kernel.shape)
-    return convolution(match, tensor, layout, kernel, bias)
+    return dense_convolution(match, tensor, layout, kernel, bias)
 
 
 @rule(layer="Dense", keeps="function")
@@ -94,7 +94,7 @@ def vector_dense_to_conv(match: Match) -> Outcome:
     cell = entered(match, vector, met)
     layout, (kernel, bias) = match.layout(cell), dense_weights(match.node)
     kernel = kernel.reshape(*(1,) * layout.rank, *kernel.shape)
-    return flattened(match, convolution(match, cell, layout, kernel, bias))
+    return flattened(match, dense_convolution(match, cell, layout, kernel, bias))
 
 
 def problem_with_dense(dense: Node, layout: Layout) -> str:
@@ -137,7 +137,7 @@ def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
     return kernel, bias
 
 
-def convolution(
+def dense_convolution(
     match: Match,
     tensor: Node,
     layout: Layout,

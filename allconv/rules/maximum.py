@@ -28,7 +28,7 @@ def window_maximum(
     if len(window) != 2 or max(left) == 1:
         return stepwise(match, tensor, max_steps(window, strides), last)
     plan = max_steps(window, (common, common))
-    return strided(match, last, stepwise(match, tensor, plan, "maximum"), left)
+    return strided(match, stepwise(match, tensor, plan, "maximum"), last, left)
 
 
 def stepwise(match: Match, tensor: Node, plan: Sequence[Step], last: str = "") -> Node:
@@ -67,11 +67,11 @@ def _first_round(
 ) -> Node:
     """`relu(a - b) + b` of two cells of the window, differences and picks being convolutions."""
     if len(cells) == 1:
-        return per_channel(match, part, tensor, window, ((cells[0], 1.0),))
+        return per_channel(match, tensor, part, window, ((cells[0], 1.0),))
     a, b = cells
     difference, pick = joined(part, "difference"), joined(part, "pick")
-    rise = per_channel(match, difference, tensor, window, ((a, 1.0), (b, -1.0)), "relu")
-    other = per_channel(match, pick, tensor, window, ((b, 1.0),))
+    rise = per_channel(match, tensor, difference, window, ((a, 1.0), (b, -1.0)), "relu")
+    other = per_channel(match, tensor, pick, window, ((b, 1.0),))
     return match.layer("Add", part)(rise, other)
 
 

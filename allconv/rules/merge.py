@@ -11,7 +11,7 @@ from allconv.layers.kinds import BINARY_OPS, MERGES
 from allconv.layout import Layout, are_known, is_map, is_vector, origin_of_vector
 from allconv.rule import Match, Outcome, Skip, rule
 from allconv.rules.constants import is_affine
-from allconv.rules.dense import convolution, problem_with_dense, with_batchnorms
+from allconv.rules.dense import dense_convolution, problem_with_dense, with_batchnorms
 from allconv.rules.flatten import FOLDED, gathered, leads_to_dense, passed_up
 from allconv.rules.lists import leads_to_outputs
 from allconv.rules.vectors import entered
@@ -101,7 +101,9 @@ def concatenate_dense_to_convs(match: Match) -> Outcome:
         for node in idle:
             tensor = match.again(node, tensor)
         first_bias = bias if number == 0 else None
-        products.append(convolution(match, tensor, layout, branch, first_bias, part, "linear"))
+        products.append(
+            dense_convolution(match, tensor, layout, branch, first_bias, part, "linear")
+        )
         start = stop
     total = match.layer("Add", "sum")(*products) if len(products) > 1 else products[0]
     flatten = next(source for source in merge.inputs if source.kind == "Flatten")

@@ -152,9 +152,9 @@ def _risen(match: Match, tensor: Node, ones: Node | None, axis: int, shift: int,
     here, there = (tuple(pair[side] for pair in pads) for side in (0, 1))
     padded = zero_padded(match, tensor, pads, part=joined(part, "padding"))
     taps = ((there, 1.0), (here, -1.0))
-    rise = per_channel(match, joined(part, "difference"), padded, window, taps, "relu")
+    rise = per_channel(match, padded, joined(part, "difference"), window, taps, "relu")
     if ones is not None:
         padded = zero_padded(match, ones, pads, part=joined(part, "inside_padding"))
-        inside = per_channel(match, joined(part, "inside"), padded, window, ((there, 1.0),))
+        inside = per_channel(match, padded, joined(part, "inside"), window, ((there, 1.0),))
         rise = match.layer("Multiply", joined(part, "masked"))(rise, inside)
     return match.layer("Add", part)(rise, tensor)

@@ -39,7 +39,7 @@ class Window:
 
 
 def per_channel(
-    match: Match, part: str, tensor: Node, window: Window, taps: Taps, activation: str = "linear"
+    match: Match, tensor: Node, part: str, window: Window, taps: Taps, activation: str = "linear"
 ) -> Node:
     """A convolution with fixed factors that treats every channel alike and by itself.
 
@@ -55,24 +55,24 @@ def per_channel(
     rank, strides = match.layout(tensor).rank, window.strides
     unequal = rank == 2 and len(set(strides)) > 1
     if not unequal or window.padding == "same":
-        return _conv(match, part, tensor, window, taps, activation, unequal or rank == 3)
+        return _conv(match, tensor, part, window, taps, activation, unequal or rank == 3)
     common = math.gcd(*strides)
     first = replace(window, strides=(common,) * rank)
-    tensor = per_channel(match, joined(part, "unstrided"), tensor, first, taps, activation)
-    return strided(match, part, tensor, [stride // common for stride in strides])
+    tensor = per_channel(match, tensor, joined(part, "unstrided"), first, taps, activation)
+    return strided(match, tensor, part, [stride // common for stride in strides])
 
 
-def strided(match: Match, part: str, tensor: Node, strides: Sequence[int]) -> Node:
+def strided(match: Match, tensor: Node, part: str, strides: Sequence[int]) -> Node:
     """Every `strides`-th cell of a map: a 1x1 convolution with the identity."""
     window = Window((1,) * len(strides), tuple(strides))
     whole = (((0,) * len(strides), 1.0),)
-    return _conv(match, part, tensor, window, whole, "linear", diagonal=True)
+    return _conv(match, tensor, part, window, whole, "linear", diagonal=True)
 
 
 def _conv(
     match: Match,
-    part: str,
     tensor: Node,
+    part: str,
     window: Window,
     taps: Taps,
     activation: str,
@@ -80,13 +80,13 @@ def _conv(
 ) -> Node:
     layout = match.layout(tensor)
     if diagonal and is_unwritten(match, tensor, window):
-        copies = twice(match, part, tensor)
-        both = _conv(match, joined(part, "both"), copies, window, taps, activation, diagonal)
-        return convolution(match, part, both, {"kernel": picking_kernel(2, (0,), layout.rank)})
+        copies = twice(match, tensor, part)
+        both = _conv(match, copies, joined(part, "both"), window, taps, activation, diagonal)
+        return convolution(match, both, part, {"kernel": picking_kernel(2, (0,), layout.rank)})
     if diagonal:
         weights = {"kernel": diagonal_kernel(window.size, layout.channels, taps)}
         moves = (window.strides, window.padding)
-        return convolution(match, part, tensor, weights, *moves, activation)
+        return convolution(match, tensor, part, weights, *moves, activation)
     conv = match.layer(
         f"DepthwiseConv{layout.rank}D",
         part,
@@ -111,16 +111,16 @@ def is_unwritten(match: Match, tensor: Node, window: Window) -> bool:
     return may_be_unwritten(match.layout(tensor).channels, window.size, window.strides, results)
 
 
-def twice(match: Match, part: str, tensor: Node) -> Node:
+def twice(match: Match, tensor: Node, part: str) -> Node:
     """Two copies of a map of one channel, side by side."""
     kernel = picking_kernel(1, (0, 0), match.layout(tensor).rank)
-    return convolution(match, joined(part, "twice"), tensor, {"kernel": kernel})
+    return convolution(match, tensor, joined(part, "twice"), {"kernel": kernel})
 
 
 def convolution(
     match: Match,
-    part: str,
     tensor: Node,
+    part: str,
     weights: Mapping[str, Array],
     strides: Sequence[int] = (),
     padding: str = "valid",
@@ -147,7 +147,7 @@ def ones_map(match: Match, tensor: Node) -> Node:
     """A map of one channel that is one in each cell of a map of any size."""
     layout = match.layout(tensor)
     kernel = constant((*(1,) * layout.rank, layout.channels, 1), 0.0)
-    return convolution(match, "ones", tensor, {"kernel": kernel, "bias": constant((1,), 1.0)})
+    return convolution(match, tensor, "ones", {"kernel": kernel, "bias": constant((1,), 1.0)})
 
 
 def problem_with_window(window: Sequence[int], strides: Sequence[int] = ()) -> str:
@@ -195,13 +195,13 @@ def zero_padded(
         kind = f"ZeroPadding{layout.rank}D"
         padding = match.layer(kind, part, of=of, **config, data_format=layout.data_format)
         tensor = padding(tensor)
-    return cropped(match, "cropping", tensor, [(max(-a, 0), max(-b, 0)) for a, b in pads], of)
+    return cropped(match, tensor, "cropping", [(max(-a, 0), max(-b, 0)) for a, b in pads], of)
 
 
 def cropped(
     match: Match,
-    part: str,
     tensor: Node,
+    part: str,
     amounts: Sequence[tuple[int, int]],
     of: Node | None = None,
 ) -> Node:
@@ -215,7 +215,7 @@ def cropped(
     if layout.rank == 1 and layout.channels_first:
         before, after = amounts[0]
         window = Window((before + after + 1,), (1,))
-        return per_channel(match, part, tensor, window, (((before,), 1.0),))
+        return per_channel(match, tensor, part, window, (((before,), 1.0),))
     config: dict[str, Any] = {"cropping": amounts[0]}
     if layout.rank > 1:
         config = {"cropping": tuple(amounts), "data_format": layout.data_format}
@@ -227,8 +227,8 @@ def edge_padded(match: Match, tensor: Node, pads: Sequence[tuple[int, int]]) -> 
     layout = match.layout(tensor)
     for i, (axis, (before, after)) in enumerate(zip(layout.spatial_axes, pads, strict=True)):
         others = (layout.sizes[i] or 0) - 1
-        first = [_cropped_along(match, f"first{axis}", tensor, i, (0, others))] if before else []
-        last = [_cropped_along(match, f"last{axis}", tensor, i, (others, 0))] if after else []
+        first = [_cropped_along(match, tensor, f"first{axis}", i, (0, others))] if before else []
+        last = [_cropped_along(match, tensor, f"last{axis}", i, (others, 0))] if after else []
         if before or after:
             concatenate = match.layer("Concatenate", f"edge{axis}", axis=axis)
             tensor = concatenate(*first * before, tensor, *last * after)
@@ -236,10 +236,10 @@ def edge_padded(match: Match, tensor: Node, pads: Sequence[tuple[int, int]]) -> 
 
 
 def _cropped_along(
-    match: Match, part: str, tensor: Node, axis: int, amount: tuple[int, int]
+    match: Match, tensor: Node, part: str, axis: int, amount: tuple[int, int]
 ) -> Node:
     rank = match.layout(tensor).rank
-    return cropped(match, part, tensor, [amount if i == axis else (0, 0) for i in range(rank)])
+    return cropped(match, tensor, part, [amount if i == axis else (0, 0) for i in range(rank)])
 
 
 def flattened(match: Match, tensor: Node, part: str = "flatten") -> Node:
