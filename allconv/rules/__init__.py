@@ -92,7 +92,7 @@ def rules_for(
     others: Sequence[Rule] = (),
     fold_batchnorm: bool = False,
 ) -> tuple[Rule, ...]:
-    """The rules that the user's choices stand for.
+    """Choose the rules that the user's choices stand for.
 
     Args:
         graph: The model, whose pools and Dense layers the choices name.
@@ -111,7 +111,7 @@ def rules_for(
 
 
 def _of_activations(graph: Graph) -> tuple[Rule, ...]:
-    """For the layers that are given a layer; of others the rule's words would explain nothing."""
+    """Keep the rule to layers that are given a layer; its words would not explain others."""
     names = [s.name for s in graph.specs() if activation_layer(s.config.get("activation"))]
     return (activation_layer_to_layer.with_options(None, names),)
 
@@ -130,13 +130,13 @@ def _pool_rules(graph: Graph, pooling: Pooling) -> tuple[Rule, ...]:
 
 
 def _chosen(graph: Graph, pooling: Pooling) -> dict[str, Strategy]:
-    """The strategy of each max pool of a model, by name."""
+    """Return the strategy of each max pool of a model, by name."""
     pools = [node.name for node in graph.nodes if node.kind in MAX_POOLS]
     return strategy_of_each(pooling, list(dict.fromkeys(pools)))
 
 
 def pools_to_keep(graph: Graph, pooling: Pooling) -> frozenset[str]:
-    """Names of the pools that are to stay as the user chose; average and global pools with all."""
+    """List the pools that are to stay, as the user chose; with all, average and global ones."""
     chosen = _chosen(graph, pooling)
     names = {name for name, choice in chosen.items() if isinstance(choice, KeepPool)}
     if keeps_all_others(pooling):

@@ -88,13 +88,13 @@ def global_average_pool_to_conv(match: Match) -> Outcome:
 
 
 def _counted(match: Match, tensor: Node, window: Window) -> Node:
-    """The mean for a map of any size, on which further layers count the cells of each window."""
+    """Take the mean for a map of any size; further layers count the cells of each window."""
     mean = per_channel(match, tensor, "mean", window, average_taps(window.size))
     return match.layer("Multiply")(mean, _share(match, tensor, window))
 
 
 def _share(match: Match, tensor: Node, window: Window) -> Node:
-    """For each window, its cells over those inside the map: a map of one channel."""
+    """Divide the cells of each window by those inside the map: a map of one channel."""
     ones = ones_map(match, tensor)
     axes = [axis for axis, k in enumerate(window.size) if k > 1]
     shares = [_share_along(match, ones, axis, window) for axis in axes]
@@ -102,7 +102,7 @@ def _share(match: Match, tensor: Node, window: Window) -> Node:
 
 
 def _share_along(match: Match, ones: Node, axis: int, window: Window) -> Node:
-    """`k / count` along an axis: how much is missing of each count, then a line for each.
+    """Compute `k / count` along an axis: what is missing of each count, then a line for each.
 
     The cells are counted on two maps of ones, by halves, where oneDNN may leave some of one
     unwritten.
@@ -117,14 +117,14 @@ def _share_along(match: Match, ones: Node, axis: int, window: Window) -> Node:
 
 
 def same_counts(size: int, window: int, stride: int) -> list[int]:
-    """How many cells of each window lie inside an axis, with padding 'same'."""
+    """Say how many cells of each window lie inside an axis, with padding 'same'."""
     before, _ = same_padding(size, window, stride)
     starts = [i * stride - before for i in range(window_output(size, window, stride, "same") or 0)]
     return [min(start + window, size) - max(start, 0) for start in starts]
 
 
 def _unit(match: Match, counts: Sequence[Sequence[int]], window: Sequence[int]) -> int | None:
-    """The number that is divided by the counts, in a Rescaling behind a sum divided by it.
+    """Find the number that is divided by the counts, in a Rescaling behind a sum divided by it.
 
     The cells of the window. But a Rescaling takes its numbers through float32, or as int32; so for
     float64 it is one that all counts divide, None where that is beyond int32.
@@ -136,7 +136,7 @@ def _unit(match: Match, counts: Sequence[Sequence[int]], window: Sequence[int]) 
 
 
 def _rescaled(match: Match, tensor: Node, counts: Sequence[Sequence[int]], unit: int) -> Node:
-    """A map times `unit / count`, cell by cell, the count being the product of those of the axes.
+    """Multiply a map by `unit / count`, cell by cell; the count is a product over the axes.
 
     A Rescaling takes nested lists, and unlike other layers' axes both kinds of Keras' files carry
     them. They begin with an axis for the batch: only so does Keras take them as they lie.

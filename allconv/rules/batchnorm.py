@@ -46,7 +46,7 @@ def conv_batchnorm_to_conv(match: Match) -> Outcome:
 
 
 def _scaled(kernel: Array, scale: Array, transposed: bool) -> Array:
-    """A kernel whose results are scaled, channel by channel.
+    """Scale the results of a kernel, channel by channel.
 
     The channels of the result are its last axis; its last two together, `channels * multiplier`, in
     a depthwise kernel; its last but one in a transposed convolution's.
@@ -60,7 +60,7 @@ def _scaled(kernel: Array, scale: Array, transposed: bool) -> Array:
 
 
 def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
-    """Why the BatchNormalization cannot be folded, "" where it can."""
+    """Say why the BatchNormalization cannot be folded, "" where it can."""
     norm, activation = match.node, conv.config.get("activation") or "linear"
     if is_in_training(norm):
         return "it is called with training=True, and normalizes by the numbers of each batch"
@@ -89,7 +89,7 @@ def _problem(match: Match, conv: Node, passed: Sequence[Node]) -> str:
 
 
 def _padding_behind(match: Match) -> str:
-    """Why a convolution behind it does not take it in either, "" where there is none."""
+    """Say why a convolution behind it does not take it in either, "" where there is none."""
     for user in match.users(match.node):
         if user.kind in CONVOLUTIONS and user.config.get("padding", "valid") != "valid":
             return f"; '{user.name}' behind it pads with zeros, which are not normalized"

@@ -60,7 +60,7 @@ def channels_picked_to_conv(match: Match) -> Outcome:
 
 
 def picked(node: Node) -> Picked | None:
-    """Which channels of which map a node gives, None where it gives anything else."""
+    """Say which channels of which map a node gives, None where it gives anything else."""
     if node.kind in JOINS:
         return _joined(node)
     source = node.inputs[0] if node.inputs else node
@@ -106,7 +106,7 @@ def _taken(node: Node, source: Node) -> Picked | None:
 
 
 def _part(node: Node, index: int) -> Picked | None:
-    """One of the tensors that an Unstack or a Split gives."""
+    """Return one of the tensors that an Unstack or a Split gives."""
     source = node.inputs[0]
     if not is_map(source) or node.shape is None:
         return None
@@ -120,7 +120,7 @@ def _part(node: Node, index: int) -> Picked | None:
 
 
 def _joined(node: Node) -> Picked | None:
-    """Channels of one map side by side."""
+    """Return the channels of one map side by side."""
     if node.shape is None or not is_map(node):
         return None
     parts = [picked(source) for source in node.inputs]

@@ -42,7 +42,7 @@ def hidden_dense_to_nothing(match: Match) -> Outcome:
 
 
 def hidden_denses(graph: Graph) -> set[str]:
-    """Names of the Dense layers of a head that another Dense of the head follows.
+    """List the names of the Dense layers of a head that another Dense of the head follows.
 
     A head is what makes vectors only, down to the outputs; the Dense layers of a
     squeeze-and-excitation block are in none.

@@ -32,7 +32,7 @@ _OF_CONSTANT_AND_VALUE: Mapping[str, Callable[[Any], Affine]] = {
 
 
 def affine_of(node: Node) -> tuple[Array, Array] | None:
-    """What a layer on a vector scales and shifts each of its values by, None for other layers."""
+    """Read what a layer on a vector scales and shifts its values by; None for other layers."""
     if node.kind == "BatchNormalization":
         return batchnorm_affine(node.spec.weights, node.config["epsilon"])
     if len(node.inputs) != 1 or not is_vector(node) or not is_vector(node.inputs[0]):
@@ -48,7 +48,7 @@ def affine_of(node: Node) -> tuple[Array, Array] | None:
 
 
 def is_affine(node: Node) -> bool:
-    """Whether a layer scales and shifts a vector's values."""
+    """Tell whether a layer scales and shifts a vector's values."""
     return affine_of(node) is not None
 
 
@@ -75,7 +75,7 @@ def _operation(node: Node) -> Affine | None:
 
 
 def _array(value: Any) -> Any:
-    """Finite numbers as an array of float64, None for what is none."""
+    """Read finite numbers as an array of float64; None for anything else."""
     if isinstance(value, Mapping):
         written = value.get("config")
         value = written.get("value") if isinstance(written, Mapping) else None

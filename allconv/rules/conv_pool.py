@@ -63,7 +63,7 @@ def _sizes(setting: int | Sequence[int] | None, window: tuple[int, ...]) -> tupl
 
 
 def _halves(total: int) -> tuple[int, int]:
-    """An amount in two parts, the smaller first; a negative one is cropped likewise."""
+    """Split an amount in two parts, the smaller first; a negative one is cropped likewise."""
     before = abs(total) // 2
     return (before, total - before) if total >= 0 else (-before, total + before)
 
@@ -71,7 +71,7 @@ def _halves(total: int) -> tuple[int, int]:
 def _window_starts(
     match: Match, kernel: Sequence[int], padding: str, pads: Sequence[int]
 ) -> list[int]:
-    """Where in the kernel the pool's window begins, on each axis."""
+    """Say where in the kernel the pool's window begins, on each axis."""
     if padding == "valid":
         return [max(before, 0) for before in pads]
     config, sizes = match.node.config, known_sizes(match, match.before(match.node))
@@ -86,7 +86,7 @@ def _window_starts(
 
 
 def _mean_taps(kernel: Sequence[int], window: Sequence[int], starts: Sequence[int]) -> Taps:
-    """The mean over the window's cells that lie in the kernel; over the kernel if none does."""
+    """Take the mean over the window's cells in the kernel; over the kernel if none lies there."""
     triples = list(zip(starts, window, strict=True))
     cells = [
         cell
@@ -108,7 +108,7 @@ def _zeros(number: int) -> np.ndarray:
 
 
 def _activation(options: ConvPool, tensor: Node) -> tuple[str, str]:
-    """The convolution's activation, and a remark where it is not the one asked for."""
+    """Choose the convolution's activation, with a remark where it is not the one asked for."""
     negative = tensor.lower_bound is None or tensor.lower_bound < 0
     if options.activation == "relu" and negative:
         return "linear", "linear, since its input may be negative"

@@ -98,7 +98,7 @@ def vector_dense_to_conv(match: Match) -> Outcome:
 
 
 def problem_with_dense(dense: Node, layout: Layout) -> str:
-    """Why a Dense layer is not written as a convolution on such a map, "" where it is."""
+    """Say why a Dense layer is not written as a convolution on such a map, "" where it is."""
     activation = dense.config.get("activation")
     if layout.channels_first and str(activation) in ONLY_ALONG_LAST_AXIS:
         return f"its activation '{activation}' over channels that come first"
@@ -109,7 +109,7 @@ def problem_with_dense(dense: Node, layout: Layout) -> str:
 
 
 def dense_weights(dense: Node) -> Weights:
-    """A Dense layer's kernel, LoRA's product added to it, and, where it has one, its bias."""
+    """Return a Dense layer's kernel, with LoRA's product, and its bias, if it has one."""
     config, weights = dense.config, dense.spec.weights
     kernel, rank = weights["kernel"], config.get("lora_rank")
     if rank:
@@ -121,13 +121,13 @@ def dense_weights(dense: Node) -> Weights:
 
 
 def with_lora(kernel: np.ndarray, low: np.ndarray, high: np.ndarray, factor: float) -> np.ndarray:
-    """`kernel + factor * low high` (Hu et al. 2021, arXiv 2106.09685)."""
+    """Compute `kernel + factor * low high` (Hu et al. 2021, arXiv 2106.09685)."""
     product = np.matmul(low.astype("float64"), high.astype("float64"))
     return np.asarray(kernel + factor * product, kernel.dtype)
 
 
 def with_batchnorms(dense: Node, passed: Sequence[Node]) -> Weights:
-    """A Dense layer's weights with what scales and shifts before it, lowest first, folded in."""
+    """Fold what scales and shifts before a Dense layer, lowest first, into its weights."""
     kernel, bias = dense_weights(dense)
     for node in passed:
         if affine := affine_of(node):
@@ -146,7 +146,7 @@ def dense_convolution(
     part: str = "",
     activation: str | None = None,
 ) -> Node:
-    """A convolution with a Dense layer's settings, as large as its kernel.
+    """Make a convolution with a Dense layer's settings, as large as its kernel.
 
     A softmax over channels that come first is a layer of its own behind it: Keras' activation
     functions look along the last axis.
@@ -174,7 +174,7 @@ def dense_convolution(
 
 
 def carried_settings(config: Mapping[str, Any], rank: int) -> dict[str, Any]:
-    """What a Dense layer says about training, for the convolution in its place.
+    """Return what a Dense layer says about training, for the convolution in its place.
 
     A constraint on each unit's inputs (`axis=0` of a Dense kernel) is one on the window and the
     channels. Regularizers and constraints that need a matrix are left out.

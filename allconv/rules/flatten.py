@@ -79,7 +79,7 @@ def flatten_prelu_to_prelu_flatten(match: Match) -> Outcome:
 
 
 def _slopes(alpha: Array, layout: Layout, data_format: str) -> tuple[Array, list[int] | None]:
-    """A PReLU's slopes for the values of a flattened map, laid out as the map; and what shares."""
+    """Lay out a PReLU's slopes for a flattened map as the map, and say what shares."""
     if alpha.size == 1:
         return alpha.reshape(*(1,) * (layout.rank + 1)), list(range(1, layout.rank + 2))
     order, sizes = layout.flattened(data_format)
@@ -118,7 +118,7 @@ def flatten_cellwise_to_cellwise_flatten(match: Match) -> Outcome:
 
 
 def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
-    """The map before a Flatten as one cell whose channels are the flattened values."""
+    """Gather the map before a Flatten in one cell whose channels are the flattened values."""
     tensor = match.before(flatten)
     if not is_map(tensor):
         return match.skip(f"the size of its input is not known, got {tensor.shape}")
@@ -147,13 +147,13 @@ def gathered(match: Match, flatten: Node, part: str = "gather") -> Node | Skip:
 
 
 def folds_into_dense(match: Match, node: Node) -> bool:
-    """Whether a node is a BatchNormalization that all the Dense layers behind it can take in."""
+    """Tell whether a node is a BatchNormalization that all Dense layers behind it can take in."""
     foldable = node.kind == "BatchNormalization" and is_passed(node, FOLDED)
     return foldable and leads_to_dense(match, node)
 
 
 def leads_to_dense(match: Match, node: Node) -> bool:
-    """Whether every way down from a node leads to a Dense that can take its numbers in.
+    """Tell whether every way down from a node leads to a Dense that can take its numbers in.
 
     Between the two there is nothing but BatchNormalization, constants and layers idle at inference.
     """
@@ -179,7 +179,7 @@ def passed_up(match: Match, node: Node, kinds: Collection[str]) -> tuple[list[No
 
 
 def is_passed(node: Node, kinds: Collection[str]) -> bool:
-    """Whether a call is one of some kinds of layers, as they are at inference, on each image.
+    """Tell whether a call is one of some kinds of layers, as they are at inference, on each image.
 
     Constants count as the layers that a Dense takes in.
     """
@@ -189,5 +189,5 @@ def is_passed(node: Node, kinds: Collection[str]) -> bool:
 
 
 def is_in_training(node: Node) -> bool:
-    """Whether a layer is called to do what it does in training, `layer(x, training=True)`."""
+    """Tell whether a layer is called to do what it does in training, `layer(x, training=True)`."""
     return bool(node.kwargs.get("training"))

@@ -20,7 +20,7 @@ GROUP = "allconv.rules"
 
 
 def installed_rules() -> tuple[Rule, ...]:
-    """The rules of installed packages, in the order of their entry points' names.
+    """Load the rules of installed packages, in the order of their entry points' names.
 
     Raises:
         RuleError: An entry point cannot be loaded, or is no rule.

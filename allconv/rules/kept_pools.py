@@ -11,7 +11,7 @@ from allconv.rules.windows import flattened
 
 @rule(layer=GLOBAL_POOLS, keeps="function")
 def global_pool_to_pool(match: Match) -> Outcome:
-    """A global pool, kept  ->  the same with a 1x1 map, or a pool as large as the map.
+    """Global pool, kept  ->  the same with a 1x1 map, or a pool as large as the map.
 
     On a map of its own size `MaxPooling(sizes of the map, strides=1)` gives one cell, the largest
     value of all; on a larger map it slides. Where no other size is asked for the global pool stays,
@@ -32,7 +32,7 @@ def global_pool_to_pool(match: Match) -> Outcome:
 
 
 def _sliding(match: Match, tensor: Node) -> Node:
-    """A pool as large as a map of known sizes, which moves by single cells."""
+    """Make a pool as large as a map of known sizes, which moves by single cells."""
     layout, config = match.layout(tensor), match.node.config
     pool = match.layer(
         match.node.kind.removeprefix("Global"),

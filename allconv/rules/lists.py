@@ -20,7 +20,7 @@ from allconv.rule import Match
 
 
 def lists(graph: Graph) -> set[Node]:
-    """The nodes behind the last maps, that only say how an output's values lie."""
+    """Find the nodes behind the last maps, that only say how an output's values lie."""
     users, found = graph.users(), set[Node]()
     for node in reversed(graph.nodes):
         if arranges(node) and all(user in found for user in users[node]):
@@ -33,7 +33,7 @@ def lists(graph: Graph) -> set[Node]:
 
 
 def output_formats(graph: Graph) -> list[str]:
-    """How each output lies: a map's data format; "" for a list along whose end no channels lie."""
+    """Say how each output lies: a data format; "" for a list along whose end no channels lie."""
     found = lists(graph)
     return [
         "" if node in found and not lies_along(_relabel_above(node), -1) else node.data_format
@@ -48,20 +48,20 @@ def _relabel_above(node: Node) -> Node:
 
 
 def leads_to_outputs(match: Match, node: Node) -> bool:
-    """Whether every way down from a node only arranges the values of outputs."""
+    """Tell whether every way down from a node only arranges the values of outputs."""
     users = match.users(node)
     return all(user is node or (arranges(user) and leads_to_outputs(match, user)) for user in users)
 
 
 def arranges(node: Node) -> bool:
-    """Whether a layer has a place in a list."""
+    """Tell whether a layer has a place in a list."""
     if node.kind in RELABELS | IDENTITY_AT_INFERENCE | {"Concatenate"}:
         return True
     return acts_elementwise(node) or is_along_last(node)
 
 
 def acts_elementwise(node: Node) -> bool:
-    """Whether a call makes each value from the value in its place, and all alike."""
+    """Tell whether a call makes each value from the value in its place, and all alike."""
     if node.kind not in BINARY_OPS:
         return is_elementwise(node.kind, node.config)
     operands = (*node.args, *node.kwargs.values())
@@ -69,7 +69,7 @@ def acts_elementwise(node: Node) -> bool:
 
 
 def is_along_last(node: Node) -> bool:
-    """Whether a layer is a softmax, or its like, along the last axis."""
+    """Tell whether a layer is a softmax, or its like, along the last axis."""
     if node.kind == "Softmax":
         axis, shape = node.config.get("axis", -1), node.shape
         return shape is not None and is_along(axis, -1, len(shape))
@@ -77,14 +77,14 @@ def is_along_last(node: Node) -> bool:
 
 
 def groups_within_cells(node: Node) -> bool:
-    """Whether what lies along a list's last axis are channels of one cell of a map."""
+    """Tell whether what lies along a list's last axis are channels of one cell of a map."""
     source = map_before(node)
     in_one_cell = is_map(source) and layout(source).is_cell
     return in_one_cell or lies_along(node, -1) or _holds(node, int((node.shape or (0,))[-1] or 0))
 
 
 def _holds(node: Node, count: int) -> bool:
-    """Whether each run of so many values of a tensor, row by row, lies in one cell of a map."""
+    """Tell whether each run of so many values, row by row, lies in one cell of a map."""
     if node.kind == "Reshape" or (node.kind == "Flatten" and not _turns(node)):
         return _holds(node.inputs[0], count)
     if node.kind == "Concatenate" and node.config.get("axis") in (1, 1 - len(node.shape or ())):
@@ -98,6 +98,6 @@ def _holds(node: Node, count: int) -> bool:
 
 
 def _turns(flatten: Node) -> bool:
-    """Whether a Flatten takes the values in another order than row by row."""
+    """Tell whether a Flatten takes the values in another order than row by row."""
     source, wish = flatten.inputs[0], flatten.config.get("data_format")
     return wish == "channels_first" and not (is_map(source) and layout(source).is_cell)

@@ -79,13 +79,13 @@ def _same(
     pads: Pads | None,
     last: str = "",
 ) -> Node:
-    """The maximum over a window that reaches over the border, of values >= 0."""
+    """Take the maximum over a window that reaches over the border, of values >= 0."""
     if pads is None or max(strides) == 1:
         return same_maximum(match, tensor, window, strides, last)
     return window_maximum(match, zero_padded(match, tensor, pads), window, strides, last)
 
 
 def _in_few_digits(bound: float) -> float:
-    """A number not above a bound that all floats hold: a Rescaling rounds others, up or down."""
+    """Find a number not above a bound that all floats hold: a Rescaling rounds others."""
     fraction, exponent = math.frexp(bound)
     return math.ldexp(math.floor(fraction * 256), exponent - 8)

@@ -40,7 +40,7 @@ PoolPlan = list[Step]
 
 
 def max_steps(window: Sequence[int], strides: Sequence[int]) -> PoolPlan:
-    """The plan for a window that costs least; of equal ones that of the fewest layers.
+    """Find the plan for a window that costs least; of equal ones that of the fewest layers.
 
     Args:
         window: Cells along each axis.
@@ -50,14 +50,14 @@ def max_steps(window: Sequence[int], strides: Sequence[int]) -> PoolPlan:
 
 
 def global_max_steps(sizes: Sequence[int]) -> PoolPlan:
-    """The plan for the maximum over a whole map that costs least on that map."""
+    """Find the plan for the maximum over a whole map that costs least on that map."""
     powers = [2**i for i in range(max(sizes).bit_length())]
     candidates = [max_steps(sizes, (power,) * len(sizes)) for power in powers]
     return min(candidates, key=lambda plan: cost(plan, alone=True))
 
 
 def cost(plan: Sequence[Step], alone: bool = False) -> int:
-    """Multiply-accumulates of a plan for each value of its result, as `layers.costs` counts them.
+    """Count a plan's multiply-accumulates for each value of its result, as `layers.costs` does.
 
     A step has one depthwise convolution for each of its cells, which multiplies all cells of the
     window. Behind it a stride of s leaves one of s results along an axis.
@@ -77,7 +77,7 @@ def cost(plan: Sequence[Step], alone: bool = False) -> int:
 
 
 def layer_count(plan: Sequence[Step]) -> int:
-    """Number of layers of a plan: convolutions with their ReLU, sums, differences and ReLUs."""
+    """Count the layers of a plan: convolutions with their ReLU, sums, differences and ReLUs."""
     counts = [len(step.cells) for step in plan]
     return sum(n + n // 2 + 3 * ((n + 1) // 2 - 1) for n in counts)
 
@@ -87,7 +87,7 @@ def _price(plan: PoolPlan) -> tuple[int, int]:
 
 
 def plans(window: Sequence[int], strides: Sequence[int]) -> Iterator[PoolPlan]:
-    """For each way to take the strides one after the other, the plan that costs least."""
+    """Find the cheapest plan for each way to take the strides one after the other."""
     rank, strides = len(window), tuple(strides)
     for chain in _divisor_chains(math.gcd(*strides)):
         spacings = list(dict.fromkeys([*((part,) * rank for part in chain), strides]))
@@ -99,7 +99,7 @@ def plans(window: Sequence[int], strides: Sequence[int]) -> Iterator[PoolPlan]:
 
 
 def _divisor_chains(number: int) -> Iterator[tuple[int, ...]]:
-    """All ways from 1 to a number in which each divides the next."""
+    """Yield all ways from 1 to a number in which each divides the next."""
     if number == 1:
         yield (1,)
     for part in range(1, number // 2 + 1):
@@ -109,13 +109,13 @@ def _divisor_chains(number: int) -> Iterator[tuple[int, ...]]:
 
 @lru_cache(maxsize=1024)
 def _stage(window: Cell, spacing: Cell, wider: Cell) -> tuple[Step, ...]:
-    """The way from results `spacing` cells apart to results `wider` apart that costs least."""
+    """Find the cheapest way from results `spacing` cells apart to results `wider` apart."""
     plan: PoolPlan = min(_strided(window, spacing, wider), key=_price)
     return tuple(plan)
 
 
 def _strided(window: Sequence[int], spacing: Cell, wider: Cell) -> Iterator[PoolPlan]:
-    """All ways to go from results `spacing` cells apart to results `wider` apart.
+    """Yield all ways to go from results `spacing` cells apart to results `wider` apart.
 
     Along each axis a number of doublings comes first, at stride 1. The last step takes what is left
     and the stride. The ways with most doublings come first.
@@ -133,7 +133,7 @@ def _strided(window: Sequence[int], spacing: Cell, wider: Cell) -> Iterator[Pool
 
 
 def _least(window: int, apart: int) -> int:
-    """The fewest cells under one result, where results are `apart` and shifts of it fill a window.
+    """Find the fewest cells for one result, of results `apart` whose shifts fill a window.
 
     They leave no gap, so they are `apart` at least, and what is left is a multiple of `apart`.
     """
@@ -141,13 +141,13 @@ def _least(window: int, apart: int) -> int:
 
 
 def _rest(width: int, end: int, apart: int) -> list[int]:
-    """Which results, of `width` cells each and `apart`, make up `end` cells together."""
+    """Say which results, of `width` cells each and `apart`, make up `end` cells together."""
     last = (end - width) // apart
     return [*range(0, last, width // apart), last] if last else [0]
 
 
 def _ladders(window: Sequence[int], spacing: Cell, ends: Sequence[int]) -> list[list[int]]:
-    """Along each axis the widths of the growing window, doubled until the end is reached."""
+    """List along each axis the widths of the growing window, doubled until the end is reached."""
     ladders = []
     for k, apart, end in zip(window, spacing, ends, strict=True):
         widths = [_least(k, apart)]
@@ -158,7 +158,7 @@ def _ladders(window: Sequence[int], spacing: Cell, ends: Sequence[int]) -> list[
 
 
 def _growth(ladders: Sequence[Sequence[int]], spacing: Cell) -> PoolPlan:
-    """The steps of stride 1 that grow windows along such widths, one axis after the other."""
+    """Grow windows along such widths by steps of stride 1, one axis after the other."""
     plan: PoolPlan = []
     rank = len(ladders)
     for axis, (widths, apart) in enumerate(zip(ladders, spacing, strict=True)):

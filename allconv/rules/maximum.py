@@ -18,7 +18,7 @@ from allconv.rules.windows import Window, joined, per_channel, strided
 def window_maximum(
     match: Match, tensor: Node, window: Sequence[int], strides: Sequence[int], last: str = ""
 ) -> Node:
-    """The maximum over a window, without padding.
+    """Take the maximum over a window, without padding.
 
     Strides that differ between rows and columns are taken up to their common divisor, since
     TensorFlow's depthwise convolution refuses them; a last convolution takes the rest.
@@ -32,7 +32,7 @@ def window_maximum(
 
 
 def stepwise(match: Match, tensor: Node, plan: Sequence[Step], last: str = "") -> Node:
-    """The steps of a plan, one after the other; the last one's part of the name is `last`."""
+    """Take the steps of a plan, one after the other; the last one's part of the name is `last`."""
     for number, step in enumerate(plan, 1):
         part = last if number == len(plan) else joined(last, f"step{number}")
         tensor = maximum(match, tensor, step, part)
@@ -40,7 +40,7 @@ def stepwise(match: Match, tensor: Node, plan: Sequence[Step], last: str = "") -
 
 
 def maximum(match: Match, tensor: Node, step: Step, part: str) -> Node:
-    """One step: its cells compared two by two, then the winners, until one is left."""
+    """Take one step: compare its cells two by two, then the winners, until one is left."""
     pairs = [step.cells[i : i + 2] for i in range(0, len(step.cells), 2)]
     left = [
         _first_round(match, tensor, step.window, cells, _name(part, 1, number, len(pairs)))
@@ -65,7 +65,7 @@ def _name(part: str, turn: int, number: int, count: int) -> str:
 def _first_round(
     match: Match, tensor: Node, window: Window, cells: tuple[Cell, ...], part: str
 ) -> Node:
-    """`relu(a - b) + b` of two cells of the window, differences and picks being convolutions."""
+    """Compute `relu(a - b) + b` of two cells of a window, by convolutions."""
     if len(cells) == 1:
         return per_channel(match, tensor, part, window, ((cells[0], 1.0),))
     a, b = cells
@@ -76,7 +76,7 @@ def _first_round(
 
 
 def _next_round(match: Match, game: Sequence[Node], part: str) -> Node:
-    """`relu(a - b) + b` of two tensors."""
+    """Compute `relu(a - b) + b` of two tensors."""
     if len(game) == 1:
         return game[0]
     difference = match.layer("Subtract", joined(part, "difference"))(*game)

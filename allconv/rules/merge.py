@@ -22,7 +22,7 @@ UNLIKE = "the maps of its inputs lie in different data formats, or have differen
 
 @rule(layer=MERGES | BINARY_OPS, keeps="function")
 def flattens_merged_to_maps_merged(match: Match) -> Outcome:
-    """A merge, element by element, of flattened maps  ->  the merge of the maps, then Flatten.
+    """Merge of flattened maps, element by element  ->  the merge of the maps, then Flatten.
 
     Maps that are not alike are gathered in cells first. Where one input is a map, Keras spreads the
     vectors over it, along its last axis; the cells of these vectors are spread in the same way.
@@ -72,7 +72,7 @@ def flattens_concatenated_to_cells_concatenated(match: Match) -> Outcome:
 
 
 def _is_list(match: Match) -> bool:
-    """Whether flattened maps are joined to be a list, as of boxes: a Reshape follows, no layer."""
+    """Tell whether flattened maps are joined to a list, as of boxes: a Reshape follows."""
     follow = match.users(match.node)
     return all(user.kind == "Reshape" for user in follow) and leads_to_outputs(match, match.node)
 
@@ -121,7 +121,7 @@ def _activated(match: Match, tensor: Node) -> Node:
 
 
 def _problem(match: Match, sources: Sequence[Node]) -> str:
-    """Why the branches cannot be convolved and summed, "" where they can."""
+    """Say why the branches cannot be convolved and summed, "" where they can."""
     maps = []
     for source in sources:
         if source.kind != "Flatten":
@@ -140,7 +140,7 @@ def _problem(match: Match, sources: Sequence[Node]) -> str:
 
 
 def _map_of(match: Match, source: Node, sources: Sequence[Node], part: str) -> Node:
-    """The map that was flattened; a vector that the model is given enters as a cell like it."""
+    """Find the map that was flattened; a vector that is an input enters as a cell like it."""
     if source.kind == "Flatten":
         return match.before(source)
     flatten = next(other for other in sources if other.kind == "Flatten")
@@ -156,7 +156,7 @@ def _flattening(
 
 
 def _cells(match: Match, sources: Sequence[Node]) -> list[Node] | Skip:
-    """Vectors as maps of one cell each."""
+    """Return the vectors as maps of one cell each."""
     cells: list[Node] = []
     for number, source in enumerate(sources, 1):
         if source.kind == "Flatten":
@@ -177,7 +177,7 @@ def _are_alike(match: Match, maps: Sequence[Node]) -> bool:
 
 
 def _spread(match: Match) -> Outcome:
-    """The merge of a map with the cells of the vectors that are spread over it."""
+    """Merge a map with the cells of the vectors that are spread over it."""
     node = match.node
     if node.kind in BINARY_OPS:
         return match.skip(f"it spreads a vector over a map {node.shape} by the rules of NumPy")

@@ -11,7 +11,7 @@ from allconv.layout import Layout
 
 
 def over_channels(node: Node, layout: Layout) -> Spec | str:
-    """A layer that works along a vector, made to work along the channels of a cell; or why not."""
+    """Make a layer along a vector work along the channels of a cell; or say why not."""
     spec, axis = node.spec, layout.channel_axis
     if noise_shape := node.config.get("noise_shape"):
         if len(noise_shape) != 2:
@@ -37,7 +37,7 @@ def _first(kind: str) -> str:
 
 
 def _normalization(spec: Spec, layout: Layout) -> Spec:
-    """A Normalization of each value of a vector, or of all alike, on the channels of a cell.
+    """Put a Normalization of a vector's values, each or all alike, on the channels of a cell.
 
     Keras spreads numbers that it is given from the last axis on, and asks for an axis for each of
     their own; so where the channels come first, they are numbers for the cell along all axes.

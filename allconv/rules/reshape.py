@@ -97,7 +97,7 @@ def reshape_activation_to_activation_reshape(match: Match) -> Outcome:
 
 
 def is_softmax(node: Node) -> bool:
-    """Whether a layer is an activation along one axis, of as many values as it takes."""
+    """Tell whether a layer is an activation along one axis, of as many values as it takes."""
     if node.kind == "Softmax":
         return isinstance(node.config.get("axis", -1), int)
     return node.kind == "Activation" and node.config.get("activation") in OF_GROUPS
@@ -108,7 +108,7 @@ def _axis(node: Node) -> int:
 
 
 def _relabelled(match: Match, node: Node, source: Node) -> Node:
-    """A chain of Flatten, Reshape and Permute on another map."""
+    """Put a chain of Flatten, Reshape and Permute on another map."""
     if node.kind not in RELABELS:
         return source
     return match.again(node, _relabelled(match, node.inputs[0], source))
@@ -127,13 +127,13 @@ def reshape_flatten_to_flatten(match: Match) -> Outcome:
 
 
 def is_cell(tensor: Node) -> bool:
-    """Whether all axes but one have length 1, so that no order of them matters."""
+    """Tell whether all axes but one have length 1, so that no order of them matters."""
     sizes = tensor.shape[1:] if tensor.shape else (None,)
     return are_known(sizes) and sum(size != 1 for size in sizes) <= 1
 
 
 def _same_cells(match: Match, tensor: Node) -> Iterator[Node]:
-    """A 1x1 map and what it was before it was relabelled, the last first."""
+    """Yield a 1x1 map and what it was before it was relabelled, the last first."""
     while is_cell(tensor):
         yield tensor
         if tensor.kind not in RELABELS:

@@ -35,7 +35,7 @@ Pads = list[tuple[int, int]]
 
 
 def same_pads(sizes: Sequence[Size], window: Sequence[int], strides: Sequence[int]) -> Pads | None:
-    """Cells to add before and after each axis for padding 'same', None where sizes decide it.
+    """Return the cells that padding 'same' adds on each axis, None where sizes decide it.
 
     Args:
         sizes: Of the map, None where free.
@@ -85,7 +85,7 @@ class Rises:
 def same_maximum(
     match: Match, tensor: Node, window: Sequence[int], strides: Sequence[int], last: str = ""
 ) -> Node:
-    """The maximum over a window with padding 'same', of a map of any size.
+    """Take the maximum over a window with padding 'same', of a map of any size.
 
     Values with a lower bound must be >= 0.
     """
@@ -99,7 +99,7 @@ def same_maximum(
 
 
 def rises(window: Sequence[int], strides: Sequence[int], masked: bool) -> Rises:
-    """The plan that costs least.
+    """Find the plan that costs least.
 
     A stride may leave less to do: where zeros over the border do no harm, the last step may take
     all cells of an axis instead of the one in the middle. Not so where strides differ between rows
@@ -124,7 +124,7 @@ _Way = tuple[tuple[tuple[int, int], ...], Sequence[int], int]
 
 
 def _risen_axis(axis: int, window: int, stride: int) -> _Way:
-    """The whole window at stride 1; then a window that has its middle where the pool's has it.
+    """Take the whole window at stride 1; then a window that has its middle where the pool's has it.
 
     With as many cells less on either side padding 'same' is as much less on either side, as long as
     the window stays as large as the stride.
@@ -136,7 +136,7 @@ def _risen_axis(axis: int, window: int, stride: int) -> _Way:
 
 
 def _doublings(reach: int) -> Iterator[int]:
-    """Shifts that reach so far: 1, 2, 4, ..., none above the reach of those before it plus one."""
+    """List shifts up to a reach: 1, 2, 4, ..., each at most the sum of those before plus one."""
     done = 0
     while done < reach:
         shift = min(done + 1, reach - done)
@@ -145,7 +145,7 @@ def _doublings(reach: int) -> Iterator[int]:
 
 
 def _risen(match: Match, tensor: Node, ones: Node | None, axis: int, shift: int, part: str) -> Node:
-    """`x[i] + relu(x[i + shift] - x[i])` along an axis, over the border `x[i]`."""
+    """Compute `x[i] + relu(x[i + shift] - x[i])` along an axis, over the border `x[i]`."""
     rank = match.layout(tensor).rank
     pads = [(max(-shift, 0), max(shift, 0)) if i == axis else (0, 0) for i in range(rank)]
     window = Window(tuple(1 + sum(pair) for pair in pads), (1,) * rank)

@@ -38,7 +38,7 @@ def max_pool_to_stride(match: Match) -> Outcome:
 
 
 def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
-    """Up through cell-wise layers whose tensor nothing else takes; the lowest first."""
+    """Walk up through cell-wise layers whose tensor nothing else takes; list the lowest first."""
     passed = []
     while _is_passable(match, node) and len(match.users(node)) == 1:
         passed.append(node)
@@ -64,7 +64,7 @@ def _is_over_channels(match: Match, node: Node) -> bool:
 
 
 def _problem(match: Match, conv: Node, strides: tuple[int, ...]) -> str:
-    """Why the convolution cannot take the strides, "" where it can."""
+    """Say why the convolution cannot take the strides, "" where it can."""
     rank = len(strides)
     depthwise = conv.kind in (f"DepthwiseConv{rank}D", f"SeparableConv{rank}D")
     if conv.kind != f"Conv{rank}D" and not depthwise:
@@ -82,7 +82,7 @@ def _problem(match: Match, conv: Node, strides: tuple[int, ...]) -> str:
 
 
 def _pads(match: Match, conv: Node) -> list[tuple[int, int]] | None:
-    """Cells to add, or if negative to crop, before and after the convolution's input."""
+    """Return the cells to add, or if negative to crop, before and after the convolution's input."""
     config, same = match.node.config, match.node.config["padding"] == "same"
     kernels, maps = conv.config["kernel_size"], known_sizes(match, conv)
     results = known_sizes(match, match.node)

@@ -78,7 +78,7 @@ def vector_reshape_to_transposed_conv(match: Match) -> Outcome:
 
 
 def _target(match: Match) -> Layout | str:
-    """How the map that the Reshape makes lies, as the layers that take it say; or what is amiss."""
+    """Say how the Reshape's map lies, as the layers that take it say; or what is amiss."""
     node, flatten = match.node, match.before(match.node)
     if flatten.kind != "Flatten" or not match.layout(match.before(flatten)).is_cell:
         return f"it turns {flatten.shape} into {node.shape}, and what it unfolds is no 1x1 map"
@@ -98,7 +98,7 @@ def _target(match: Match) -> Layout | str:
 
 
 def _walk(match: Match, node: Node) -> tuple[list[Node], Node]:
-    """The layers, lowest first, between a vector's Reshape and the convolution that made it."""
+    """List the layers, lowest first, between a vector's Reshape and the convolution above."""
     passed = []
     while _moves(node) and len(match.users(node)) <= 1:
         passed.append(node)
@@ -113,7 +113,7 @@ def _moves(node: Node) -> bool:
 
 
 def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array | None] | None:
-    """Matrix and bias of a Dense turned 1x1 convolution, BatchNormalizations folded in."""
+    """Return matrix and bias of a Dense turned 1x1 convolution, BatchNormalizations folded in."""
     activation = conv.config.get("activation") or "linear"
     plain = conv.kind in PLAIN_CONVOLUTIONS and set(conv.config["kernel_size"]) == {1}
     if not plain or conv.config.get("groups", 1) != 1 or len(match.users(conv)) > 1:
@@ -135,13 +135,13 @@ def _matrix(match: Match, conv: Node, passed: list[Node]) -> tuple[Array, Array 
 
 
 def _normalized(matrix: Array, bias: Array | None, node: Node) -> tuple[Array, Array]:
-    """`scale * (x matrix + bias) + shift`."""
+    """Compute `scale * (x matrix + bias) + shift`."""
     scale, shift = batchnorm_affine(node.spec.weights, node.config["epsilon"])
     return scaled_columns(matrix.in_32_bits(), scale), moved_bias(bias, scale, shift)
 
 
 def _with_one(match: Match, tensor: Node) -> Node:
-    """The channels of a cell, and one more that is always one."""
+    """Add one more channel to those of a cell, that is always one."""
     layout = match.layout(tensor)
     conv = match.layer(
         f"Conv{layout.rank}D",
@@ -156,7 +156,7 @@ def _with_one(match: Match, tensor: Node) -> Node:
 
 
 def _transposed(match: Match, conv: Node, matrix: Array, target: Layout) -> Spec:
-    """The transposed convolution in the place, and under the name, of the Dense."""
+    """Make the transposed convolution in the place, and under the name, of the Dense."""
     names = ("trainable", "kernel_initializer", "kernel_regularizer", "activation")
     kept = {name: conv.config[name] for name in names if name in conv.config}
     return match.layer(

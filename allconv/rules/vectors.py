@@ -11,7 +11,7 @@ from allconv.rule import Match
 
 
 def entered(match: Match, vector: Node, map_layout: Layout, part: str = "reshape") -> Node:
-    """A vector as the one cell of a map that lies as another one does."""
+    """Enter a vector as the one cell of a map that lies as another one does."""
     assert vector.shape is not None
     target = map_layout.shape((1,) * map_layout.rank, int(vector.shape[1] or 0))
     cell = match.layer("Reshape", part, target_shape=target)(vector)
@@ -19,7 +19,7 @@ def entered(match: Match, vector: Node, map_layout: Layout, part: str = "reshape
 
 
 def form_of_map_met(match: Match, vector: Node) -> Layout:
-    """How the map lies that a vector meets first on its way down the original model.
+    """Say how the map lies that a vector meets first on its way down the original model.
 
     The vector is unfolded to that map, or merged with it, be it flattened or not. Where it meets
     none, the answer is a map of two axes.
@@ -38,14 +38,14 @@ def form_of_map_met(match: Match, vector: Node) -> Layout:
 
 
 def _map_of(tensor: Node) -> Node | None:
-    """The map that a tensor is, or that a vector is made of; None where there is none."""
+    """Find the map that a tensor is, or that a vector is made of; None where there is none."""
     while is_vector(tensor) and tensor.inputs:
         tensor = tensor.inputs[0]
     return tensor if is_map(tensor) else None
 
 
 def stated_format(match: Match, tensor: Node) -> str | None:
-    """The data format in which the layers below take a map; None where none of them says.
+    """Find the data format in which the layers below take a map; None where none of them says.
 
     A Dense layer says it too: it works along the last axis.
     """

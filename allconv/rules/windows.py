@@ -41,7 +41,7 @@ class Window:
 def per_channel(
     match: Match, tensor: Node, part: str, window: Window, taps: Taps, activation: str = "linear"
 ) -> Node:
-    """A convolution with fixed factors that treats every channel alike and by itself.
+    """Make a convolution with fixed factors that treats every channel alike and by itself.
 
     A depthwise convolution of multiplier 1. Keras has none of rank 3, where a full convolution with
     a diagonal kernel stands in, at C times the cost. Never `groups=C`: Keras' TensorFlow backend
@@ -63,7 +63,7 @@ def per_channel(
 
 
 def strided(match: Match, tensor: Node, part: str, strides: Sequence[int]) -> Node:
-    """Every `strides`-th cell of a map: a 1x1 convolution with the identity."""
+    """Take every `strides`-th cell of a map: a 1x1 convolution with the identity."""
     window = Window((1,) * len(strides), tuple(strides))
     whole = (((0,) * len(strides), 1.0),)
     return _conv(match, tensor, part, window, whole, "linear", diagonal=True)
@@ -103,7 +103,7 @@ def _conv(
 
 
 def is_unwritten(match: Match, tensor: Node, window: Window) -> bool:
-    """Whether oneDNN may leave cells of a full convolution of a map unwritten."""
+    """Tell whether oneDNN may leave cells of a full convolution of a map unwritten."""
     axes = zip(known_sizes(match, tensor), window.size, window.strides, strict=True)
     results = [
         window_output(*axis, "same" if window.padding == "same" else "valid") for axis in axes
@@ -112,7 +112,7 @@ def is_unwritten(match: Match, tensor: Node, window: Window) -> bool:
 
 
 def twice(match: Match, tensor: Node, part: str) -> Node:
-    """Two copies of a map of one channel, side by side."""
+    """Lay two copies of a map of one channel side by side."""
     kernel = picking_kernel(1, (0, 0), match.layout(tensor).rank)
     return convolution(match, tensor, joined(part, "twice"), {"kernel": kernel})
 
@@ -126,7 +126,7 @@ def convolution(
     padding: str = "valid",
     activation: str = "linear",
 ) -> Node:
-    """A convolution with such a kernel and, where there is one, bias; by default of stride 1."""
+    """Make a convolution with such a kernel and bias, if there is one; by default of stride 1."""
     layout, (*size, _, filters) = match.layout(tensor), weights["kernel"].shape
     conv = match.layer(
         f"Conv{layout.rank}D",
@@ -144,14 +144,14 @@ def convolution(
 
 
 def ones_map(match: Match, tensor: Node) -> Node:
-    """A map of one channel that is one in each cell of a map of any size."""
+    """Make a map of one channel that is one in each cell of a map of any size."""
     layout = match.layout(tensor)
     kernel = constant((*(1,) * layout.rank, layout.channels, 1), 0.0)
     return convolution(match, tensor, "ones", {"kernel": kernel, "bias": constant((1,), 1.0)})
 
 
 def problem_with_window(window: Sequence[int], strides: Sequence[int] = ()) -> str:
-    """What is wrong with a window for whose cells layers are planned, "" where nothing is."""
+    """Say what is wrong with a window for whose cells layers are planned; "" where nothing is."""
     if max(window) > LONGEST or math.prod(window) > LARGEST:
         return f"its window of {'x'.join(map(str, window))} cells is beyond all bounds"
     if max(strides, default=1) > WIDEST:
@@ -160,7 +160,7 @@ def problem_with_window(window: Sequence[int], strides: Sequence[int] = ()) -> s
 
 
 def is_framework_dependent(window: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether only a layer with the same window knows where padding 'same' begins.
+    """Tell whether only a layer with the same window knows where padding 'same' begins.
 
     With strides larger than the window by two or more, TensorFlow's pools and convolutions of rank
     3 pad by less than nothing on CPUs: they leave out the map's first cells.
@@ -169,13 +169,13 @@ def is_framework_dependent(window: Sequence[int], strides: Sequence[int]) -> boo
 
 
 def known_sizes(match: Match, tensor: Node) -> Sizes:
-    """Sizes of a map on which a layer may depend, None where they are free or are to be."""
+    """Return the sizes of a map that a layer may depend on, None where they are or will be free."""
     sizes = match.layout(tensor).sizes
     return (None,) * len(sizes) if match.any_size else sizes
 
 
 def unknown_channels(match: Match, tensor: Node) -> str:
-    """What is wrong where no kernel can be made for a map's channels, "" where nothing is."""
+    """Say what is wrong where no kernel can be made for a map's channels; "" where nothing is."""
     known = match.layout(tensor).channels
     return "" if known else f"needs a known number of channels, got {tensor.shape}"
 
@@ -187,7 +187,7 @@ def zero_padded(
     of: Node | None = None,
     part: str = "padding",
 ) -> Node:
-    """Zeros around a map; negative numbers crop. The tensor itself where there is nothing to do."""
+    """Put zeros around a map, or crop it by negative numbers; return the tensor itself for none."""
     layout = match.layout(tensor)
     added = [(max(a, 0), max(b, 0)) for a, b in pads]
     if any(sum(pair) for pair in added):
@@ -205,7 +205,7 @@ def cropped(
     amounts: Sequence[tuple[int, int]],
     of: Node | None = None,
 ) -> Node:
-    """A map without some of its border. The tensor itself where there is nothing to do.
+    """Crop a map's border; return the tensor itself where there is nothing to do.
 
     Keras' Cropping1D knows no data format; where channels come first, a convolution picks.
     """
@@ -223,7 +223,7 @@ def cropped(
 
 
 def edge_padded(match: Match, tensor: Node, pads: Sequence[tuple[int, int]]) -> Node:
-    """A map of known sizes with its border's cells repeated outwards, axis by axis."""
+    """Repeat the border's cells of a map of known sizes outwards, axis by axis."""
     layout = match.layout(tensor)
     for i, (axis, (before, after)) in enumerate(zip(layout.spatial_axes, pads, strict=True)):
         others = (layout.sizes[i] or 0) - 1
@@ -243,10 +243,10 @@ def _cropped_along(
 
 
 def flattened(match: Match, tensor: Node, part: str = "flatten") -> Node:
-    """The vector of a 1x1 map."""
+    """Flatten a 1x1 map to a vector."""
     return match.layer("Flatten", part, data_format="channels_last")(tensor)
 
 
 def joined(*words: str) -> str:
-    """A part's name from its words."""
+    """Join a part's name from its words."""
     return "_".join(word for word in words if word)
