@@ -10,7 +10,7 @@ from allconv.weights import Array, derive
 
 
 def batchnorm_affine(weights: Mapping[str, Array], epsilon: float) -> tuple[Array, Array]:
-    """BatchNormalization at inference as `scale * x + shift`, both of shape `(channels,)`.
+    """Write BatchNormalization at inference as `scale * x + shift`, each of shape `(channels,)`.
 
     `scale = gamma / sqrt(moving_variance + epsilon)`, `shift = beta - moving_mean * scale`
     (Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2).
@@ -33,7 +33,7 @@ def _batchnorm_shift(mean: np.ndarray, scale: np.ndarray, beta: np.ndarray | Non
 
 
 def listed(values: Sequence[float]) -> Array:
-    """Numbers of a configuration, one after the other, in float64."""
+    """List the numbers of a configuration, one after the other, in float64."""
     return derive(_listed, tuple(values), shape=(len(values),)).in_dtype("float64")
 
 
@@ -42,7 +42,7 @@ def _listed(values: tuple[float, ...]) -> np.ndarray:
 
 
 def scaled_rows(kernel: Array, scale: Array) -> Array:
-    """`diag(scale) @ kernel`: a Dense kernel whose inputs are scaled first."""
+    """Compute `diag(scale) @ kernel`: a Dense kernel whose inputs are scaled first."""
     return derive(_scaled_rows, kernel, scale, shape=kernel.shape)
 
 
@@ -51,7 +51,7 @@ def _scaled_rows(kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def shifted_bias(kernel: Array, shift: Array, bias: Array | None) -> Array:
-    """`bias + shift @ kernel`: a Dense bias whose inputs are shifted first."""
+    """Compute `bias + shift @ kernel`: a Dense bias whose inputs are shifted first."""
     return derive(_shifted_bias, kernel, shift, bias, shape=kernel.shape[-1:])
 
 
@@ -61,7 +61,7 @@ def _shifted_bias(kernel: np.ndarray, shift: np.ndarray, bias: np.ndarray | None
 
 
 def scaled_columns(matrix: Array, scale: Array) -> Array:
-    """`matrix @ diag(scale)`: a Dense kernel whose results are scaled."""
+    """Compute `matrix @ diag(scale)`: a Dense kernel whose results are scaled."""
     return derive(_scaled_columns, matrix, scale, shape=matrix.shape)
 
 
@@ -70,7 +70,7 @@ def _scaled_columns(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def moved_bias(bias: Array | None, scale: Array, shift: Array) -> Array:
-    """`scale * bias + shift`: a bias whose results are scaled and shifted."""
+    """Compute `scale * bias + shift`: a bias whose results are scaled and shifted."""
     return derive(_moved_bias, bias, scale, shift, shape=shift.shape)
 
 

@@ -12,7 +12,7 @@ from allconv.weights import Array, derive
 
 
 def identity_kernel(order: Sequence[int], sizes: Sequence[int]) -> Array:
-    """The kernel as large as a map whose filter number i is the map's value number i.
+    """Make the kernel as large as a map whose filter number i is the map's value number i.
 
     Args:
         order: The axes of the flattened map, `(*spatial, channels)` being 0, 1, ...
@@ -26,7 +26,7 @@ def identity_kernel(order: Sequence[int], sizes: Sequence[int]) -> Array:
 
 
 def identity_matrix(number: int) -> Array:
-    """Ones on the diagonal of a square matrix."""
+    """Make a square matrix with ones on its diagonal."""
     return derive(_identity, number, shape=(number, number))
 
 
@@ -35,7 +35,7 @@ def _identity(number: int) -> np.ndarray:
 
 
 def kernel_of_flattened(kernel: Array, order: Sequence[int], sizes: Sequence[int]) -> Array:
-    """A Dense kernel on a flattened map, as the kernel of a convolution as large as the map.
+    """Turn a Dense kernel on a flattened map into that of a convolution as large as the map.
 
     A Dense layer sums over the values of the map, a convolution over the cells of its window and
     their channels; where the window is the map these are the same products.
@@ -55,7 +55,7 @@ def kernel_of_flattened(kernel: Array, order: Sequence[int], sizes: Sequence[int
 
 
 def rows(array: Array, start: int, stop: int) -> Array:
-    """Rows `start` to `stop` of an array."""
+    """Cut rows `start` to `stop` out of an array."""
     return derive(_rows, array, start, stop, shape=(stop - start, *array.shape[1:]))
 
 
@@ -64,7 +64,7 @@ def _rows(values: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def with_bias_row(matrix: Array, bias: Array) -> Array:
-    """A Dense kernel with its bias as one more row, for an input that is always one."""
+    """Add the bias to a Dense kernel as one more row, for an input that is always one."""
     rows, columns = matrix.shape
     return derive(_with_bias_row, matrix, bias, shape=(rows + 1, columns))
 
@@ -74,7 +74,7 @@ def _with_bias_row(matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def identity_and_one(channels: int, rank: int = 2) -> dict[str, Array]:
-    """Weights of a 1x1 convolution that keeps its channels and adds one that is always one."""
+    """Make a 1x1 convolution that keeps its channels and adds one that is always one."""
     shape = (*(1,) * rank, channels, channels + 1)
     return {
         "kernel": derive(_wide_identity, shape, shape=shape),
@@ -94,7 +94,7 @@ def _last_one(number: int) -> np.ndarray:
 
 
 def unfolding_kernel(matrix: Array, target: Layout) -> Array:
-    """A matrix `(inputs, values)` as the kernel of a transposed convolution that writes the map.
+    """Turn a matrix `(inputs, values)` into the transposed convolution kernel that writes the map.
 
     Returns:
         Shape `(*sizes, channels, inputs)`.

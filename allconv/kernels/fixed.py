@@ -23,13 +23,13 @@ INITIALIZERS = ("kernel_initializer", "depthwise_initializer", "bias_initializer
 
 
 def initializers(kind: str, weights: Mapping[str, Array]) -> dict[str, Any]:
-    """The settings of a layer that give its fixed weights, where they are few numbers."""
+    """Write the settings that give a layer its fixed weights, where they are few numbers."""
     said = {_setting(kind, name): _initializer(array) for name, array in weights.items()}
     return {setting: value for setting, value in said.items() if value is not None}
 
 
 def with_weights(spec: Spec, weights: Mapping[str, Array]) -> Spec:
-    """A layer with other weights; its configuration gives those only that are still fixed."""
+    """Give a layer other weights; keep in its configuration only those that are still fixed."""
     if not is_fixed(spec):
         return replace(spec, weights=weights)
     given = {_setting(spec.kind, name) for name in spec.weights}
@@ -38,13 +38,13 @@ def with_weights(spec: Spec, weights: Mapping[str, Array]) -> Spec:
 
 
 def is_fixed(spec: Spec) -> bool:
-    """Whether a rule made up all weights of a layer, and training is to leave them."""
+    """Tell whether a rule made up all weights of a layer, and training is to leave them."""
     frozen = not spec.config.get("trainable", True)
     return frozen and bool(spec.weights) and all(array.fixed for array in spec.weights.values())
 
 
 def needs_set_weights(spec: Spec) -> bool:
-    """Whether a layer is fixed, and a clone of it draws weights until it is given them."""
+    """Tell whether a layer is fixed, and a clone of it draws weights until it is given them."""
     unsaid = [name for name in spec.weights if _setting(spec.kind, name) not in spec.config]
     return is_fixed(spec) and bool(unsaid)
 
@@ -55,7 +55,7 @@ def _setting(kind: str, weight: str) -> str:
 
 
 def _initializer(array: Array) -> dict[str, Any] | None:
-    """The initializer that gives an array's values as Keras writes it; None if there is none."""
+    """Write the initializer of an array's values as Keras does; None if there is none."""
     if not array.fixed or array.recipe is not broadcast or array.parts[0].size > MOST_WRITTEN:
         return None
     small = array.parts[0]

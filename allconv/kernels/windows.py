@@ -26,7 +26,7 @@ class EveryCell:
 
 
 def constant(shape: Sequence[int], value: float) -> Array:
-    """The same number everywhere."""
+    """Fill an array with one number."""
     return derive(_constant, value, shape=()).broadcast_to(*shape)
 
 
@@ -35,13 +35,13 @@ def _constant(value: float) -> np.ndarray:
 
 
 def average_taps(window: Sequence[int], factor: float | None = None) -> Taps:
-    """Every cell of a window with the same factor, by default one over their number."""
+    """Give every cell of a window the same factor, by default one over their number."""
     value = 1 / math.prod(window) if factor is None else factor
     return EveryCell(tuple(window), value)
 
 
 def depthwise_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
-    """A kernel that treats every channel alike, by itself: shape `(*window, channels, 1)`.
+    """Make a kernel that treats every channel alike, by itself: shape `(*window, channels, 1)`.
 
     The mean of a window, which may be as large as an image, is one number for all.
     """
@@ -60,7 +60,7 @@ def _depthwise_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
 
 
 def diagonal_kernel(window: Sequence[int], channels: int, taps: Taps) -> Array:
-    """The same as a full convolution's kernel: shape `(*window, channels, channels)`."""
+    """Make the same as a full convolution's kernel: shape `(*window, channels, channels)`."""
     shape = (*window, channels, channels)
     return derive(_diagonal_kernel, shape, taps, shape=shape)
 
@@ -73,7 +73,7 @@ def _diagonal_kernel(shape: tuple[int, ...], taps: Taps) -> np.ndarray:
 
 
 def picking_kernel(channels: int, numbers: Sequence[int], rank: int) -> Array:
-    """The kernel of a 1x1 convolution that gives some of its channels, in some order."""
+    """Make the kernel of a 1x1 convolution that gives some of its channels, in some order."""
     shape = (*(1,) * rank, channels, len(numbers))
     return derive(_picking_kernel, shape, tuple(numbers), shape=shape).broadcast_to(*shape)
 
@@ -89,7 +89,7 @@ MOST_READ = 1 << 18
 
 
 def ends_of_taps(kernel: Array) -> list[tuple[int, int]] | None:
-    """The first and the last cell of a window that count, along each axis; None for all of them.
+    """Find the first and the last cell of a window that count, along each axis; None for all.
 
     A kernel that the rules made says so by itself; another one is read, if it is small.
     """
@@ -109,7 +109,7 @@ def ends_of_taps(kernel: Array) -> list[tuple[int, int]] | None:
 
 
 def shortfall_kernel(window: Sequence[int], axis: int, maps: int = 1) -> Array:
-    """For a map of ones: channel j, from 2 to k, is j less the cells of a window inside the map.
+    """Make, of a map of ones, channel j (2 to k): j less the cells of a window inside the map.
 
     The window has k cells along one axis and one along the others. Each cell counts -1, and the one
     in the middle, number `(k - 1) // 2`, j more: with padding 'same' it is inside always, so that
@@ -137,7 +137,7 @@ def _shortfall_kernel(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def share_weights(window: Sequence[int], axis: int) -> dict[str, Array]:
-    """Weights of a 1x1 convolution from shortfalls, none of them negative, to `k / cells inside`.
+    """Make a 1x1 convolution from shortfalls, none of them negative, to `k / cells inside`.
 
     `k / c` is interpolated by straight lines from each whole c to the next, and so exact for the
     counts 1 to k: `1 + k sum_j b_j relu(j - c)`, with `b_k = 1 / ((k - 1) k)` and

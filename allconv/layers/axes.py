@@ -22,7 +22,7 @@ AXIS_OF = {
 
 
 def axes_of(kind: str, config: Config, axes: int) -> tuple[int, ...]:
-    """The axes that a layer looks along, joins, or has numbers for.
+    """Return the axes that a layer looks along, joins, or has numbers for.
 
     Args:
         kind: The layer's class name.
@@ -44,7 +44,7 @@ def axes_of(kind: str, config: Config, axes: int) -> tuple[int, ...]:
 
 
 def along_batch(kind: str, config: Config, axes: int) -> str:
-    """What is wrong with a layer that works along the batch, "" where it does not."""
+    """Say what is wrong with a layer that works along the batch; "" where it does not."""
     if 0 not in axes_of(kind, config, axes):
         return ""
     return f"it works along axis {config.get('axis')}, on which the images of a batch lie"

@@ -32,12 +32,12 @@ _MULTIPLYING = frozenset({"Multiply", "ops.Multiply", "ops.Divide", "ops.TrueDiv
 
 
 def parameters(weights: WeightShapes) -> int:
-    """Number of values in all weights of a layer, as Keras' `count_params` counts them."""
+    """Count the values in all weights of a layer, as Keras' `count_params` does."""
     return sum(math.prod(shape) for shape in weights.values())
 
 
 def weight_bytes(weights: WeightShapes, itemsize: int = 4) -> int:
-    """Bytes of all weights of a layer with `itemsize` bytes for each value, 4 for float32."""
+    """Count the bytes of a layer's weights, `itemsize` for each value (4 for float32)."""
     return parameters(weights) * itemsize
 
 
@@ -48,7 +48,7 @@ def multiply_accumulates(
     output: Shape | None,
     weights: WeightShapes | None,
 ) -> int | None:
-    """Multiply-accumulates of one call of a layer on one image, counted as the table above says.
+    """Count the multiply-accumulates of one call on one image, as the table above says.
 
     Args:
         kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`.
@@ -77,12 +77,12 @@ def multiply_accumulates(
 
 
 def _values(shape: Shape | None) -> Size:
-    """Numbers in the map of one image."""
+    """Return the numbers in the map of one image."""
     return None if shape is None else product(shape[1:])
 
 
 def _cells(config: Mapping[str, Any], shape: Shape | None) -> Size:
-    """Places of the map of one image, each with all its channels."""
+    """Return the places of the map of one image, each with all its channels."""
     if shape is None:
         return None
     return product(shape[2:] if config.get("data_format") == "channels_first" else shape[1:-1])

@@ -14,7 +14,7 @@ Entry = slice | int
 
 
 def entries(key: Any, axes: int) -> tuple[Entry, ...] | None:
-    """One entry of an index for each axis of a tensor; None where it says more than that.
+    """Return one entry of an index for each axis of a tensor; None where it says more than that.
 
     Example:
         >>> entries((..., 2), 4)
@@ -31,12 +31,12 @@ def entries(key: Any, axes: int) -> tuple[Entry, ...] | None:
 
 
 def is_number(value: Any) -> TypeGuard[int]:
-    """Whether a value is a whole number."""
+    """Tell whether a value is a whole number."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def numbers_of(entry: Entry, size: int) -> tuple[int, ...]:
-    """The places along an axis that an entry picks, in order.
+    """List the places along an axis that an entry picks, in order.
 
     Raises:
         ShapeError: There is no such place.
@@ -49,7 +49,7 @@ def numbers_of(entry: Entry, size: int) -> tuple[int, ...]:
 
 
 def numbers_taken(indices: Any) -> tuple[int, ...] | int | None:
-    """The numbers that are given to `keras.ops.take`; None where they are no list of such."""
+    """Read the numbers that are given to `keras.ops.take`; None where they are no list of such."""
     if isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
         indices = indices.tolist()
     if is_number(indices):
@@ -60,7 +60,7 @@ def numbers_taken(indices: Any) -> tuple[int, ...] | int | None:
 
 
 def indexed(shape: Shape, key: Any) -> Shape | None:
-    """The shape of `x[key]`, None where it is not known here."""
+    """Return the shape of `x[key]`, None where it is not known here."""
     each = entries(key, len(shape))
     if each is None or each[:1] != (slice(None),):  # an index among the images of a batch
         return None
@@ -73,7 +73,7 @@ def indexed(shape: Shape, key: Any) -> Shape | None:
 
 
 def taken(shape: Shape, axis: Any, indices: Any) -> Shape | None:
-    """The shape of `keras.ops.take(x, indices, axis)`, None where it is not known here."""
+    """Return the shape of `keras.ops.take(x, indices, axis)`, None where it is not known here."""
     numbers = numbers_taken(indices)
     if numbers is None or not is_number(axis) or not -len(shape) <= axis < len(shape):
         return None
@@ -83,7 +83,7 @@ def taken(shape: Shape, axis: Any, indices: Any) -> Shape | None:
 
 
 def stacked(shapes: Sequence[Shape], axis: Any) -> Shape | None:
-    """The shape of tensors of one shape, put side by side along a new axis."""
+    """Return the shape of tensors of one shape, put side by side along a new axis."""
     axes = len(shapes[0]) + 1
     if not is_number(axis) or not -axes <= axis < axes or any(s != shapes[0] for s in shapes):
         return None
@@ -92,7 +92,7 @@ def stacked(shapes: Sequence[Shape], axis: Any) -> Shape | None:
 
 
 def unstacked(shape: Shape, axis: Any) -> Shape | None:
-    """The shape of each of the tensors that lie side by side along an axis."""
+    """Return the shape of each of the tensors that lie side by side along an axis."""
     if not is_number(axis) or not -len(shape) <= axis < len(shape):
         return None
     place = axis % len(shape)
@@ -100,7 +100,7 @@ def unstacked(shape: Shape, axis: Any) -> Shape | None:
 
 
 def split(shape: Shape, sections: Any, axis: Any) -> Shape | None:
-    """The shape of each of the equal parts of a tensor; None where they are not equal."""
+    """Return the shape of each of the equal parts of a tensor; None where they are not equal."""
     if not is_number(sections) or not is_number(axis) or not -len(shape) <= axis < len(shape):
         return None
     size = shape[axis]

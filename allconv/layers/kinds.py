@@ -143,7 +143,7 @@ BINARY_OPS = frozenset(
 
 
 def is_elementwise(kind: str, config: Config) -> bool:
-    """Whether a layer acts element by element and alike everywhere, at inference."""
+    """Tell whether a layer acts element by element and alike everywhere, at inference."""
     if kind == "Activation":
         activation = config.get("activation")
         return isinstance(activation, str) and activation not in CHANNEL_ACTIVATIONS
@@ -159,12 +159,12 @@ def is_elementwise(kind: str, config: Config) -> bool:
 
 
 def couples_channels(kind: str, config: Config) -> bool:
-    """Whether a layer is, or ends in, an activation that looks at all channels of a cell."""
+    """Tell whether a layer is, or ends in, an activation that looks at all channels of a cell."""
     return kind == "Softmax" or str(config.get("activation")) in CHANNEL_ACTIVATIONS
 
 
 def activation_layer(written: Any) -> str:
-    """The class of a layer of Keras that is given as an activation, "" for anything else."""
+    """Return the class of a layer of Keras that is given as an activation, "" for anything else."""
     if not isinstance(written, Mapping) or not isinstance(written.get("config"), Mapping):
         return ""
     module, registered = str(written.get("module") or "keras"), str(written.get("registered_name"))
@@ -174,7 +174,7 @@ def activation_layer(written: Any) -> str:
 
 
 def unknown_activation(config: Config) -> str:
-    """What is wrong with a layer's activation, "" where nothing is."""
+    """Say what is wrong with a layer's activation; "" where nothing is."""
     activation = config.get("activation")
     if activation is None or isinstance(activation, str):
         return ""

@@ -39,7 +39,7 @@ LARGEST = 2**63 - 1
 def output_shape(
     kind: str, config: Config, inputs: Sequence[Shape | None], operands: Sequence[Any] = ()
 ) -> Shape | None:
-    """Shape that one call of a layer gives, batch axis included.
+    """Return the shape that one call of a layer gives, batch axis included.
 
     Args:
         kind: class name of the layer, "ops.<ClassName>" for an operation of `keras.ops`.
@@ -79,7 +79,7 @@ def output_shape(
 
 
 def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> Weights | None:
-    """Shapes of the weights that a layer owns once it is built, in the order of `layer.weights`.
+    """Return the shapes of the weights that a built layer owns, in the order of `layer.weights`.
 
     The names are those of Keras' variables. Where Keras gives a variable no name (`LayerScale` of
     keras.applications) it is the name of the layer's attribute.
@@ -108,12 +108,12 @@ def weight_shapes(kind: str, config: Config, inputs: Sequence[Shape | None]) -> 
 
 
 def is_adapted(config: Config) -> bool:
-    """Whether LoRA or quantization added variables, and put them in another order."""
+    """Tell whether LoRA or quantization added variables, and put them in another order."""
     return bool(config.get("lora_rank")) or is_quantized(config)
 
 
 def is_quantized(config: Config) -> bool:
-    """Whether a layer's variables hold its weights in fewer bits.
+    """Tell whether a layer's variables hold its weights in fewer bits.
 
     Policies of quantization, whatever their class, name the one they come from.
     """
@@ -162,7 +162,7 @@ def _repeat_vector(config: Config, shape: Shape) -> Shape:
 
 
 def _merge(config: Config, shapes: Sequence[Shape]) -> Shape:
-    """Keras aligns everything but the batch at the last axis, whatever the ranks."""
+    """Return the shape of a merge: Keras aligns all but the batch at the last axis."""
     batches = {shape[0] for shape in shapes} - {None}
     if len(batches) > 1:
         raise ShapeError(f"inputs {_listed(shapes)} have different batch sizes")
@@ -174,7 +174,7 @@ def _merge(config: Config, shapes: Sequence[Shape]) -> Shape:
 
 
 def _concatenate(config: Config, shapes: Sequence[Shape]) -> Shape:
-    """Other sizes are those of the first input, as in Keras, even where another one knows more."""
+    """Take other sizes from the first input, as Keras does, even where another one knows more."""
     first, axis = shapes[0], config.get("axis", -1)
     if any(len(shape) != len(first) for shape in shapes) or not -len(first) <= axis < len(first):
         raise ShapeError(f"inputs {_listed(shapes)} cannot be joined along axis {axis}")

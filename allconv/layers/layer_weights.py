@@ -82,7 +82,7 @@ def _rms_normalization(config: Config, shape: Shape) -> Weights:
 
 
 def _normalization(config: Config, shape: Shape) -> Weights:
-    """Only adapted numbers are weights; given ones are part of the configuration."""
+    """Count only adapted numbers as weights; given ones are part of the configuration."""
     if config.get("mean") is not None:
         return {}
     axis = config.get("axis", -1)
@@ -123,7 +123,7 @@ def _channels(rank: int, config: Config, shape: Shape) -> int:
 
 
 def _sizes(shape: Shape, axes: int | Sequence[int]) -> tuple[int, ...]:
-    """Sizes of the axes that weights lie along, sorted by number as Keras does."""
+    """Return the sizes of the axes that weights lie along, sorted by number as Keras does."""
     wanted = [axes] if isinstance(axes, int) else sorted(axes)
     if any(not -len(shape) <= axis < len(shape) for axis in wanted):
         raise ShapeError(f"its weights lie along axis {axes}, got {shape}")

@@ -21,7 +21,7 @@ _AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
 
 
 def split(rank: int, config: Config, shape: Shape) -> tuple[Size, tuple[Size, ...], Size]:
-    """Batch, sizes and channels of a map with `rank` sizes.
+    """Split a shape into batch, sizes and channels of a map with `rank` sizes.
 
     Raises:
         ShapeError: the shape has another number of axes.
@@ -34,7 +34,7 @@ def split(rank: int, config: Config, shape: Shape) -> tuple[Size, tuple[Size, ..
 
 
 def join(config: Config, batch: Size, sizes: Iterable[Size], channels: Size) -> Shape:
-    """The shape of a map: the inverse of `split`."""
+    """Put the shape of a map together: the inverse of `split`."""
     if config.get("data_format") == "channels_first":
         return (batch, channels, *sizes)
     return (batch, *sizes, channels)
@@ -48,7 +48,7 @@ def expect_axes(shape: Shape, names: str) -> None:
 
 
 def conv(rank: int, config: Config, shape: Shape) -> Shape:
-    """Conv and SeparableConv."""
+    """Return the shape after a Conv or SeparableConv."""
     batch, sizes, _ = split(rank, config, shape)
     strides = config.get("strides", 1)
     return join(
@@ -57,14 +57,14 @@ def conv(rank: int, config: Config, shape: Shape) -> Shape:
 
 
 def depthwise_conv(rank: int, config: Config, shape: Shape) -> Shape:
-    """DepthwiseConv: every channel gives `depth_multiplier` channels."""
+    """Return the shape after a DepthwiseConv: `depth_multiplier` channels for every channel."""
     channels = split(rank, config, shape)[2]
     filters = None if channels is None else channels * config.get("depth_multiplier", 1)
     return conv(rank, {**config, "filters": filters}, shape)
 
 
 def conv_transpose(rank: int, config: Config, shape: Shape) -> Shape:
-    """Conv1DTranspose, Conv2DTranspose, Conv3DTranspose."""
+    """Return the shape after a Conv1DTranspose, Conv2DTranspose or Conv3DTranspose."""
     batch, sizes, _ = split(rank, config, shape)
     padding = config.get("padding", "valid")
     settings = (config["kernel_size"], config.get("strides", 1), config.get("output_padding"))
@@ -78,20 +78,20 @@ def conv_transpose(rank: int, config: Config, shape: Shape) -> Shape:
 
 
 def pool(rank: int, config: Config, shape: Shape) -> Shape:
-    """MaxPooling and AveragePooling, whose strides are the window where none are given."""
+    """Return the shape after a MaxPooling or AveragePooling; strides default to the window."""
     batch, sizes, channels = split(rank, config, shape)
     strides = config.get("strides") or config["pool_size"]
     return join(config, batch, _slide(config, sizes, config["pool_size"], strides), channels)
 
 
 def global_pool(rank: int, config: Config, shape: Shape) -> Shape:
-    """GlobalMaxPooling and GlobalAveragePooling."""
+    """Return the shape after a GlobalMaxPooling or GlobalAveragePooling."""
     batch, _, channels = split(rank, config, shape)
     return join(config, batch, (1,) * rank if config.get("keepdims") else (), channels)
 
 
 def zero_padding(rank: int, config: Config, shape: Shape) -> Shape:
-    """ZeroPadding."""
+    """Return the shape after a ZeroPadding."""
     batch, sizes, channels = split(rank, config, shape)
     added = margins(config["padding"], rank)
     padded = (
@@ -102,7 +102,7 @@ def zero_padding(rank: int, config: Config, shape: Shape) -> Shape:
 
 
 def cropping(rank: int, config: Config, shape: Shape) -> Shape:
-    """Cropping; at least one cell must be left."""
+    """Return the shape after a Cropping; at least one cell must be left."""
     batch, sizes, channels = split(rank, config, shape)
     removed = margins(config["cropping"], rank)
     for size, (before, after) in zip(sizes, removed, strict=True):
@@ -116,7 +116,7 @@ def cropping(rank: int, config: Config, shape: Shape) -> Shape:
 
 
 def up_sampling(rank: int, config: Config, shape: Shape) -> Shape:
-    """UpSampling."""
+    """Return the shape after an UpSampling."""
     batch, sizes, channels = split(rank, config, shape)
     repeated = (
         None if size is None else size * factor for size, factor in by_axis(sizes, config["size"])
@@ -125,29 +125,29 @@ def up_sampling(rank: int, config: Config, shape: Shape) -> Shape:
 
 
 def resizing(rank: int, config: Config, shape: Shape) -> Shape:
-    """Resizing of a batch of images."""
+    """Return the shape of a batch of images after a Resizing."""
     batch, _, channels = split(rank, config, shape)
     return join(config, batch, (config["height"], config["width"]), channels)
 
 
 def _slide(config: Config, sizes: tuple[Size, ...], window: Any, strides: Any) -> Iterator[Size]:
-    """Sizes after a window went over a map."""
+    """Yield the sizes after a window went over a map."""
     padding, dilations = config.get("padding", "valid"), config.get("dilation_rate", 1)
     for size, cells, stride, dilation in by_axis(sizes, window, strides, dilations):
         yield window_output(size, cells, stride, padding, dilation)
 
 
 def by_axis(sizes: Sequence[Any], *settings: Any) -> Iterator[tuple[Any, ...]]:
-    """Each size, or whatever there is of each axis, with its settings."""
+    """Yield each size, or whatever there is of each axis, with its settings."""
     return zip(sizes, *(_each(setting, len(sizes)) for setting in settings), strict=True)
 
 
 def _each(setting: Any, count: int) -> tuple[Any, ...]:
-    """One value for each axis: layers take `2` as well as `(2, 2)`, and JSON makes it `[2, 2]`."""
+    """List a value for each axis: layers take `2` as well as `(2, 2)`, JSON makes it `[2, 2]`."""
     return tuple(setting) if isinstance(setting, (list, tuple)) else (setting,) * count
 
 
 def margins(setting: Any, rank: int) -> list[tuple[int, int]]:
-    """Cells `(before, after)` on each axis; the 1D layers write the pair itself."""
+    """Return the cells `(before, after)` on each axis; the 1D layers write the pair itself."""
     sides = (setting,) if rank == 1 else _each(setting, rank)
     return [(before, after) for before, after in (_each(side, 2) for side in sides)]

@@ -56,7 +56,7 @@ KEEPS_THE_BOUND = POOLS | NOISE | DROPOUTS_OF_MAPS | _MOVES | {"Identity", "Acti
 
 
 def lower_bound(kind: str, config: Config, inputs: Sequence[Bound]) -> Bound:
-    """The largest number known to lie below, or at, every value that a layer returns at inference.
+    """Find the largest number known to lie at or below every value of a layer at inference.
 
     Args:
         kind: The layer's class name.
@@ -91,7 +91,7 @@ def _activation(config: Config, inputs: Sequence[Bound]) -> Bound:
 
 
 def _in_float32(value: float) -> float:
-    """A setting as a layer may take it, in whatever precision it computes."""
+    """Convert a setting as a layer may do, in whatever precision it computes."""
     return struct.unpack("f", struct.pack("f", value))[0] if abs(value) < LARGEST else value
 
 
@@ -133,7 +133,7 @@ def _upsampling(config: Config, inputs: Sequence[Bound]) -> Bound:
 
 
 def _resizing(config: Config, inputs: Sequence[Bound]) -> Bound:
-    """The border that keeps an image's proportions may have any value."""
+    """Allow any value for the border that keeps an image's proportions."""
     return None if config.get("pad_to_aspect_ratio") else _upsampling(config, inputs)
 
 

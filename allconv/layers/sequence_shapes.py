@@ -12,7 +12,7 @@ PLAIN = ("LSTM", "GRU", "SimpleRNN")
 
 
 def recurrent(config: Config, shape: Shape) -> Shape | None:
-    """The last state, or the state at every step; None where several tensors are given."""
+    """Return the last state, or the state at every step; None where several tensors are given."""
     units = config.get("units")
     if len(shape) != 3 or not isinstance(units, int) or config.get("return_state"):
         return None
@@ -20,7 +20,7 @@ def recurrent(config: Config, shape: Shape) -> Shape | None:
 
 
 def bidirectional(config: Config, shape: Shape) -> Shape | None:
-    """What the layer inside gives, from both ends."""
+    """Return what the layer inside gives, from both ends."""
     layer, mode = config.get("layer"), config.get("merge_mode", "concat")
     if not isinstance(layer, Mapping) or layer.get("class_name") not in PLAIN or mode is None:
         return None
@@ -32,7 +32,7 @@ def bidirectional(config: Config, shape: Shape) -> Shape | None:
 
 
 def embedding(config: Config, shape: Shape) -> Shape | None:
-    """A vector for each number."""
+    """Return a vector for each number."""
     size = config.get("output_dim")
     return (*shape, size) if isinstance(size, int) else None
 

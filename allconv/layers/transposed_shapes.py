@@ -22,7 +22,7 @@ def transposed_output(
     output_padding: int | None = None,
     dilation: int = 1,
 ) -> Size:
-    """Size of an axis after a transposed convolution.
+    """Return the size of an axis after a transposed convolution.
 
     Relationship 14, `stride * (size - 1) + output_padding + span - padding`; 8 to 13 are cases of
     it.
@@ -66,7 +66,7 @@ def transposed_output(
 def input_sizes(
     size: int, window: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> range:
-    """All sizes from which a convolution or a pool gives this size.
+    """Return all sizes from which a convolution or a pool gives this size.
 
     There are `stride` of them, since `floor` in relationship 15 forgets the rest
     `a = (input + padding - span) mod stride`. `a` is a size's index in the range, and the
@@ -100,7 +100,7 @@ def input_sizes(
 
 
 def _cropped(window: int, padding: Padding, dilation: int) -> tuple[int, int]:
-    """Cells before and after the result that a transposed convolution drops."""
+    """Return the cells before and after the result that a transposed convolution drops."""
     if padding == "same":
         half = span(window, dilation) // 2
         return half, half
@@ -108,7 +108,7 @@ def _cropped(window: int, padding: Padding, dilation: int) -> tuple[int, int]:
 
 
 def _output_padding(kept: int, stride: int, padding: Padding) -> int:
-    """What Keras adds where it is not told; `kept` cells of a window are in the result."""
+    """Return what Keras adds where it is not told; `kept` cells of a window are in the result."""
     if padding == "same":
         return stride - kept
     return max(stride - kept, 0) if padding == "valid" else 0

@@ -16,7 +16,7 @@ from allconv.shapes import Size
 def may_be_unwritten(
     channels: int | None, window: Sequence[int], strides: Sequence[int], results: Sequence[Size]
 ) -> bool:
-    """Whether oneDNN may leave cells of a convolution's result unwritten.
+    """Tell whether oneDNN may leave cells of a convolution's result unwritten.
 
     Args:
         channels: Of what it takes.

@@ -56,11 +56,11 @@ class Layout:
         return all(size == 1 for size in self.sizes)
 
     def shape(self, sizes: Sizes, channels: int) -> tuple[int | None, ...]:
-        """The shape, without the batch, of another map that lies in the same way."""
+        """Return the shape, without the batch, of another map that lies in the same way."""
         return (channels, *sizes) if self.channels_first else (*sizes, channels)
 
     def flattened(self, data_format: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The order in which a `Flatten` of some data format takes this map.
+        """Find the order in which a `Flatten` of some data format takes this map.
 
         Keras' `Flatten(data_format="channels_first")` first moves axis 1 to the end, whatever it
         holds, and then flattens row by row.
@@ -82,7 +82,7 @@ class Layout:
 
 
 def layout(node: Node, data_format: str | None = None) -> Layout:
-    """How the map that a node returns lies in its tensor.
+    """Say how the map that a node returns lies in its tensor.
 
     Args:
         node: Returns a map.
@@ -95,22 +95,22 @@ def layout(node: Node, data_format: str | None = None) -> Layout:
 
 
 def is_map(node: Node) -> bool:
-    """Whether a node returns a map of one to three axes with known channels."""
+    """Tell whether a node returns a map of one to three axes with known channels."""
     return node.shape is not None and 2 < len(node.shape) < 6 and bool(layout(node).channels)
 
 
 def are_known(sizes: Sizes) -> TypeGuard[tuple[int, ...]]:
-    """Whether all sizes are known."""
+    """Tell whether all sizes are known."""
     return all(size is not None for size in sizes)
 
 
 def is_vector(node: Node) -> bool:
-    """Whether a node returns one vector per image, of known length."""
+    """Tell whether a node returns one vector per image, of known length."""
     return node.shape is not None and len(node.shape) == 2 and node.shape[1] is not None
 
 
 def origin_of_vector(vector: Node) -> Node | None:
-    """The layer that made a vector of something else, None where it is the model's own input."""
+    """Find the layer that made a vector of something else; None for the model's own input."""
     seen, stack = set(), [vector]
     while stack:
         node = stack.pop()
@@ -128,7 +128,7 @@ _MASKED: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
 
 
 def carries_mask(node: Node) -> bool:
-    """Whether Keras may hand a mask down with a tensor, from a layer above."""
+    """Tell whether Keras may hand a mask down with a tensor, from a layer above."""
     for above in topological([node], known=_MASKED):
         begins = above.kind == "Masking" or bool(above.config.get("mask_zero"))
         _MASKED[above] = begins or any(_MASKED[source] for source in above.inputs)
@@ -136,13 +136,13 @@ def carries_mask(node: Node) -> bool:
 
 
 def is_along(axes: int | Sequence[int], axis: int, rank: int) -> bool:
-    """Whether a setting names this axis of a tensor and no other; negative: from its end."""
+    """Tell whether a setting names this axis of a tensor and no other; negative: from its end."""
     listed = [axes] if isinstance(axes, int) else axes
     return [i % rank for i in listed] == [axis % rank]
 
 
 def is_biased_along_width(conv: Node, shape: Shape | None) -> bool:
-    """Whether Keras on TensorFlow adds a convolution's bias along the width of a map of this shape.
+    """Tell whether Keras on TensorFlow adds a bias along the width of a map of this shape.
 
     Keras 3.15's `ops.add` takes it for one of the last axis (`tf.nn.bias_add`) where channels come
     first and the map is as wide as there are filters.

@@ -22,14 +22,14 @@ Axes = tuple[tuple[Part, ...], ...]
 
 
 def map_before(node: Node) -> Node:
-    """The tensor whose values a chain of Flatten, Reshape and Permute gives other places."""
+    """Find the map whose values a chain of Flatten, Reshape and Permute puts in other places."""
     while node.kind in RELABELS:
         node = node.inputs[0]
     return node
 
 
 def map_axes(node: Node) -> Axes | None:
-    """What lies along the axes of a map's values behind such a chain.
+    """Say what lies along the axes of a map's values behind such a chain.
 
     Returns:
         None where the values are those of no map, or an axis of it was cut in parts.
@@ -56,7 +56,7 @@ def _moved(node: Node, axes: Axes) -> Axes | None:
 
 
 def _regrouped(parts: Sequence[Part], shape: Sequence[Size]) -> Axes | None:
-    """The same values, row by row, under another shape; None where an axis is cut in parts."""
+    """Give the same values, row by row, another shape; None where an axis is cut in parts."""
     left, axes = list(parts), list[tuple[Part, ...]]()
     for place in reversed(range(len(shape))):
         size, axis, found = shape[place], list[Part](), 1
@@ -74,7 +74,7 @@ def _regrouped(parts: Sequence[Part], shape: Sequence[Size]) -> Axes | None:
 
 
 def is_list(node: Node) -> bool:
-    """Whether a node gives the values of a map row by row, none of its axes cut in parts."""
+    """Tell whether a node gives the values of a map row by row, none of its axes cut in parts."""
     axes = map_axes(node)
     if node.kind not in RELABELS or axes is None or len(axes) > 2:
         return False
@@ -83,7 +83,7 @@ def is_list(node: Node) -> bool:
 
 
 def lies_along(node: Node, axis: int) -> bool:
-    """Whether all channels of a map, and nothing else, lie along an axis behind such a chain."""
+    """Tell whether a map's channels, and nothing else, lie along an axis behind such a chain."""
     axes, count = map_axes(node), len(node.shape or ())
     if node.kind not in RELABELS or axes is None or axis % count == 0:
         return False
@@ -91,12 +91,12 @@ def lies_along(node: Node, axis: int) -> bool:
 
 
 def moves_ones_only(node: Node) -> bool:
-    """Whether a Reshape or a Permute of a map only drops or adds axes of one cell."""
+    """Tell whether a Reshape or a Permute of a map only drops or adds axes of one cell."""
     return axis_origins(node) is not None
 
 
 def axis_origins(node: Node) -> list[int | None] | None:
-    """Which axis of the map before each axis is, None for one that is added.
+    """Say which axis of the map before each axis is, None for one that is added.
 
     Returns:
         None where a node moves a value to another cell or channel.
