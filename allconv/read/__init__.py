@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_live(model: keras.Model | str | os.PathLike[str] | ModelFile | Graph) -> bool:
-    """Whether a model is in memory, no file and nothing that was read from one."""
+    """Tell whether a model is in memory, no file and nothing that was read from one."""
     return not isinstance(model, (str, os.PathLike, ModelFile, Graph))
 
 

@@ -118,7 +118,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _what_else(start: bytes, size: int) -> str:
-    """What a file is that is no model file, and what is expected."""
+    """Say what a file is that is no model file, and what is expected."""
     expected = "; expected a .keras file (zip) or .h5 (HDF5)"
     if said := foreign(start, size):
         return said
@@ -168,7 +168,7 @@ def _in_hdf5(path: Path, root: Group, described: dict[str, Any] | None) -> Saved
 
 
 def _training_config(root: Group) -> Mapping[str, Any]:
-    """How the model in an `.h5` file was compiled; a model is read without what is damaged here."""
+    """Read how the model in an `.h5` file was compiled; skip what is damaged here."""
     try:
         return parse_json(root.text("training_config") or "{}", "training_config")
     except FileError:
@@ -176,7 +176,7 @@ def _training_config(root: Group) -> Mapping[str, Any]:
 
 
 def _lacking(weights: Group, is_by_layer: bool) -> str:
-    """What a file without a description is, and what to do about it."""
+    """Say what a file without a description is, and what to do about it."""
     remedy = (
         "give the model's architecture, as model.to_json() writes it, by "
         'ModelFile(file, config="model.json")'
@@ -196,7 +196,7 @@ class _Careful(io.BufferedReader):
     most = 2**22
 
     def read(self, size: int | None = -1) -> bytes:
-        """Some bytes, no more than a list of members may have."""
+        """Read some bytes, no more than a list of members may have."""
         if size is not None and size > self.most:
             raise OSError("its list of members is longer than any model's")
         return super().read(size)
@@ -250,7 +250,7 @@ def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int = MOST_BYTES) -> bytes:
-    """A member of an archive, read no further than it may be long."""
+    """Read a member of an archive, no further than it may be long."""
     info = _info(path, archive, name)
     if info.file_size > most:
         raise FileError(
@@ -264,7 +264,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int = MOST_BY
 
 
 def _weights_in(path: Path, archive: zipfile.ZipFile) -> Region:
-    """Where the weights lie in an archive; Keras does not pack them."""
+    """Say where the weights lie in an archive; Keras does not pack them."""
     info, size = _info(path, archive, WEIGHTS), path.stat().st_size
     if info.compress_type != zipfile.ZIP_STORED:
         content = _member(

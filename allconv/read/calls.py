@@ -99,7 +99,7 @@ def _is_keras_tensor(data: Any) -> bool:
 
 
 def keras_tensors(data: Any) -> Iterator[Mapping[str, Any]]:
-    """The descriptions of tensors in the arguments of a call."""
+    """Yield the descriptions of tensors in the arguments of a call."""
     if _is_keras_tensor(data):
         yield data
     elif isinstance(data, Mapping):
@@ -111,7 +111,7 @@ def keras_tensors(data: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _key_of(tensor: Mapping[str, Any]) -> Key:
-    """Where a described tensor comes from."""
+    """Say where a described tensor comes from."""
     name, index, item = tensor["config"]["keras_history"]
     return str(name), int(index), int(item)
 
@@ -159,7 +159,7 @@ def _is_key(data: Any) -> bool:
 
 
 def keys_in(structure: Any) -> Iterator[Key]:
-    """Histories nested in lists and dictionaries, in Keras' order: dictionaries by sorted key."""
+    """Yield nested histories in Keras' order: of dictionaries by sorted key."""
     if _is_key(structure):
         yield str(structure[0]), int(structure[1]), int(structure[2])
     else:
@@ -171,7 +171,7 @@ def keys_in(structure: Any) -> Iterator[Key]:
 
 
 def numbered(structure: Any) -> Any:
-    """The same nesting with `Slot`s, numbered in the order of `keys_in`."""
+    """Copy the nesting with `Slot`s, numbered in the order of `keys_in`."""
     order = {key: i for i, key in enumerate(keys_in(structure))}
 
     def number(data: Any) -> Any:

@@ -98,7 +98,7 @@ class Known:
 
 
 def compile_arguments(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `compile` that a file's settings stand for, objects as `Known`.
+    """Read the arguments of `compile` that a file's settings stand for, objects as `Known`.
 
     Raises:
         Refused: A part of them is not Keras' own, or not told by its name.
@@ -111,7 +111,7 @@ def compile_arguments(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def why_not_compiled(saved: Mapping[str, Any]) -> str:
-    """What of a file's settings is not Keras' own, in words; "" where they come along."""
+    """Say what of a file's settings is not Keras' own; "" where they come along."""
     if not saved:
         return ""
     try:
@@ -122,7 +122,7 @@ def why_not_compiled(saved: Mapping[str, Any]) -> str:
 
 
 def _checked(value: Any, home: str, what: str) -> Any:
-    """A loss, metric or optimizer, or lists and dictionaries of them."""
+    """Check a loss, metric or optimizer, or lists and dictionaries of them."""
     if isinstance(value, Mapping) and "class_name" in value:
         return _object(value, home, what)
     if isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def _checked(value: Any, home: str, what: str) -> Any:
 
 
 def _named(name: str, home: str, what: str) -> Any:
-    """A function or class by its name."""
+    """Look up a function or class by its name."""
     plain = SHORT.get(name.lower(), name) if home == "losses" else name
     if plain in NAMES.get(home, ()) or (home == "metrics" and plain.lower() in SHORT):
         return plain
@@ -163,7 +163,7 @@ def _object(value: Mapping[str, Any], home: str, what: str) -> Any:
 
 
 def _settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The settings of an object, those of Keras 1 and 2 in the words of Keras 3."""
+    """Read the settings of an object, those of Keras 1 and 2 in the words of Keras 3."""
     found = {}
     for key, value in config.items():
         key = "learning_rate" if key == "lr" else str(key)
@@ -185,7 +185,7 @@ def _settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, what: str) -> Any:
-    """A setting that holds no objects."""
+    """Check a setting that holds no objects."""
     if isinstance(value, Mapping):
         if "class_name" in value:
             raise Refused(f"the {what.replace('_', ' ')} {value['class_name']!r} is an object")

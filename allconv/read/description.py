@@ -18,7 +18,7 @@ TYPES: dict[str, Any] = {"a text": str, "a list": (list, tuple), "an object": Ma
 
 
 def text_in(data: Any, key: str, where: str) -> str:
-    """The text at a key, which is a name.
+    """Return the text at a key, which is a name.
 
     Raises:
         ModelError: There is none; so for the functions below.
@@ -27,17 +27,17 @@ def text_in(data: Any, key: str, where: str) -> str:
 
 
 def text_or_nothing_in(data: Mapping[str, Any], key: str, where: str) -> str:
-    """The text at a key, "" where there is none or a null."""
+    """Return the text at a key, "" where there is none or a null."""
     return "" if data.get(key) is None else text_in(data, key, where)
 
 
 def list_in(data: Any, key: str, where: str) -> list[Any]:
-    """The list at a key, copied."""
+    """Return the list at a key, copied."""
     return list(_part(data, key, "a list", where))
 
 
 def object_in(data: Any, key: str, where: str) -> dict[str, Any]:
-    """The object at a key, copied."""
+    """Return the object at a key, copied."""
     return dict(_part(data, key, "an object", where))
 
 
@@ -52,7 +52,7 @@ def _part(data: Any, key: str, expected: str, where: str) -> Any:
 
 
 def name_of(data: Any, where: str) -> str:
-    """The name of a described layer, "" where it has none (models of Keras 1 and 2).
+    """Return the name of a described layer, "" where it has none (models of Keras 1 and 2).
 
     Raises:
         ModelError: The description is none, or its name is no text.

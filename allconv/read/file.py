@@ -60,14 +60,14 @@ def read_file(file: ModelFile) -> tuple[Graph, tuple[Problem, ...]]:
 
 
 def _with_names(graph: Graph, names: tuple[str, ...]) -> Graph:
-    """The graph with its outputs called as the file says apart from Keras, if it does."""
+    """Call the graph's outputs as the file says apart from Keras, if it does."""
     fits = len(names) == len(graph.outputs) and max(map(len, names), default=0) <= LONGEST_NAME
     return replace(graph, output_names=names) if fits else graph
 
 
 @contextmanager
 def _errors_naming(path: Path) -> Iterator[None]:
-    """Names the file in what is wrong with the model that it describes."""
+    """Name the file in what is wrong with the model that it describes."""
     try:
         yield
     except (ModelError, ShapeError) as error:
@@ -85,24 +85,24 @@ class NoLayers:
     """What a file gives of layers besides their description: their weights come afterwards."""
 
     def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The settings of a layer, of which nothing is taken at its word."""
+        """Check the settings of a layer, of which nothing is taken at its word."""
         return checked_settings(kind, config, where)
 
     def weights(self, path: layer_tree.Path) -> Mapping[str, Array]:
-        """None yet."""
+        """Give no weights yet."""
         return {}
 
     def layer(self, path: layer_tree.Path) -> Any:
-        """None: there is no layer in memory."""
+        """Return None, since there is no layer in memory."""
         return None
 
     def shape_wanted(self) -> str:
-        """What to do about a model that was saved before it knew its input's shape."""
+        """Say what to do about a model that was saved before it knew its input's shape."""
         return (
             "write it in Python with keras.Input(shape) in front, take this file's weights by "
             "model.load_weights(FILE), and give allconv the model, or save it and give the new file"
         )
 
     def has_own_activation(self, path: layer_tree.Path) -> bool:
-        """What cannot be told: a file has a function's name alone."""
+        """Return False, since it cannot be told: a file has a function's name alone."""
         return False

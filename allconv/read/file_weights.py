@@ -80,7 +80,7 @@ def _found(
 def _with_arrays(
     spec: Spec, arrays: Sequence[Array] | None, wanted: Shapes | None, saved: SavedModel
 ) -> tuple[Spec, str]:
-    """A layer with its arrays, and what is wrong with them or ""."""
+    """Give a layer its arrays, and say what is wrong with them or ""."""
     where = f"{saved.path}: layer '{spec.name}'"
     if arrays is None:
         lost = {
@@ -111,7 +111,7 @@ def _refuse_overlaps(found: Found, saved: SavedModel) -> None:
 
 
 def _first_calls(graph: Graph) -> dict[Path, Node]:
-    """Each layer's first call, on whose input it is built, by the layer's place in the file."""
+    """Find each layer's first call, on whose input it is built, by its place in the file."""
     calls: dict[Path, Node] = {}
     for node in graph.nodes:
         calls.setdefault((*node.spec.inside, node.name), node)
@@ -119,7 +119,7 @@ def _first_calls(graph: Graph) -> dict[Path, Node]:
 
 
 def _wanted(node: Node) -> Shapes | None:
-    """The shapes of a layer's weights by name; None where they are not known.
+    """Return the shapes of a layer's weights by name; None where they are not known.
 
     Raises:
         ShapeError: No layer of these settings has weights on such an input.
@@ -131,7 +131,7 @@ def _wanted(node: Node) -> Shapes | None:
 
 
 def _misfit(arrays: Sequence[Array], wanted: Shapes | None) -> str:
-    """What is wrong with the arrays found for a layer, "" where nothing is."""
+    """Say what is wrong with the arrays found for a layer; "" where nothing is."""
     if wanted is None:
         return ""
     if len(arrays) != len(wanted):
@@ -159,7 +159,7 @@ def _named(
 
 
 def without_nan(values: np.ndarray, where: str) -> np.ndarray:
-    """The values of a weight.
+    """Return the values of a weight.
 
     Raises:
         FileError: Some are NaN: a network with these gives NaN, and no conversion of it can be
@@ -174,7 +174,7 @@ def without_nan(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def untold(where: str) -> np.ndarray:
-    """Values that nobody can tell.
+    """Return values that nobody can tell.
 
     Raises:
         FileError: Always.

@@ -62,7 +62,7 @@ IN_ONNX = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 
 
 def foreign(start: bytes, size: int) -> str:
-    """What a file is that is no model of Keras, and the way on; "" where nothing is known of it.
+    """Say what a file is that is no model of Keras, and the way on; "" where it is unknown.
 
     Args:
         start: Its first bytes, HEAD of them where there are as many.
@@ -81,7 +81,7 @@ def foreign(start: bytes, size: int) -> str:
 
 
 def foreign_archive(names: Iterable[str]) -> str:
-    """What a zip archive is that holds these names, and the way on; "" where nothing is known."""
+    """Say what a zip archive is that holds these names, and the way on; "" where it is unknown."""
     names = list(names)
     if any(name.rpartition("/")[2] in ("data.pkl", "constants.pkl") for name in names):
         return "; ".join(PYTORCH)
@@ -96,7 +96,7 @@ def foreign_archive(names: Iterable[str]) -> str:
 
 
 def foreign_folder(folder: Path) -> str:
-    """What a folder is, and the way on."""
+    """Say what a folder is, and the way on."""
     names = sorted(path.name for path in folder.iterdir())
     if "saved_model.pb" in names:
         return f"a SavedModel folder of TensorFlow; {_from_saved_model(names)}"
@@ -116,7 +116,7 @@ def _from_saved_model(names: list[str]) -> str:
 
 
 def address(path: Path) -> str:
-    """What to say of a path that is the address of a file elsewhere; "" where it is none."""
+    """Say what to do with a path that is the address of a file elsewhere; "" where it is none."""
     found = URL.fullmatch(str(path))
     if found is None or path.exists():
         return ""
@@ -126,13 +126,13 @@ def address(path: Path) -> str:
 
 
 def written_out(path: Path) -> str:
-    """A path as it was written: of the two slashes of a URL a path keeps one."""
+    """Return a path as it was written: of the two slashes of a URL a path keeps one."""
     found = URL.fullmatch(str(path))
     return f"{found[1]}://{found[2]}" if found and address(path) else str(path)
 
 
 def _of_fields(start: bytes, size: int) -> str:
-    """What a message of Protocol Buffers is, by its first fields."""
+    """Say what a message of Protocol Buffers is, by its first fields."""
     fields = _fields(start, size)
     if not fields:
         return ""
@@ -149,7 +149,7 @@ def _of_fields(start: bytes, size: int) -> str:
 
 
 def _fields(start: bytes, size: int) -> list[tuple[int, int, bytes]]:
-    """The fields that begin in the first bytes: number, value, content; nothing if it is amiss."""
+    """Read the fields that begin in the first bytes as number, value, content; none if amiss."""
     place = 0
     found: list[tuple[int, int, bytes]] = []
     while place < len(start):
@@ -166,7 +166,7 @@ def _fields(start: bytes, size: int) -> list[tuple[int, int, bytes]]:
 
 
 def _number(start: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
+    """Read a number of seven bits a byte, the lowest first, and the place behind it."""
     value = 0
     for shift in range(0, 64, 7):
         byte = start[place] if place < len(start) else 0

@@ -43,7 +43,7 @@ class Region:
 
     @contextmanager
     def opened(self) -> Iterator[Guarded]:
-        """The bytes as a file of their own."""
+        """Open the bytes as a file of their own."""
         with io.BytesIO(self.content) if self.content else self.path.open("rb") as file:
             yield Guarded(file, self.start, self.size)
 
@@ -85,7 +85,7 @@ class Guarded(io.RawIOBase):
         return len(data)
 
     def bytes_at(self, offset: int, count: int) -> bytes:
-        """The bytes from an offset on, fewer at the end."""
+        """Read the bytes from an offset on, fewer at the end."""
         self.file.seek(self.start + offset)
         return self.file.read(max(min(count, self.size - offset), 0))
 

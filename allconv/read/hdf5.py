@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def damaged(path: Path, error: Exception) -> FileError:
-    """What h5py raises about a damaged file, in many classes, as a FileError."""
+    """Turn what h5py raises about a damaged file, in many classes, into a FileError."""
     reason = first_line(error) or type(error).__name__
     return FileError(f"{path}: the file is damaged or cut short ({reason}); get it again")
 
@@ -73,7 +73,7 @@ class Group:
 
     @_damage_told
     def text(self, name: str) -> str | None:
-        """An attribute that is a text; None where there is none."""
+        """Read an attribute that is a text; None where there is none."""
         if name not in self._group.attrs:
             return None
         (text,) = _texts(self._attribute(name))
@@ -81,7 +81,7 @@ class Group:
 
     @_damage_told
     def texts(self, name: str) -> list[str] | None:
-        """An attribute that is a list of texts; Keras cuts one of more than 64 KB into several."""
+        """Read an attribute that is a list of texts; Keras cuts one above 64 KB into several."""
         if name in self._group.attrs:
             return _texts(self._attribute(name))
         texts: list[str] = []
@@ -93,14 +93,14 @@ class Group:
 
     @_damage_told
     def names(self) -> list[str]:
-        """The names of what lies in the group, sorted."""
+        """List the names of what lies in the group, sorted."""
         if len(self._group) > MOST_FOUND:
             raise OSError(f"a group with more than {MOST_FOUND:,} members")
         return sorted(self._group)
 
     @_damage_told
     def group(self, path: str) -> Group | None:
-        """The group at a path below this one; None where there is none."""
+        """Find the group at a path below this one; None where there is none."""
         import h5py
 
         found = self._find(path)
@@ -108,7 +108,7 @@ class Group:
 
     @_damage_told
     def array(self, path: str) -> Array | None:
-        """The dataset at a path below this one, its values not read; None where there is none.
+        """Find the dataset at a path below this one, its values not read; None where there is none.
 
         Raises:
             FileError: Its values are no numbers, lie in another file, or are not all there.
@@ -131,7 +131,7 @@ class Group:
         return self._group.attrs[name] if count else []
 
     def _find(self, path: str) -> Any:
-        """What lies at a path, by hard links alone: others lead out of the file, or in circles."""
+        """Find what lies at a path, by hard links alone: others leave the file or go in circles."""
         import h5py
 
         self._counts["found"] += 1
@@ -201,7 +201,7 @@ def _refuse_other_forms(region: Region, head: bytes) -> None:
 
 
 def values_at(region: Region, place: int | str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The values of an array: from an offset in the file, or by HDF5 where they lie in pieces.
+    """Read the values of an array: from an offset in the file, or by HDF5 where they lie in pieces.
 
     Raises:
         FileError: They are no longer there.
@@ -223,7 +223,7 @@ def _unpacked(root: Group, place: str) -> np.ndarray:
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Values in this machine's byte order; bfloat16, which NumPy does not know, as float32."""
+    """Put values in this machine's byte order; bfloat16, unknown to NumPy, as float32."""
     if values.dtype.kind == "V":
         return (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -235,7 +235,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str | None:
-    """The element type of an array by Keras' name, None where it is no number."""
+    """Name the element type of an array as Keras does; None where it is no number."""
     if dtype.kind == "V" and dtype.itemsize == 2 and not dtype.names:
         return "bfloat16"  # which h5py knows as two bytes of anything
     return str(dtype.name) if dtype.kind in "fiu" and dtype.itemsize <= 8 else None
@@ -248,7 +248,7 @@ def _unknown_packing(dataset: h5py.Dataset) -> str:
 
 
 def _bytes_there(dataset: h5py.Dataset, region: Region) -> int:
-    """How many bytes an array can have at most, by what of the file is its own."""
+    """Say how many bytes an array can have at most, by what of the file is its own."""
     stored, offset = int(dataset.id.get_storage_size()), dataset.id.get_offset()
     if dataset.chunks is not None:
         return min(stored, region.size) * DENSEST

@@ -54,6 +54,6 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def _children(item: Any) -> list[Any]:
-    """The lists and objects in one."""
+    """List the lists and objects in one."""
     values = item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ()
     return [value for value in values if isinstance(value, (Mapping, list))]

@@ -134,7 +134,7 @@ def _functional(
 
 
 def _own_call(key: Key, layers: Mapping[str, Any]) -> Key:
-    """A key of `output_layers` as the arguments of calls would write it.
+    """Write a key of `output_layers` as the arguments of calls do.
 
     A Functional model has called itself once already, which Keras counts in `output_layers` alone.
     """

@@ -12,12 +12,12 @@ MODELS = {"Sequential", "Functional", "Model"}
 
 
 def name_of(data: Mapping[str, Any]) -> str:
-    """The name of a described layer."""
+    """Return the name of a described layer."""
     return str(data.get("name") or data["config"]["name"])
 
 
 def kind_of(data: Mapping[str, Any]) -> str:
-    """Keras' class name, qualified where the class is an operation or not Keras' own."""
+    """Return Keras' class name, qualified where the class is an operation or not Keras' own."""
     class_name, registered = str(data["class_name"]), str(data.get("registered_name") or "")
     module = data.get("module") or ("Custom" if registered else "keras.layers")
     if module.partition(".")[0] == "keras" and ">" not in registered:
@@ -26,12 +26,12 @@ def kind_of(data: Mapping[str, Any]) -> str:
 
 
 def is_model(data: Mapping[str, Any]) -> bool:
-    """Whether a described layer is a model of layers, which is written out in its place."""
+    """Tell whether a described layer is a model of layers, which is written out in its place."""
     return kind_of(data) in MODELS and "layers" in data["config"]
 
 
 def data_formats(config: Mapping[str, Any]) -> Iterator[str]:
-    """The data formats of a model's layers; its images lie as the first one says."""
+    """Yield the data formats of a model's layers; its images lie as the first one says."""
     for data in config["layers"]:
         said = data["config"].get("data_format")
         if is_model(data):

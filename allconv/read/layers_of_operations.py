@@ -18,7 +18,7 @@ Found = tuple[str, dict[str, Any]] | None
 
 
 def _axes(value: Any, shape: Shape) -> tuple[int, ...] | None:
-    """Axes of a tensor counted from its first, in order; None for all and for what are none."""
+    """Count axes from the first, in order; None for all of them, and for what is no axis."""
     listed = value if isinstance(value, (list, tuple)) else [value]
     count = len(shape)
     if not all(is_number(axis) and -count <= axis < count for axis in listed):
@@ -27,13 +27,13 @@ def _axes(value: Any, shape: Shape) -> tuple[int, ...] | None:
 
 
 def _target(shape: Sequence[int | None]) -> tuple[int, ...] | None:
-    """The sizes of a Reshape, one of which may be free; None where more are."""
+    """Read the sizes of a Reshape, one of which may be free; None where more are."""
     target = tuple(-1 if size is None else size for size in shape)
     return target if target.count(-1) < 2 else None
 
 
 def relu(config: Config, tensor: Node) -> Found:
-    """`keras.activations.relu` on a tensor, which is no operation of `keras.ops`."""
+    """Read `keras.activations.relu` on a tensor, which is no operation of `keras.ops`."""
     settings = ("negative_slope", "max_value", "threshold")
     return "ReLU", {key: config[key] for key in settings if key in config}
 
@@ -44,7 +44,7 @@ def _softmax(config: Config, tensor: Node) -> Found:
 
 
 def _along_last(activation: str) -> Callable[[Config, Node], Found]:
-    """An activation for which Keras has no layer with an axis."""
+    """Read an activation for which no layer of Keras has an axis."""
 
     def read(config: Config, tensor: Node) -> Found:
         shape = tensor.shape or ()
@@ -55,7 +55,7 @@ def _along_last(activation: str) -> Callable[[Config, Node], Found]:
 
 
 def _pooled(how: str) -> Callable[[Config, Node], Found]:
-    """A mean or a maximum over a map, or over some of its axes where these are kept."""
+    """Read a mean or a maximum over a map, or over some of its axes where these are kept."""
 
     def read(config: Config, tensor: Node) -> Found:
         if not is_map(tensor) or config.get("initial") is not None:

@@ -53,7 +53,7 @@ def read_model(model: keras.Model) -> Graph:
 
 
 def _with_own_names(graph: Graph, model: keras.Model) -> Graph:
-    """The graph with its outputs called as the model in memory calls them, as `build` lets it."""
+    """Call the graph's outputs as the model in memory calls them, as `build` lets it."""
     names = tuple(getattr(model, "output_names", None) or ())
     return replace(graph, output_names=names) if len(names) == len(graph.outputs) else graph
 
@@ -65,7 +65,7 @@ def _sequential_config(model: keras.Sequential) -> dict[str, Any]:
 
 
 def _functional_config(model: keras.Model) -> dict[str, Any]:
-    """The description of the tensors' graph, also where a subclass describes itself otherwise."""
+    """Describe the tensors' graph, also where a subclass describes itself otherwise."""
     import keras
 
     config = _described(model, model)
@@ -79,7 +79,7 @@ def _is_graph(model: keras.Model) -> bool:
 
 
 def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
-    """A model's `get_config()`, without the warnings that it makes of functions in layers."""
+    """Read a model's `get_config()`, without the warnings that it makes of functions in layers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -93,7 +93,7 @@ def _described(model: keras.Model, user_model: keras.Model) -> dict[str, Any]:
 
 
 def _silent_layer(model: keras.Model) -> str:
-    """Names the first layer that does not give its configuration; "" where all do."""
+    """Name the first layer that does not give its configuration; "" where all do."""
     for layer in model.layers:
         try:
             layer.get_config()
@@ -118,11 +118,11 @@ class LiveModel:
         self.layers: dict[Path, dict[str, Any]] = {}
 
     def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The settings of a layer, checked as those in a file: Keras takes more than it says."""
+        """Check the settings of a layer as those in a file: Keras takes more than it says."""
         return checked_settings(kind, config, where)
 
     def weights(self, path: Path) -> Mapping[str, Array]:
-        """The weights of the layer at a path, by the variables' names."""
+        """Return the weights of the layer at a path, by the variables' names."""
         weights: dict[str, Array] = {}
         for variable in getattr(self.layer(path), "weights", ()):
             name = variable.name if variable.name not in weights else variable.path
@@ -131,7 +131,7 @@ class LiveModel:
         return weights
 
     def layer(self, path: Path) -> Any:
-        """The layer at a path of names."""
+        """Return the layer at a path of names."""
         if not path:
             return self.model
         if path[:-1] not in self.layers:
@@ -141,11 +141,11 @@ class LiveModel:
         return self.layers[path[:-1]].get(path[-1])
 
     def shape_wanted(self) -> str:
-        """What to do about a model that is not built."""
+        """Say what to do about a model that is not built."""
         return "give it an Input layer or call model.build(input_shape) first"
 
     def has_own_activation(self, path: Path) -> bool:
-        """Whether a layer's activation is another function than Keras' of that name.
+        """Tell whether a layer's activation is another function than Keras' of that name.
 
         Keras writes any named function by its name alone: `def relu(x): return 3 * x` as "relu".
         """
@@ -160,7 +160,7 @@ class LiveModel:
 
 
 def tensor_of(array: Array) -> Any:
-    """The tensor that holds an array's values already, None where they have to be computed.
+    """Find the tensor that holds an array's values already; None where they have to be computed.
 
     TensorFlow's tensors never change, a variable that is written to takes a buffer of its own; so a
     new variable can begin with the old one's tensor, and no value is copied. JAX gives a variable's
@@ -177,7 +177,7 @@ def tensor_of(array: Array) -> Any:
 
 
 def values_of(variable: Any) -> np.ndarray:
-    """A variable's values; on TensorFlow a view of them, without a copy."""
+    """Read a variable's values; on TensorFlow a view of them, without a copy."""
     import keras
 
     if keras.config.backend() == "tensorflow":

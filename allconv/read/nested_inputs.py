@@ -29,7 +29,7 @@ INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 def taken(
     data: Mapping[str, Any], tensor: Node, takers: Iterable[Mapping[str, Any]], scope: Scope
 ) -> Node:
-    """A tensor as a nested model's Input takes it.
+    """Return a tensor as a nested model's Input takes it.
 
     Args:
         data: The Input.
@@ -51,13 +51,13 @@ def taken(
 
 
 def _computes_in(dtype: str, data: Mapping[str, Any]) -> bool:
-    """Whether a layer computes in a dtype of floats; operations and models have none."""
+    """Tell whether a layer computes in a dtype of floats; operations and models have none."""
     is_layer = not is_model(data) and not kind_of(data).startswith("ops.")
     return is_layer and compute_dtype(data["config"].get("dtype")) == dtype
 
 
 def _changes(found: str, dtype: str) -> bool:
-    """Whether numbers of a dtype are others in another one."""
+    """Tell whether numbers of a dtype are others in another one."""
     if found in INTEGERS:
         return dtype in HELD_BY
     return found in HELD_BY and dtype in (HELD_BY.keys() | INTEGERS) - HELD_BY[found]

@@ -33,7 +33,7 @@ FROM_KERAS_1 = {
 def in_keras_3_order(
     arrays: Sequence[Array], spec: Spec, wanted: Shapes | None, saved: SavedModel
 ) -> tuple[Sequence[Array], str]:
-    """The weights of a layer with their axes where Keras 3 has them, and a remark on that or "".
+    """Put a layer's weights into Keras 3's order of axes, with a remark on that or "".
 
     Args:
         arrays: As they are in the file.
@@ -70,10 +70,10 @@ def _from_keras_1(kernel: Array, spec: Spec, wanted: tuple[int, ...]) -> tuple[A
 
 
 def turned(kernel: Array) -> Array:
-    """A kernel turned by 180 degrees in all of its window's axes."""
+    """Turn a kernel by 180 degrees in all of its window's axes."""
     return derive(turn, kernel, shape=kernel.shape)
 
 
 def turn(values: np.ndarray) -> np.ndarray:
-    """The values of a kernel turned: the last two axes are channels and filters."""
+    """Turn the values of a kernel: the last two axes are channels and filters."""
     return np.flip(values, axis=tuple(range(values.ndim - 2)))

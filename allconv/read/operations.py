@@ -18,7 +18,7 @@ from allconv.read.layers_of_operations import LAYER_OF, Found, relu
 def as_layer(
     spec: Spec, inputs: Sequence[Node], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Found:
-    """The class and the settings of the layer that a call of an operation is; None for none.
+    """Find the class and the settings of the layer that a call of an operation is; None for none.
 
     A mask that Keras hands down would reach a layer, and does not reach an operation.
     """
@@ -37,14 +37,14 @@ def as_layer(
 
 
 def _are_slots(given: Any, count: int) -> bool:
-    """Whether a call is given its tensors, in their order, and nothing else."""
+    """Tell whether a call is given its tensors, in their order, and nothing else."""
     if not isinstance(given, (list, tuple)) or not all(isinstance(x, Slot) for x in given):
         return False
     return [slot.index for slot in given] == list(range(count))
 
 
 def _is_other(node: Node) -> bool:
-    """Whether a tensor is none of which a layer would make the same as an operation."""
+    """Tell whether a tensor is none of which a layer would make the same as an operation."""
     return node.shape is None or len(node.shape) < 2 or carries_mask(node)
 
 

@@ -23,19 +23,19 @@ class Source(Protocol):
     """Where the parts of a model lie that its description does not hold."""
 
     def settings(self, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The settings of a layer, checked where they are not to be trusted."""
+        """Return the settings of a layer, checked where they are not to be trusted."""
 
     def weights(self, path: Path) -> Mapping[str, Array]:
-        """The weights of the layer at a path of names, outermost model first."""
+        """Return the weights of the layer at a path of names, outermost model first."""
 
     def layer(self, path: Path) -> Any:
-        """The live layer at that path, or None where there is only a file."""
+        """Return the live layer at that path, or None where there is only a file."""
 
     def shape_wanted(self) -> str:
-        """What to do about a model that does not say the shape of its input."""
+        """Say what to do about a model that does not say the shape of its input."""
 
     def has_own_activation(self, path: Path) -> bool:
-        """Whether the activation there is the user's own, though it may have a name of Keras'."""
+        """Tell whether the activation there is the user's own, even if by a name of Keras'."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Scope:
     counts: Counter[str] = field(default_factory=Counter)
 
     def inside(self, data: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Scope:
-        """The scope of a nested model."""
+        """Return the scope of a nested model."""
         path = (*self.path, name_of(data))
         trainable = self.trainable and bool(data["config"].get("trainable", True))
         return replace(self, path=path, trainable=trainable, kwargs={**self.kwargs, **kwargs})
 
     def spec(self, data: Mapping[str, Any]) -> Spec:
-        """The layer that `data` describes; the same one at every call."""
+        """Return the layer that `data` describes; the same one at every call."""
         path = (*self.path, name_of(data))
         if path not in self.specs:
             self.specs[path] = self._read_spec(path, data)
@@ -67,7 +67,7 @@ class Scope:
     def called(
         self, spec: Spec, inputs: Sequence[Node], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Spec:
-        """The layer that a call of an operation is, one for all such calls; else itself."""
+        """Return the layer that a call of an operation is, one for all such calls; else itself."""
         found = as_layer(spec, inputs, args, kwargs)
         if found is None:
             return spec
@@ -76,7 +76,7 @@ class Scope:
     def added(
         self, kind: str, name: str, config: Mapping[str, Any], module: str = "keras.layers"
     ) -> Spec:
-        """A layer that the description does not have, the same one wherever it is alike."""
+        """Add a layer that the description does not have, the same one wherever it is alike."""
         path = (*self.path, name, kind, repr(config))
         if path not in self.specs:
             where = f"{self.where(name)} ({kind})"
@@ -85,7 +85,7 @@ class Scope:
         return self.specs[path]
 
     def calls_of(self, config: Mapping[str, Any]) -> Calls:
-        """The calls in this model's description, read once however often it is called itself."""
+        """Read the calls in this model's description, once however often it is called itself."""
         if self.path not in self.calls:
             self.calls[self.path] = calls_of(config, self.where)
         return self.calls[self.path]
@@ -104,7 +104,7 @@ class Scope:
             )
 
     def where(self, name: str = "") -> str:
-        """A layer's place in the words of errors; by default that of the model itself."""
+        """Say where a layer is, in the words of errors; by default where the model itself is."""
         path = "/".join((*self.path, name) if name else self.path)
         return f"layer '{path}'" if path else "the model"
 

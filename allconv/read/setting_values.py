@@ -41,16 +41,16 @@ class Setting:
     default: Any = NEEDED
 
     def otherwise(self, default: Any) -> Setting:
-        """The same setting with a default."""
+        """Give the setting a default."""
         return replace(self, default=default)
 
     def or_null(self, default: Any = LEFT_OUT) -> Setting:
-        """The same setting, or nothing."""
+        """Let the setting be null, too."""
         return Setting(f"{self.words}, or null", either(one_of(None), self.read), default)
 
 
 def whole(least: int) -> Read:
-    """A whole number."""
+    """Take a whole number."""
 
     def read(value: Any, rank: int) -> Any:
         return _that(type(value) is int and least <= value <= LARGEST, value)
@@ -59,22 +59,22 @@ def whole(least: int) -> Read:
 
 
 def number(value: Any, rank: int) -> Any:
-    """Any number, but none that is not finite."""
+    """Take any number, but none that is not finite."""
     return _that(type(value) in (int, float) and abs(value) <= LARGEST_NUMBER, value)
 
 
 def not_negative(value: Any, rank: int) -> Any:
-    """Such a number that is 0 or more."""
+    """Take such a number that is 0 or more."""
     return _that(number(value, rank) >= 0, value)
 
 
 def flag(value: Any, rank: int) -> Any:
-    """A flag as Keras takes it: what is written as a number or null is true or false to it."""
+    """Take a flag as Keras does: to it, what is written as a number or null is true or false."""
     return bool(_that(value is None or type(value) in (bool, int, float), value))
 
 
 def one_of(*values: Any) -> Read:
-    """One of a few values."""
+    """Take one of a few values."""
 
     def read(value: Any, rank: int) -> Any:
         same = (type(value) is type(known) and value == known for known in values)
@@ -84,12 +84,12 @@ def one_of(*values: Any) -> Read:
 
 
 def of_type(*types: type) -> Read:
-    """A value of some type, whatever it is."""
+    """Take a value of some type, whatever it is."""
     return lambda value, rank: _that(isinstance(value, types), value)
 
 
 def either(*reads: Read) -> Read:
-    """What the first of several takes."""
+    """Take what the first of several takes."""
 
     def read(value: Any, rank: int) -> Any:
         for each in reads:
@@ -103,7 +103,7 @@ def either(*reads: Read) -> Read:
 
 
 def each_axis(read: Read) -> Read:
-    """One value for all axes of the map, or one for each."""
+    """Take one value for all axes of the map, or one for each."""
 
     def read_each(value: Any, rank: int) -> Any:
         if not isinstance(value, (list, tuple)):
@@ -114,7 +114,7 @@ def each_axis(read: Read) -> Read:
 
 
 def few(read: Read) -> Read:
-    """A list of no more values than a tensor has axes."""
+    """Take a list of no more values than a tensor has axes."""
 
     def read_few(value: Any, rank: int) -> Any:
         is_short = isinstance(value, (list, tuple)) and len(value) <= MOST_AXES
@@ -124,7 +124,7 @@ def few(read: Read) -> Read:
 
 
 def numbers(value: Any, rank: int, depth: int = MOST_AXES) -> Any:
-    """A number, or lists within lists that have as many of them as their neighbours."""
+    """Take a number, or lists within lists that have as many of them as their neighbours."""
     if not isinstance(value, (list, tuple)):
         return number(value, rank)
     items = [numbers(item, rank, depth - 1) for item in _that(depth > 0, value)]
@@ -136,7 +136,7 @@ def _lengths(value: Any) -> tuple[int, ...]:
 
 
 def margins(value: Any, rank: int) -> Any:
-    """Cells before and after a map: of one axis a pair, of several a pair for each."""
+    """Take cells before and after a map: of one axis a pair, of several a pair for each."""
     pair = each_axis(whole(0))
     if rank == 1:
         return pair(value, 2)
@@ -144,19 +144,19 @@ def margins(value: Any, rank: int) -> Any:
 
 
 def target(value: Any, rank: int) -> Any:
-    """Sizes, of which one may be -1 for what is left over."""
+    """Take sizes, of which one may be -1 for what is left over."""
     sizes = few(either(whole(1), one_of(-1)))(value, rank)
     return _that(sizes.count(-1) < 2 and math.prod(sizes) <= LARGEST**2, sizes)
 
 
 def order(value: Any, rank: int) -> Any:
-    """All axes but the batch's, each once."""
+    """Take all axes but the batch's, each once."""
     axes = few(whole(1))(value, rank)
     return _that(sorted(axes) == list(range(1, len(axes) + 1)), axes)
 
 
 def plain(value: Any) -> Any:
-    """A value of a configuration as JSON has it: NumPy's numbers and arrays, too.
+    """Write a value of a configuration as JSON has it: NumPy's numbers and arrays, too.
 
     In a description Keras writes an array as an object, and a configuration may hold one itself.
     """
@@ -170,7 +170,7 @@ def plain(value: Any) -> Any:
 
 
 def described(value: Any, rank: int) -> Any:
-    """An initializer and its like: a name, an object with a configuration, or a function."""
+    """Take an initializer or its like: a name, an object with a configuration, or a function."""
     if isinstance(value, Mapping):
         if value.get("class_name") == "function":
             return _that(isinstance(value.get("config"), str), value)
@@ -179,7 +179,7 @@ def described(value: Any, rank: int) -> Any:
 
 
 def _that(fits: bool, value: Any) -> Any:
-    """The value, if it fits."""
+    """Return the value, if it fits."""
     if not fits:
         raise ValueError
     return value

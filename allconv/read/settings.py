@@ -20,7 +20,7 @@ from allconv.read.setting_values import LEFT_OUT, MOST_AXES, NEEDED, Setting
 
 
 def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The settings of a layer as Keras 3 writes them, with those added that it would fill in.
+    """Write the settings of a layer as Keras 3 does, checked, with those that it would fill in.
 
     Keras itself checks little: it makes layers, and saves them, of flags written as numbers, of
     NumPy's numbers and arrays, and of settings of which no layer can be built.
@@ -54,7 +54,7 @@ def checked_settings(kind: str, config: Mapping[str, Any], where: str) -> dict[s
 
 
 def checked_shape(shape: Any, where: str) -> tuple[int | None, ...]:
-    """The shape of a tensor that a file tells, batch first, None for free sizes.
+    """Check the shape of a tensor that a file tells, batch first, None for free sizes.
 
     Raises:
         ModelError: It is none.
@@ -78,7 +78,7 @@ def _read(key: str, value: Any, setting: Setting, rank: int, where: str) -> Any:
 
 
 def _in_json(value: Any) -> str:
-    """A value in the words of the file, cut where it is long."""
+    """Write a value in the words of the file, cut where it is long."""
     words = reprlib.repr(value)
     return {"None": "null", "True": "true", "False": "false"}.get(words, words)
 

@@ -32,7 +32,7 @@ STATISTICS = {
 def arrays_by_layer(
     config: Mapping[str, Any], root: Group, names: Names, keras_version: str
 ) -> Found:
-    """The arrays of every layer, in the order of its variables.
+    """Find the arrays of every layer, in the order of its variables.
 
     Args:
         config: The model's configuration, in Keras 3's words.
@@ -55,7 +55,7 @@ def arrays_by_layer(
 def _matched(
     config: Mapping[str, Any], root: Group, names: Names
 ) -> Iterator[tuple[Mapping[str, Any], list[Array]]]:
-    """Each layer that has weights with its arrays: by name, else by order, as Keras takes them."""
+    """Match layers that have weights with arrays: by name, else by order, as Keras does."""
     stored = dict(_stored(root))
     layers = {name_of(data): data for data in config["layers"]}
     needing = [name for name, data in layers.items() if _needs_weights(data, names)]
@@ -91,7 +91,7 @@ def _needs_weights(data: Mapping[str, Any], names: Names) -> bool:
 
 
 def _leaves(data: Mapping[str, Any], inside: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The layers that a layer stands for: itself, or those of a nested model."""
+    """Yield the layers that a layer stands for: itself, or those of a nested model."""
     path = (*inside, name_of(data))
     if not is_model(data):
         yield path, data
@@ -103,7 +103,7 @@ def _leaves(data: Mapping[str, Any], inside: Path) -> Iterator[tuple[Path, Mappi
 def _shared_out(
     data: Mapping[str, Any], arrays: Sequence[Array], names: Names, keras_3: bool
 ) -> Found:
-    """The arrays of a nested model by its layers.
+    """Share the arrays of a nested model out among its layers.
 
     Where the weights of a layer are not known it is taken to have none if the others account for
     all arrays; else nothing is told.
@@ -118,7 +118,7 @@ def _shared_out(
 
 
 def _order_in_keras_3(data: Mapping[str, Any], names: Names) -> list[Place]:
-    """Keras 3 asks the saved model and the weights themselves whether they train, no model between.
+    """Ask the saved model and the weights, but no model between, as Keras 3 does, what trains.
 
     Its `Layer.trainable_weights` are `[w for w in self.weights if w.trainable]`, and none of them
     where the layer itself is frozen.
@@ -134,13 +134,13 @@ def _order_in_keras_3(data: Mapping[str, Any], names: Names) -> list[Place]:
 
 
 def _order(data: Mapping[str, Any], inside: Path, names: Names) -> list[Place]:
-    """Keras 1 and 2 ask every model on the way down."""
+    """Ask every model on the way down what trains, as Keras 1 and 2 do."""
     training, others = _split(data, inside, names)
     return training + others
 
 
 def _split(data: Mapping[str, Any], inside: Path, names: Names) -> tuple[list[Place], list[Place]]:
-    """The weights of a layer that train, and the others; those of a frozen one are all others."""
+    """Split a layer's weights into those that train and the others, as all of a frozen one are."""
     path = (*inside, name_of(data))
     if is_model(data):
         parts = [_split(inner, path, names) for inner in data["config"]["layers"]]

@@ -25,7 +25,7 @@ DEEPEST = 8
 
 
 def arrays_by_path(config: Mapping[str, Any], root: Group) -> dict[Path, list[Array]]:
-    """The arrays of every layer, in the order of its variables.
+    """Find the arrays of every layer, in the order of its variables.
 
     Args:
         config: The model's configuration, in Keras 3's words.
@@ -53,7 +53,7 @@ def _in_model(
 
 
 def _group_names(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name of each layer's group; operations of `keras.ops` are no layers and have none."""
+    """Yield the name of each layer's group; operations of `keras.ops` have none."""
     used: Counter[str] = Counter()
     for data in config["layers"]:
         if not kind_of(data).startswith("ops."):
@@ -63,7 +63,7 @@ def _group_names(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 
 
 def _in_turn(config: Mapping[str, Any], layers: Group) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The groups of each class in the order of their numbers, for its layers in their order."""
+    """Yield the groups of each class in the order of their numbers, for its layers in order."""
     found: dict[str, list[str]] = {}
     for name in sorted(layers.names(), key=lambda name: (len(name), name)):
         found.setdefault(re.sub(r"_\d+$", "", name), []).append(name)
@@ -74,18 +74,18 @@ def _in_turn(config: Mapping[str, Any], layers: Group) -> Iterator[tuple[str, Ma
 
 
 def _saved_class(data: Mapping[str, Any]) -> str:
-    """A layer's class as the file has it, whatever it is called today."""
+    """Return a layer's class as the file has it, whatever it is called today."""
     return str(data.get("saved_class") or data["class_name"])
 
 
 def snake_case(class_name: str) -> str:
-    """A class name as Keras writes it in paths: `batch_normalization`, `conv2d`, `re_lu`."""
+    """Write a class name as Keras does in paths: `batch_normalization`, `conv2d`, `re_lu`."""
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _variables(group: Group, deepest: int) -> Iterator[Array]:
-    """A layer's own variables, then those of layers that it has inside, as an LSTM has a cell."""
+    """Yield a layer's own variables, then those of layers inside it, as an LSTM has a cell."""
     own = group.group("vars")
     for name in sorted(own.names() if own else [], key=lambda name: (len(name), name)):
         array = own.array(name) if own else None

@@ -41,7 +41,7 @@ MODELS = {
 
 
 def in_keras_3_words(model: Description, keras_version: str = "") -> dict[str, Any]:
-    """The description of a model of any age, as Keras 3's `get_config()` would write it.
+    """Translate the description of a model of any age to what Keras 3's `get_config()` would write.
 
     Args:
         model: `{"class_name": ..., "config": ...}`, from a model file or `model.to_json()`. It is
@@ -96,7 +96,7 @@ class _Within:
 
 
 def _looks_old(config: Any) -> bool:
-    """Whether Keras 1 or 2 wrote a description that does not say its version.
+    """Tell whether Keras 1 or 2 wrote a description that does not say its version.
 
     The last tf.keras wrote a module for every layer, as Keras 3 does, but its calls as lists.
     """
@@ -139,7 +139,7 @@ def _model(data: Description, name: str, within: _Within) -> dict[str, Any]:
 
 
 def _name(data: Any, position: int) -> str:
-    """A layer's name; models in a list, as Keras 1 wrote them, had none."""
+    """Return a layer's name; models in a list, as Keras 1 wrote them, had none."""
     where = f"layer {position}"
     return name_of(data, where) or f"{text_in(data, 'class_name', where).lower()}_{position}"
 
@@ -168,7 +168,7 @@ def _functional(config: dict[str, Any], within: _Within) -> dict[str, Any]:
 def _called_layer(
     data: Description, name: str, layers: frozenset[str], within: _Within
 ) -> dict[str, Any]:
-    """A layer of a Functional model with its calls, nested models' as the file counts them."""
+    """Translate a layer of a Functional model with its calls, nested models' as in the file."""
     where = within.where(name)
     nodes = list_in(data, "inbound_nodes", where)
     is_function = tf_operations.is_function(data)

@@ -92,6 +92,6 @@ _OTHERS = {"ops.Cast": "core", "ops.Erf": "math", "ops.StopGradient": "core"}
 
 
 def module_of_operation(class_name: str) -> str:
-    """Where Keras 3 has the class of an operation, which a file in HDF5 does not say."""
+    """Say where Keras 3 has the class of an operation, which a file in HDF5 does not say."""
     kind = f"ops.{class_name}"
     return "keras.src.ops." + _OTHERS.get(kind, "numpy" if kind in _NUMPY else "nn")

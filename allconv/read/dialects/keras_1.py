@@ -63,7 +63,7 @@ MERGES = {
 
 
 def in_keras_2_words(class_name: str, config: Mapping[str, Any]) -> tuple[str, Config, str]:
-    """A layer of Keras 1 in the words of Keras 2; one of Keras 2 as it is.
+    """Put a layer of Keras 1 in the words of Keras 2; leave one of Keras 2 as it is.
 
     Args:
         class_name: Of the layer.
@@ -90,7 +90,7 @@ def in_keras_2_words(class_name: str, config: Mapping[str, Any]) -> tuple[str, C
 
 
 def _merge(config: Mapping[str, Any]) -> tuple[str, Config, str]:
-    """Keras 1 had one layer for all merges."""
+    """Translate the one layer that Keras 1 had for all merges."""
     mode = config.get("mode") if config.get("mode_type", "raw") == "raw" else "a function"
     kept = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
     if not isinstance(mode, str) or mode not in MERGES:
@@ -101,7 +101,7 @@ def _merge(config: Mapping[str, Any]) -> tuple[str, Config, str]:
 
 
 def _margins(padding: Any) -> Any:
-    """An object of margins, and `[top, bottom, left, right]`, as pairs."""
+    """Write an object of margins, or `[top, bottom, left, right]`, as pairs."""
     if isinstance(padding, Mapping):
         if {"left_pad", "right_pad"} == set(padding) or not padding:
             return [padding.get("left_pad", 0), padding.get("right_pad", 0)]
@@ -123,7 +123,7 @@ def _lost(class_name: str, config: Config) -> str:
 
 
 def _is_usual_size(config: Config) -> bool:
-    """Whether a Deconvolution2D of Keras 1 gives the size that Keras 3 works out.
+    """Tell whether a Deconvolution2D of Keras 1 gives the size that Keras 3 works out.
 
     Its `output_shape` stood in the configuration, and of the sizes from which a convolution makes
     its input's it could be any; Keras 3 gives the others with an output padding only.

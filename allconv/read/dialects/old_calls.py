@@ -32,7 +32,7 @@ DEEPEST = 32
 def in_keras_3_form(
     node: Any, layers: Collection[str], where: str, keep_lists: bool = False
 ) -> dict[str, Any]:
-    """One of a layer's `inbound_nodes`; one that Keras 3 wrote is copied.
+    """Return one of a layer's `inbound_nodes`; one that Keras 3 wrote is copied.
 
     Args:
         node: What the file has there.
@@ -61,7 +61,7 @@ def in_keras_3_form(
 
 
 def is_old_call(node: Any) -> bool:
-    """Whether a node is written otherwise than Keras 3 does."""
+    """Tell whether a node is written otherwise than Keras 3 does."""
     return not (isinstance(node, Mapping) and set(node) == {"args", "kwargs"})
 
 
@@ -73,7 +73,7 @@ class _Arguments:
     where: str
 
     def first(self, data: Any, others: dict[str, Any], depth: int = 0) -> Any:
-        """The first argument; the other ones lie beside each of its tensors."""
+        """Take the first argument; the other ones lie beside each of its tensors."""
         self.check_depth(depth)
         if _is_leaf(data):
             if len(data) == 4 and isinstance(data[3], Mapping):
@@ -86,7 +86,7 @@ class _Arguments:
         raise ModelError(f"{self.where}: it is called on {reprlib.repr(data)}, which is no tensor")
 
     def others(self, data: Any, old: bool, depth: int = 0) -> Any:
-        """Further arguments, or all of a call that Keras 3 wrote, copied.
+        """Return the further arguments, or all of a call that Keras 3 wrote, copied.
 
         In an old call what reads like a tensor of a layer of the model is one.
         """
@@ -103,14 +103,14 @@ class _Arguments:
         return [self.others(item, old, depth + 1) for item in data]
 
     def described(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A tensor that Keras 3 described."""
+        """Read a tensor that Keras 3 described."""
         config = object_in(data, "config", self.where)
         shape = list_in(config, "shape", self.where) if config.get("shape") is not None else None
         tensor = self.tensor(config.get("keras_history"), shape)
         return {**data, "config": {**tensor["config"], **_dtype(config)}}
 
     def constant(self, data: dict[str, Any]) -> dict[str, Any]:
-        """An object; one that stands for a constant, once it is complete."""
+        """Read an object; one that stands for a constant, once it is complete."""
         class_name = data.get("class_name")
         if not isinstance(class_name, str) or class_name not in CONSTANTS:
             if isinstance(class_name, (list, dict)):
@@ -122,7 +122,7 @@ class _Arguments:
         return {**data, "config": config}
 
     def tensor(self, key: Any, shape: list[Any] | None = None) -> dict[str, Any]:
-        """A tensor as Keras 3 describes it."""
+        """Describe a tensor as Keras 3 does."""
         history = checked_keys(key, self.layers, self.where)
         if not is_key(history):
             raise ModelError(f"{self.where}: expected a tensor, got {reprlib.repr(key)}")
@@ -143,12 +143,12 @@ def _is_leaf(data: Any) -> bool:
 
 
 def is_key(data: Any) -> bool:
-    """Whether data is a tensor's key: a layer's name, which call of it, and which result."""
+    """Tell whether data is a tensor's key: a layer's name, which call of it, and which result."""
     return isinstance(data, list) and len(data) == 3 and isinstance(data[0], str)
 
 
 def checked_keys(data: Any, layers: Collection[str], where: str, depth: int = 0) -> Any:
-    """Keys nested in lists and objects, copied.
+    """Return the keys nested in lists and objects, copied.
 
     Raises:
         ModelError: There is anything else among them, or a key of a layer that the model has not.
@@ -170,7 +170,7 @@ def checked_keys(data: Any, layers: Collection[str], where: str, depth: int = 0)
 
 
 def leaves(data: Any) -> Iterator[list[Any]]:
-    """The keys in a nest that `checked_keys` gave."""
+    """Yield the keys in a nest that `checked_keys` gave."""
     if is_key(data):
         yield data
         return
@@ -179,7 +179,7 @@ def leaves(data: Any) -> Iterator[list[Any]]:
 
 
 def first_calls(keys: Iterable[list[Any]]) -> dict[str, int]:
-    """The lowest call of each layer among keys that stand for all of a model's tensors.
+    """Find the lowest call of each layer among keys that stand for all of a model's tensors.
 
     A nested model has called itself once before anybody else does. Whether that call has a number
     depends on the age of Keras, on the kind of the nested model and on how it was built; but a file

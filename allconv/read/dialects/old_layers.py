@@ -86,7 +86,7 @@ NULLS: dict[str, Config] = {
 def layer_in_keras_3_words(
     data: Mapping[str, Any], name: str, where: str, old: bool, depth: int = 0
 ) -> dict[str, Any]:
-    """A layer that is no model.
+    """Translate a layer that is no model.
 
     Args:
         data: What the description says of it.
@@ -122,7 +122,7 @@ def layer_in_keras_3_words(
 
 
 def _is_operation(class_name: str, config: Config) -> bool:
-    """Whether an `Add` is that of `x + 1`: Keras 3 writes its bare name into HDF5.
+    """Tell whether an `Add` is that of `x + 1`: Keras 3 writes its bare name into HDF5.
 
     Other than a layer it does not say whether it trains.
     """
@@ -135,7 +135,7 @@ def _described(module: str, class_name: str, config: Config, registered: str = "
 
 
 def _of_keras(class_name: str, config: Config, where: str, old: bool, depth: int) -> Config | None:
-    """A layer of one of Keras' classes; None where it is of no such class."""
+    """Translate a layer of one of Keras' classes; None where it is of no such class."""
     kind, settings, lost = ALIASES.get(class_name, class_name), config, ""
     if old:
         kind, settings, lost = in_keras_2_words(class_name, config)
@@ -156,7 +156,7 @@ def _of_keras(class_name: str, config: Config, where: str, old: bool, depth: int
 
 
 def _wrapped(data: Any, where: str, old: bool, depth: int) -> Any:
-    """The layer in a TimeDistributed, a Bidirectional or an RNN."""
+    """Translate the layer in a TimeDistributed, a Bidirectional or an RNN."""
     if not isinstance(data, Mapping) or "class_name" not in data:
         return data
     if depth > DEEPEST:
@@ -166,7 +166,7 @@ def _wrapped(data: Any, where: str, old: bool, depth: int) -> Any:
 
 
 def _lost(kind: str, config: Config, old: bool) -> str:
-    """What of a layer Keras 3 cannot do, "" for nothing."""
+    """Say what of a layer Keras 3 cannot do; "" for nothing."""
     if kind == "BatchNormalization" and old and config.get("renorm"):
         return "renorm=True"
     if kind in UNGROUPED and config.get("groups") not in (None, 1):
@@ -178,7 +178,7 @@ def _lost(kind: str, config: Config, old: bool) -> str:
 
 
 def _settings(kind: str, config: Config, old: bool) -> Config:
-    """The settings of a layer that Keras 3 takes, by their names there."""
+    """Translate the settings of a layer that Keras 3 takes, to their names there."""
     names = RENAMED.get(kind, {})
     left_out = OF_THE_INPUT | LEFTOVERS | LEFTOVERS_OF.get(kind, set())
     if kind != "Embedding":
@@ -206,7 +206,7 @@ def _settings(kind: str, config: Config, old: bool) -> Config:
 
 
 def _input_settings(config: Config, where: str) -> Config:
-    """An InputLayer's settings; its shape had three names, once without the batch."""
+    """Translate an InputLayer's settings; its shape had three names, once without the batch."""
     shape = config.get("batch_shape") or config.get("batch_input_shape")
     if shape is None:
         own = config.get("input_shape") or config.get("shape")

@@ -20,19 +20,19 @@ DEEPEST = 32
 
 
 def has_layers(data: Description) -> bool:
-    """Whether a described layer is a model whose layers are listed."""
+    """Tell whether a described layer is a model whose layers are listed."""
     config = data.get("config")
     return isinstance(config, list) or (isinstance(config, Mapping) and "layers" in config)
 
 
 def begins_with_branches(layers: Sequence[Any]) -> bool:
-    """Whether the first layer merges models that are described inside it."""
+    """Tell whether the first layer merges models that are described inside it."""
     first = layers[0] if layers else None
     return isinstance(first, Mapping) and first.get("class_name") == "Merge" and has_layers(first)
 
 
 def with_input(layers: Sequence[Any], build_shape: Any = None) -> list[Any]:
-    """The layers with an InputLayer in front, where the shape of the input is known.
+    """Put an InputLayer in front of the layers, where the shape of the input is known.
 
     Args:
         layers: Of a Sequential model, as the file has them.
@@ -55,7 +55,7 @@ def _is_input(layer: Any) -> bool:
 
 
 def _input_of(layer: Any) -> tuple[Any, str]:
-    """Shape with batch, None if unknown, and dtype of what a layer or a model takes."""
+    """Return the shape with batch, None if unknown, and dtype of what a layer or a model takes."""
     for _ in range(DEEPEST):
         if not isinstance(layer, Mapping) or not has_layers(layer):
             break
@@ -93,7 +93,7 @@ def _shape_in(layer: Description, config: Description) -> Any:
 
 
 def functional_of_branches(config: Description) -> dict[str, Any]:
-    """A Sequential model of Keras 1 that begins with a Merge, as a Functional one of Keras 1.
+    """Turn a Sequential model of Keras 1 that begins with a Merge into a Functional one.
 
     Raises:
         ModelError: Two of its layers have one name, a branch is empty, or branches lie too deep.
@@ -138,7 +138,7 @@ class _Branches:
         return self.add({**layer, "config": config}, branches)
 
     def branch(self, data: Any, depth: int) -> list[Any]:
-        """A Sequential branch is written out, as its weights are in the file; others are called."""
+        """Write out a Sequential branch, as its weights are in the file; call any other."""
         config = data.get("config") if isinstance(data, Mapping) else None
         if isinstance(config, list):
             return self.chain(config, depth + 1)

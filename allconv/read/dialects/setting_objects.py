@@ -78,7 +78,7 @@ SETTING_NAMES = {"m": "max_value"}
 
 
 def dtype_name(policy: Any) -> Any:
-    """A dtype policy as its plain name; None where it was left open, others as they are."""
+    """Name a dtype policy plainly; None where it was left open; leave others as they are."""
     if isinstance(policy, Mapping) and policy.get("class_name") in PLAIN_POLICIES:
         config = policy.get("config")
         policy = config.get("name") if isinstance(config, Mapping) else None
@@ -86,7 +86,7 @@ def dtype_name(policy: Any) -> Any:
 
 
 def activation(setting: Any, old: bool = False) -> Any:
-    """An activation as its plain name where it is one of Keras'.
+    """Name an activation plainly where it is one of Keras'.
 
     A name that Keras does not know is that of a function of the user's own. So is `hard_sigmoid`
     in a file of Keras 1 or 2: it was `0.2 x + 0.5` between 0 and 1 there, and is `x / 6 + 0.5` now.
@@ -105,7 +105,7 @@ def activation(setting: Any, old: bool = False) -> Any:
 
 
 def _known(classes: Mapping[str, set[str]], module: str, setting: Any) -> dict[str, Any] | None:
-    """An object of one of the classes in Keras 3's words; None for any other."""
+    """Put an object of one of the classes in Keras 3's words; None for any other."""
     if isinstance(setting, Mapping):
         name = setting.get("class_name") or setting.get("name")
         config = setting.get("config", setting)
@@ -125,7 +125,7 @@ def _known(classes: Mapping[str, set[str]], module: str, setting: Any) -> dict[s
 
 
 def _class_name(name: str) -> str:
-    """`glorot_uniform`, `GlorotUniform` and `GlorotUniformV2` as `GlorotUniform`."""
+    """Read `glorot_uniform`, `GlorotUniform` and `GlorotUniformV2` as `GlorotUniform`."""
     name = name.removesuffix("V1").removesuffix("V2")
     name = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
     return CLASS_NAMES.get(name, name)
@@ -143,7 +143,7 @@ _BY_SUFFIX: dict[str, Callable[[Any], dict[str, Any] | None]] = {
 
 
 def objects_in_keras_3_words(config: Mapping[str, Any], old: bool) -> dict[str, Any]:
-    """A layer's configuration with every such object as Keras 3 writes it.
+    """Write every such object in a layer's configuration as Keras 3 does.
 
     What matters for training only, and is not Keras' own, is left to the layer's default: the
     weights themselves are given.

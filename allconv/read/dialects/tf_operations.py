@@ -109,7 +109,7 @@ SECOND = {
 
 
 def is_function(data: Mapping[str, Any]) -> bool:
-    """Whether a described layer stands for a function of TensorFlow."""
+    """Tell whether a described layer stands for a function of TensorFlow."""
     package = str(data.get("module") or "keras").partition(".")[0]
     return data.get("class_name") in CLASSES and package in ("keras", "tf_keras", "tensorflow")
 
@@ -117,7 +117,7 @@ def is_function(data: Mapping[str, Any]) -> bool:
 def in_keras_words(
     name: str, config: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The operation or layer of Keras that a function of TensorFlow is, and its calls.
+    """Find the operation or layer of Keras that a function of TensorFlow is, and its calls.
 
     Args:
         name: Of the layer in the model.
@@ -148,7 +148,7 @@ def _translated(config: Mapping[str, Any], node: Mapping[str, Any]) -> Translate
 
 
 def _function_of(config: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[str, Arguments]:
-    """The function that a layer calls and its arguments by name, those left out left out."""
+    """Find the function that a layer calls and the arguments that are given, by name."""
     first = next(iter(node["args"]), None)
     if "node_def" not in config:
         given = {key: value for key, value in node["kwargs"].items() if value is not None}
@@ -168,7 +168,7 @@ def _is_idle(key: str, value: Any) -> bool:
 
 
 def _operands(config: Mapping[str, Any], first: Any) -> list[Any]:
-    """What a node of a graph takes: the tensors, and the constants at their positions."""
+    """List what a node of a graph takes: the tensors, and the constants at their positions."""
     operands = list(first) if isinstance(first, list) else [first]
     constants = config.get("constants")
     if isinstance(constants, Mapping):
@@ -179,7 +179,7 @@ def _operands(config: Mapping[str, Any], first: Any) -> list[Any]:
 
 
 def raw_operation(config: Mapping[str, Any]) -> str:
-    """The class of the graph node that a `TensorFlowOpLayer` holds, "" where it is not plain."""
+    """Read the class of the graph node in a `TensorFlowOpLayer`; "" where it is not plain."""
     node = config.get("node_def")
     try:
         node = json.loads(node) if isinstance(node, str) else node
@@ -189,7 +189,7 @@ def raw_operation(config: Mapping[str, Any]) -> str:
 
 
 def _binary(class_name: str, arguments: Arguments) -> Translated | None:
-    """Two tensors, or a tensor and a number; an array would bring a shape along."""
+    """Read two tensors, or a tensor and a number; an array would bring a shape along."""
     if set(arguments) != {FIRST, "y"} or not any(map(_is_tensor, arguments.values())):
         return None
     if not all(_is_tensor(value) or _is_number(value) for value in arguments.values()):
@@ -228,7 +228,7 @@ def _add_all(arguments: Arguments) -> Translated | None:
 
 
 def _reshape(arguments: Arguments) -> Translated | None:
-    """Where the batch is what is left over, it is Keras' Reshape."""
+    """Read Keras' Reshape where the batch is what is left over."""
     shape = _integers(arguments.get("shape"))
     if not _is_tensor(arguments[FIRST]) or len(shape) < 2 or shape[0] != -1 or min(shape[1:]) < 1:
         return None
@@ -243,7 +243,7 @@ def _transpose(arguments: Arguments) -> Translated | None:
 
 
 def _mean(arguments: Arguments) -> Translated | None:
-    """The mean over the sizes of a map; on a tensor with other axes, Keras' pool is an error."""
+    """Take the mean over a map's sizes; on a tensor of other axes, Keras' pool is an error."""
     formats = {(1, 2): "channels_last", (2, 3): "channels_first"}
     axes, keepdims = tuple(_integers(arguments.get("axis"))), arguments.get("keepdims", False)
     if not _is_tensor(arguments[FIRST]) or axes not in formats:
@@ -276,6 +276,6 @@ def _is_number(data: Any) -> bool:
 
 
 def _integers(data: Any) -> list[int]:
-    """A list of integers, empty where the data is none."""
+    """Read a list of integers, empty where the data is none."""
     whole = isinstance(data, list) and all(type(item) is int for item in data)
     return list(data) if whole else []
