@@ -54,7 +54,7 @@ def copy_untold(layer: Any, copy: Any) -> None:
 
 
 def no_copy(spec: Spec) -> ConversionError:
-    """The error for such a layer of which Keras makes another."""
+    """Return the error for a layer of which Keras makes a different one."""
     return ConversionError(
         f"layer '{spec.name}' ({spec.kind}): its weights are quantized, or LoRA's are added to "
         "them, and Keras makes another layer of its get_config(); convert the model before it is "
@@ -63,7 +63,7 @@ def no_copy(spec: Spec) -> ConversionError:
 
 
 def _sample(spec: Spec, shape: Shape) -> np.ndarray:
-    """Something to try a layer on, the same each time."""
+    """Return something to try a layer on, the same each time."""
     rng, sizes = np.random.default_rng(0), [size or 2 for size in shape]
     if "input_dim" in spec.config:
         return rng.integers(0, spec.config["input_dim"], sizes)

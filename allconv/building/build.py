@@ -67,14 +67,14 @@ def _name_outputs(model: keras.Model, graph: Graph) -> None:
 
 
 def _with_names_for_keras(graph: Graph) -> Graph:
-    """The graph with one name for each layer, and without the slashes that Keras 2 allowed."""
+    """Give each layer a name of its own, without the slashes that Keras 2 allowed."""
     slashed = [spec for spec in graph.specs() if "/" in spec.name]
     named = {spec: replace(spec, name=spec.name.replace("/", "_")) for spec in slashed}
     return with_unique_layers(graph.with_specs(named), graph)[0]
 
 
 def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
-    """The model as a Sequential, None where it cannot be one: Keras has none without layers."""
+    """Build the model as a Sequential; return None where it cannot be one, as without layers."""
     import keras
 
     is_chain = graph.is_chain() and len(graph.nodes) > 1
@@ -88,7 +88,7 @@ def _sequential(graph: Graph, layers: Layers) -> keras.Model | None:
 
 
 def _casts(node: Node) -> bool:
-    """Whether a convolution meets integers, which it does not take; pools and Dense layers do."""
+    """Tell whether a convolution meets integers, which it does not take; pools and Dense do."""
     return node.kind in CONVOLUTIONS and holds_integers(node.inputs[0])
 
 
@@ -107,7 +107,7 @@ def _functional(graph: Graph, layers: Layers) -> keras.Model:
 
 
 def _passed_on(graph: Graph, tensors: Mapping[Node, list[Any]]) -> dict[Node, list[Any]]:
-    """The inputs that are outputs and nothing else, each behind an Identity.
+    """Put each input that is an output and nothing else behind an Identity.
 
     Keras takes a model whose input no layer takes since 3.14 only, and its files are read by older
     ones.
@@ -124,7 +124,7 @@ def _passed_on(graph: Graph, tensors: Mapping[Node, list[Any]]) -> dict[Node, li
 
 
 def _tensors(node: Node, layers: Layers, tensors: Mapping[Node, list[Any]]) -> list[Any]:
-    """The tensors that a node's call returns."""
+    """Return the tensors that a node's call returns."""
     import keras
 
     if node.kind == "InputLayer":
@@ -157,7 +157,7 @@ def _agree(ours: Shape, theirs: Shape) -> bool:
 
 
 def _layers(graph: Graph) -> Layers:
-    """A layer for every spec; all that cannot be made are named in one error."""
+    """Make a layer for every spec; name all that cannot be made in one error."""
     refuse_untrusted(graph)
     specs = [spec for spec in graph.specs() if spec.kind != ITEM]
     unknown = [repr(spec) for spec in specs if is_foreign(spec) and spec.layer is None]
@@ -169,7 +169,7 @@ def _layers(graph: Graph) -> Layers:
 
 
 def _first_calls(graph: Graph) -> dict[Spec, Node]:
-    """The first call of each layer that takes tensors."""
+    """Find the first call of each layer that takes tensors."""
     calls = [node for node in graph.nodes if node.inputs and node.kind != ITEM]
     return {node.spec: node for node in reversed(calls)}
 
@@ -250,7 +250,7 @@ def _assign_others(spec: Spec, layer: Any) -> None:
 
 
 def _variables(spec: Spec, layer: Any) -> list[Any]:
-    """A layer's variables in the order of its spec's weights: by name and type, else as they are.
+    """List a layer's variables as its spec's weights, by name and type, or else as they are.
 
     A layer that was quantized, or given LoRA, after it was built has them in another order than one
     that is built so.

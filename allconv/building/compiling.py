@@ -75,7 +75,7 @@ def carry_dtype_policy(converted: keras.Model, policy: Any) -> None:
 
 
 def policy_of_layers(graph: Graph) -> str:
-    """The dtype policy of a model in a file, which tells it of the layers only.
+    """Find the dtype policy of a model in a file, which tells those of its layers only.
 
     It is that of most layers; of some in 16 bits, with weights in 32, that one.
     """
@@ -85,7 +85,7 @@ def policy_of_layers(graph: Graph) -> str:
 
 
 def _scaled(optimizer: Any, converted: keras.Model) -> Any:
-    """The optimizer as Keras wraps it in `compile`, so that a file has it wrapped, too."""
+    """Wrap the optimizer as Keras does in `compile`, so that a file has it wrapped, too."""
     import keras
 
     if converted.dtype_policy.name != SCALED:
@@ -96,7 +96,7 @@ def _scaled(optimizer: Any, converted: keras.Model) -> Any:
 
 
 def _made(value: Any) -> Any:
-    """Settings with Keras' objects in the places of what is known of them."""
+    """Copy settings, with Keras' objects in the places of what is known of them."""
     if isinstance(value, Mapping):
         return {key: _made(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def _made(value: Any) -> Any:
 
 
 def _made_object(known: Known) -> Any:
-    """An object of Keras; settings that its class does not take any more are left out."""
+    """Make an object of Keras; leave out settings that its class no longer takes."""
     import keras
 
     home: Any = keras
@@ -117,7 +117,7 @@ def _made_object(known: Known) -> Any:
 
 
 def _of_one_output(value: Any, model: keras.Model) -> Any:
-    """Settings of the only output without the list that Keras 2 put around each output's."""
+    """Take off the list that Keras 2 put around each output's settings, for the only output."""
     is_listed = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
     return value[0] if is_listed and len(model.outputs) == 1 else value
 
@@ -132,7 +132,7 @@ def _warn(converted: keras.Model, error: Exception) -> None:
 
 
 def _plain(value: Any, model: keras.Model) -> Any:
-    """A setting by the name of the only output as it is without; others as they are.
+    """Take a setting out of a dictionary that names the only output; leave others as they are.
 
     A file does not keep that name, where a layer behind has another.
     """
@@ -144,7 +144,7 @@ def _plain(value: Any, model: keras.Model) -> Any:
 
 
 def _anew(value: Any) -> Any:
-    """Optimizers and metrics, which hold state, made anew; everything else as it is."""
+    """Make optimizers and metrics, which hold state, anew; leave everything else as it is."""
     import keras
 
     if isinstance(value, (keras.optimizers.Optimizer, keras.metrics.Metric)):

@@ -69,7 +69,7 @@ def freeze_fixed(model: keras.Model) -> tuple[str, ...]:
 
 
 def _layers_of(model: Any) -> Iterator[Any]:
-    """The layers of a model, those of models inside it, too, each once."""
+    """Yield each layer of a model once, those of models inside it, too."""
     seen, stack = set(), [model]
     while stack:
         layer = stack.pop()
@@ -83,7 +83,7 @@ def _layers_of(model: Any) -> Iterator[Any]:
 
 
 def exact_kernel(layer: Any) -> np.ndarray | None:
-    """What the kernel of a mean in 16 bits is the rounding of: one over a whole number, or zero.
+    """Find what the kernel of a mean in 16 bits was rounded from: one over a whole number, or zero.
 
     The whole number is that of the cells that count, or else, where a rule divides by another one,
     the nearest. None where a kernel is no rounding of that.
@@ -100,7 +100,7 @@ def exact_kernel(layer: Any) -> np.ndarray | None:
 
 
 def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    """The values as a variable of that dtype holds them."""
+    """Round values as a variable of that dtype does."""
     import keras
 
     return _values(keras.ops.cast(values, dtype))
@@ -111,21 +111,21 @@ def _is_fixed(layer: Any) -> bool:
 
 
 def _may_be_fixed(layer: Any) -> bool:
-    """Whether a layer is of a class that has fixed kernels, and has weights."""
+    """Tell whether a layer is of a class that has fixed kernels, and has weights."""
     import keras
 
     return layer.built and type(layer) in [getattr(keras.layers, name) for name in CLASSES]
 
 
 def _written(layer: Any) -> Any:
-    """The initializer that holds a layer's kernel as a nested list; None where there is none."""
+    """Find the initializer that holds a layer's kernel as a nested list; None if there is none."""
     names = ("depthwise_initializer", "kernel_initializer")
     initializer = next(getattr(layer, name) for name in names if hasattr(layer, name))
     return initializer if isinstance(getattr(initializer, "value", None), list) else None
 
 
 def _is_changed(layer: Any) -> bool:
-    """Whether a kernel is no longer what its configuration says, beyond rounding to float32."""
+    """Tell whether a kernel differs from its configuration by more than rounding to float32."""
     initializer = _written(layer)
     if initializer is None:
         return False
@@ -134,7 +134,7 @@ def _is_changed(layer: Any) -> bool:
 
 
 def _is_made_up(layer: Any) -> bool:
-    """Whether a layer's weights are ones that only a rule makes up, whatever it says of them."""
+    """Tell whether only a rule makes up weights like a layer's, whatever the layer says of them."""
     kernel = _values(layer.kernel)
     if type(layer).__name__.startswith("Depthwise"):
         plain = not layer.use_bias and layer.depth_multiplier == 1
@@ -149,7 +149,7 @@ def _is_made_up(layer: Any) -> bool:
 
 
 def _is_alike(kernels: np.ndarray, part: bool = False) -> bool:
-    """Whether the last axis has one kernel: a mean, a cell, or the difference of two cells.
+    """Tell whether the last axis has one kernel: a mean, a cell, or the difference of two cells.
 
     Args:
         kernels: Shape `(*window, channels)`.
@@ -168,7 +168,7 @@ def _is_alike(kernels: np.ndarray, part: bool = False) -> bool:
 
 
 def _is_diagonal(kernel: np.ndarray) -> bool:
-    """Whether a full convolution treats every channel by itself, and all alike."""
+    """Tell whether a full convolution treats every channel by itself, and all alike."""
     if kernel.shape[-2] != kernel.shape[-1]:
         return False
     each = np.diagonal(kernel, axis1=-2, axis2=-1)
@@ -176,19 +176,19 @@ def _is_diagonal(kernel: np.ndarray) -> bool:
 
 
 def _picks(matrix: np.ndarray) -> bool:
-    """Whether each channel that a kernel gives is one value of its window."""
+    """Tell whether each channel that a kernel gives is one value of its window."""
     ones = np.count_nonzero(matrix == 1, axis=0)
     return bool((ones == 1).all() and np.count_nonzero(matrix) == matrix.shape[1])
 
 
 def _keeps_and_adds_one(matrix: np.ndarray, bias: np.ndarray) -> bool:
-    """Whether the channels of a cell are kept, and one is added that is always one."""
+    """Tell whether the channels of a cell are kept, and one is added that is always one."""
     keeps = matrix.shape[1] == matrix.shape[0] + 1 and np.array_equal(matrix, np.eye(*matrix.shape))
     return keeps and np.array_equal(bias, np.eye(len(bias))[-1])
 
 
 def _is_shortfall(kernel: np.ndarray) -> bool:
-    """Whether a kernel counts what a window lacks, along an axis."""
+    """Tell whether a kernel counts what a window lacks, along an axis."""
     *window, inputs, filters = kernel.shape
     if inputs > 2 or filters != math.prod(window) - 1 or max(window) != filters + 1:
         return False
@@ -196,7 +196,7 @@ def _is_shortfall(kernel: np.ndarray) -> bool:
 
 
 def _is_share(factors: np.ndarray) -> bool:
-    """Whether a kernel makes shares of such counts."""
+    """Tell whether a kernel makes shares of such counts."""
     return _is(factors, share_weights([len(factors) + 1], 0)["kernel"].reshape(len(factors)))
 
 
@@ -205,7 +205,7 @@ def _is(values: np.ndarray, array: Array) -> bool:
 
 
 def _values(tensor: Any) -> np.ndarray:
-    """A variable's values in float64."""
+    """Return a variable's values in float64."""
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(tensor)).astype("float64")

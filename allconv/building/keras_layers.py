@@ -14,12 +14,12 @@ from allconv.graph import Spec
 
 
 def is_foreign(spec: Spec) -> bool:
-    """Whether a layer runs code that is not Keras' own."""
+    """Tell whether a layer runs code that is not Keras' own."""
     return ">" in spec.kind or spec.kind == "Lambda"
 
 
 def new_layer(spec: Spec, trusted: bool = True) -> Any:
-    """A new layer, not yet built; one that is not trusted runs no code that its file names."""
+    """Make a new layer, not yet built; one that is not trusted runs no code that its file names."""
     import keras
 
     if not trusted:
@@ -38,14 +38,14 @@ def new_layer(spec: Spec, trusted: bool = True) -> Any:
 
 
 def _with_own_code(config: dict[str, Any], layer: Any) -> dict[str, Any]:
-    """A configuration whose functions are the live layer's own, or left to their defaults."""
+    """Return a configuration with the live layer's own functions, or with its defaults."""
     code = [key for key, value in config.items() if _is_code(key, value)]
     own = {key: _own(getattr(layer, key)) for key in code if hasattr(layer, key)}
     return {key: value for key, value in config.items() if key not in code} | own
 
 
 def _own(setting: Any) -> Any:
-    """A function as it is; a layer, which may have weights, made anew."""
+    """Return a function as it is, and a layer, which may have weights, made anew."""
     import keras
 
     is_layer = isinstance(setting, keras.Layer)
@@ -53,7 +53,7 @@ def _own(setting: Any) -> Any:
 
 
 def _is_code(key: str, value: Any) -> bool:
-    """Whether Keras' safe mode does not make a setting of what is written of it."""
+    """Tell whether Keras' safe mode does not make a setting of what is written of it."""
     written = isinstance(value, Mapping)
     return written and (
         key == "activation" or value.get("class_name") in ("function", "__lambda__")
@@ -61,7 +61,7 @@ def _is_code(key: str, value: Any) -> bool:
 
 
 def _foreign(spec: Spec) -> Any:
-    """A live layer of the user's own class, made again from its configuration."""
+    """Make a live layer of the user's own class again from its configuration."""
     layer = _made_again(spec, lambda: type(spec.layer).from_config(spec.layer.get_config()))
     layer.name = spec.name
     return layer
@@ -69,7 +69,7 @@ def _foreign(spec: Spec) -> Any:
 
 @contextmanager
 def by_keras(what: str) -> Iterator[None]:
-    """What Keras refuses to do, as a ConversionError that names a layer or a model."""
+    """Raise what Keras refuses to do as a ConversionError that names a layer or a model."""
     try:
         yield
     except AllconvError:
@@ -83,7 +83,7 @@ def by_keras(what: str) -> Iterator[None]:
 
 
 def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:
-    """What `make` makes; where that fails, in code that is not ours, the layer is named."""
+    """Return what `make` makes; name the layer where it fails in code that is not ours."""
     try:
         return make()
     except Exception as error:
@@ -97,7 +97,7 @@ def _made_again(spec: Spec, make: Callable[[], Any]) -> Any:
 
 
 def _lambda(spec: Spec) -> Any:
-    """A live Lambda's own function in a new Lambda; there is none without a live layer."""
+    """Put a live Lambda's own function into a new Lambda; without a live layer there is none."""
     import keras
 
     old = spec.layer

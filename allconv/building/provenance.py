@@ -17,7 +17,7 @@ def remember(model: Any, plan: Plan) -> None:
 
 
 def history_of(model: Any) -> str:
-    """What was done to make a model, in a line; "" for one that `convert` did not make here."""
+    """Say in one line how a model was made; "" for one that `convert` did not make here."""
     try:
         return _DONE.get(model, "")
     except TypeError:  # a path given as text, which has no weak references
@@ -25,7 +25,7 @@ def history_of(model: Any) -> str:
 
 
 def plan_in_a_line(plan: Plan) -> str:
-    """Which rules a conversion applied, how often, and whether it keeps the function."""
+    """Say which rules a conversion applied, how often, and whether it keeps the function."""
     counts = Counter(change.rule for change in plan.changes)
     rules = ", ".join(f"{count} {rule}" for rule, count in counts.items()) or "no change"
     return f"{rules}; {'same outputs' if plan.lossless else 'to be trained'}"

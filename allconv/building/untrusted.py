@@ -54,7 +54,7 @@ def refuse_untrusted(graph: Graph) -> None:
 
 
 def not_made(graph: Graph) -> tuple[str, ...]:
-    """What of a graph is not made from a file, in words; Keras is not needed to tell."""
+    """Say what of a graph is not made from a file; this needs no Keras."""
     if not graph.from_file:
         return ()
     own = [f"{graph.own_class} '{graph.name}'"] if graph.own_class else []
@@ -62,7 +62,7 @@ def not_made(graph: Graph) -> tuple[str, ...]:
 
 
 def remedy(graph: Graph) -> str:
-    """What helps where a graph is not made from a file.
+    """Say what helps where a graph is not made from a file.
 
     Keras loads no function of TensorFlow, and a Lambda only where its safe mode is off.
     """
@@ -87,7 +87,7 @@ def _loaded(settings: str, kept: str) -> str:
 
 
 def _refused(graph: Graph) -> Iterator[tuple[Spec, str]]:
-    """The layers that are not made, each with the reason, "" where its class says it."""
+    """Yield the layers that are not made, each with the reason, "" where its class says it."""
     for spec in graph.specs():
         why = _objection(spec)
         if why is None and repr(spec) in graph.untold:
@@ -97,7 +97,7 @@ def _refused(graph: Graph) -> Iterator[tuple[Spec, str]]:
 
 
 def trusted_config(spec: Spec) -> dict[str, Any]:
-    """The configuration of a layer from a file, with Keras' own objects where there are any.
+    """Return the configuration of a layer from a file, with Keras' own objects where there are any.
 
     Raises:
         ConversionError: An object in it cannot be made.
@@ -106,7 +106,7 @@ def trusted_config(spec: Spec) -> dict[str, Any]:
 
 
 def _objection(spec: Spec) -> str | None:
-    """Why a layer is not made from a file, "" where its class says it; None where it is made."""
+    """Say why a layer is not made from a file, "" where its class says it; None if it is made."""
     if spec.kind == ITEM:
         return None
     is_operation = spec.kind.startswith("ops.")
@@ -120,14 +120,14 @@ def _objection(spec: Spec) -> str | None:
 
 
 def _holds_objects(value: Any) -> bool:
-    """Whether a description of an object stands anywhere in a setting."""
+    """Tell whether a description of an object stands anywhere in a setting."""
     if isinstance(value, Mapping):
         return "class_name" in value or any(map(_holds_objects, value.values()))
     return isinstance(value, (list, tuple)) and any(map(_holds_objects, value))
 
 
 def _is_of_keras(key: str, value: Any) -> bool:
-    """Whether an object in a setting is a plain one of a class in Keras' list for it."""
+    """Tell whether an object in a setting is a plain one of a class in Keras' list for it."""
     (_, names), given = _list_for(key), _without_dtype(key, value)
     if key == "activation" and not activation_layer(value):
         return False
@@ -136,7 +136,7 @@ def _is_of_keras(key: str, value: Any) -> bool:
 
 
 def _without_dtype(key: str, value: Any) -> Any:
-    """A layer that is an activation without its precision: it has that of the layer it is in."""
+    """Drop the precision of a layer that is an activation: it has that of the layer around it."""
     config = value.get("config") if isinstance(value, Mapping) else None
     if key != "activation" or not isinstance(config, Mapping):
         return value

@@ -27,7 +27,7 @@ LOCK = "lock"
 
 @contextmanager
 def draft_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside the place of a file; whatever happens, it is gone afterwards."""
+    """Make a new folder beside the place of a file; whatever happens, it is gone afterwards."""
     remove_left_drafts(target.parent)
     folder = target.with_name(f".allconv-draft-{uuid.uuid4().hex[:8]}")
     folder.mkdir()
@@ -48,7 +48,7 @@ def remove_left_drafts(folder: Path) -> None:
 
 
 def _is_left(lock: Path) -> bool:
-    """Whether no process holds a lock; what cannot be told counts as held."""
+    """Tell whether no process holds a lock; what cannot be told counts as held."""
     try:
         if sys.platform == "win32":  # where a file that is open cannot be removed
             lock.unlink()
@@ -71,7 +71,7 @@ def _locked(file: BinaryIO) -> bool:
 
 
 def real_place(path: Path) -> Path:
-    """Where a file goes that is written to a path: a link stays a link, to the new file.
+    """Say where a file goes that is written to a path: a link stays a link, to the new file.
 
     Raises:
         OSError: The path is a link that leads around in a circle, or its name is too long.

@@ -50,7 +50,7 @@ def _add(text: str, path: Path) -> None:
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
-    """The names in such a text; none where it is no list of names."""
+    """Read the names in such a text; none where it is no list of names."""
     try:
         names = json.loads(text or "[]")
     except (ValueError, RecursionError):

@@ -31,7 +31,7 @@ def refuse_loss(graph: Graph, path: Path) -> None:
 
 
 def lost_in_h5(graph: Graph) -> Iterator[str]:
-    """The layers of a model that Keras does not make again from an `.h5` file, in words."""
+    """Yield the layers of a model that Keras does not make again from an `.h5` file, in words."""
     for spec in graph.specs():
         axis = spec.config.get("axis")
         if spec.kind.startswith("ops.") and spec.kind not in SAME_AS_LAYERS:
