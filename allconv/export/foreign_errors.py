@@ -12,13 +12,13 @@ _MOST = 200
 
 
 def reason(error: Exception) -> str:
-    """The first line of a message that says what has happened; the error's kind if none does."""
+    """Find the first line of a message that says what has happened, or name the error's kind."""
     return (first_line(error) or type(error).__name__)[:_MOST]
 
 
 @contextmanager
 def logs_kept_back(level: int) -> Iterator[None]:
-    """Keeps back what is logged up to a level, such as `logging.WARNING`."""
+    """Hold back what is logged up to a level, such as `logging.WARNING`."""
     before = logging.root.manager.disable
     logging.disable(level)
     try:

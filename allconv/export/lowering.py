@@ -38,7 +38,7 @@ RULES = (idle_to_nothing, conv_batchnorm_to_conv, dense_on_map_to_conv)
 
 
 def lowered(graph: Graph) -> Graph:
-    """The same network in float32, as little of it as there is to say; never a Sequential.
+    """Return the same network in float32, without idle layers; never a Sequential.
 
     Raises:
         ExportError: A layer is called with `training=True`, and gives random numbers, or numbers
@@ -59,7 +59,7 @@ def _refuse_training(graph: Graph) -> None:
 
 
 def _is_in_training(node: Node) -> bool:
-    """Whether a call says `training=True`; layers for images have that noted without a word."""
+    """Tell whether a call says `training=True`; layers for images note that without a word."""
     import keras
 
     layer = getattr(keras.layers, node.kind, None)
@@ -68,7 +68,7 @@ def _is_in_training(node: Node) -> bool:
 
 
 def _refuse_strides(graph: Graph) -> None:
-    """Pools that ONNX Runtime runs at some sizes of the map and not at others.
+    """Refuse pools that ONNX Runtime runs at some sizes of the map and not at others.
 
     Where padding `same` would be less than nothing, as a stride is larger than the window, it
     fails. It is not asked where `window_operators` says the padding in numbers.
@@ -92,7 +92,7 @@ def _may_pad_by_less_than_nothing(node: Node) -> bool:
 
 
 def in_tensorflow_words(graph: Graph) -> Graph:
-    """The same network, its layers called as TensorFlow lets a scope be called, and Keras a layer.
+    """Name the layers so that TensorFlow can name scopes after them, and Keras layers.
 
     Keras takes no slash, which files of Keras 2 may have.
     """
@@ -107,7 +107,7 @@ def in_tensorflow_words(graph: Graph) -> Graph:
 
 
 def in_float32(graph: Graph) -> Graph:
-    """The same network computing in float32 on the same weights; itself where it does already."""
+    """Return the network computing in float32 on the same weights; itself where it already does."""
     specs = {spec: _in_float32(spec) for spec in graph.specs()}
     return graph if all(new is old for old, new in specs.items()) else graph.with_specs(specs)
 
@@ -118,7 +118,7 @@ def _in_float32(spec: Spec) -> Spec:
 
 
 def _policy(key: str, value: Any) -> Any:
-    """A dtype, or the policy of one, as float32 where it is another float."""
+    """Turn a dtype, or the policy of one, into float32 where it is another float."""
     if key == "dtype" and isinstance(value, Mapping):
         name = value.get("config", {}).get("name", "")
         return "float32" if _is_other_float(name) else value

@@ -93,7 +93,7 @@ class OnnxReport(Result):
         return verdict if self.precision == "float32" else f"in float32 {verdict}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data, ready for `json.dumps`."""
+        """Return the report as plain data, ready for `json.dumps`."""
         data = super().to_dict()
         if self.loss:
             data["loss"]["argmax_agreement"] = self.loss.argmax_agreement
@@ -109,7 +109,7 @@ def report_of(
     options: ExportOptions,
     parity: Parity | None,
 ) -> OnnxReport:
-    """What is to be said of the file that is drafted, made from `graph`."""
+    """Report on the file that is drafted, made from `graph`."""
     onnx_model = written.model
     return OnnxReport(
         path=str(path),

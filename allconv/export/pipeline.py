@@ -76,7 +76,7 @@ def export_graph(
 
 
 def sized(graph: Graph, size: InputSize | None) -> Graph:
-    """The network on images of another size, giving maps; itself for None."""
+    """Return the network on images of another size, giving maps; itself for None."""
     if size is None:
         return graph
     return resized(rewrite(with_own_size(graph, size), (), any_size=True), size).after
@@ -121,7 +121,7 @@ def _refuse_fewer_bits(graph: Graph, options: ExportOptions) -> None:
 
 
 def _reference(plain: Graph, graph: Graph, reference: Any) -> Any:
-    """The Keras model to compare with, which is to compute in float32 as the file does."""
+    """Return the Keras model to compare with, which is to compute in float32 as the file does."""
     return reference if reference is not None and plain is graph else build(plain)
 
 

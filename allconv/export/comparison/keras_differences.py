@@ -18,12 +18,12 @@ TABLE_ERROR = 2e-3
 
 
 def table_error(graph: Graph) -> float:
-    """How far TensorFlow's numbers may be off the bicubic interpolation that they stand for."""
+    """Say how far TensorFlow's numbers may be off the bicubic interpolation that they stand for."""
     return TABLE_ERROR * any(map(_is_off_the_table, graph.nodes)) * _on_tensorflow()
 
 
 def known_difference(graph: Graph) -> str:
-    """Why the numbers of a network may differ though nothing is wrong with its file; "" if none."""
+    """Say why numbers may differ though nothing is wrong with the file; "" for no reason."""
     if not _on_tensorflow():
         return ""
     for node in graph.nodes:
@@ -41,7 +41,7 @@ def known_difference(graph: Graph) -> str:
 
 
 def differs_at(shapes: Mapping[Node, Shape | None]) -> bool:
-    """Whether Keras adds a bias along rows where maps have these shapes, and not at other sizes."""
+    """Tell whether Keras adds a bias along rows on maps of these shapes, not at other sizes."""
     return _on_tensorflow() and any(
         is_biased_along_width(node, shape) for node, shape in shapes.items()
     )
@@ -54,14 +54,14 @@ def _on_tensorflow() -> bool:
 
 
 def _is_off_the_table(node: Node) -> bool:
-    """A bicubic UpSampling2D by other factors than powers of two."""
+    """Tell whether a bicubic UpSampling2D has factors that are not powers of two."""
     if node.kind != "UpSampling2D" or node.config["interpolation"] != "bicubic":
         return False
     return any(TABLE % (2 * factor) for _, factor in by_axis(range(2), node.config["size"]))
 
 
 def _leaves_cells_out(node: Node) -> bool:
-    """A layer of three axes with padding `same` whose strides exceed its window by two or more."""
+    """Tell whether a `same` layer of three axes has strides two or more above its window."""
     config = node.config
     pools = node.kind in MAX_POOLS | AVERAGE_POOLS
     if not (pools or node.kind in CONVOLUTIONS) or not node.kind.endswith("3D"):

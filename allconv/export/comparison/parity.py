@@ -84,7 +84,7 @@ def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, data_format: s
 def _tallies(
     run: Both, cases: Iterable[tuple[str, Arrays]], graph: Graph
 ) -> dict[str, list[Tally]]:
-    """What both give, by the names of the batches; for each output one tally."""
+    """Compare what both give, batch by batch, by the batches' names; one tally for each output."""
     tallies: dict[str, list[Tally]] = {}
     for case, inputs in cases:
         at = f"model '{graph.name}', on a batch of {case}"
@@ -98,7 +98,7 @@ def _tallies(
 
 
 def _cases(model: Any, graph: Graph) -> Iterator[tuple[str, Arrays]]:
-    """Batches of one and of three, at three sizes where sizes are free; each with its name.
+    """Draw batches of one and of three, at three sizes where sizes are free; name each.
 
     Where the model has its own batch size, as many of these as were drawn, under one name.
     """
@@ -151,7 +151,7 @@ def _add(tally: Tally, expected: np.ndarray, found: np.ndarray, at: str) -> None
 
 
 def _error(tallies: Sequence[Tally], all_tallies: Mapping[str, Sequence[Tally]]) -> float:
-    """The largest error of one batch, relative to what the values of all batches span."""
+    """Return the largest error of one batch, relative to the span of the values of all batches."""
     errors = [0.0]
     for output, tally in enumerate(tallies):
         spread = max(each[output].spread for each in all_tallies.values())
@@ -161,7 +161,7 @@ def _error(tallies: Sequence[Tally], all_tallies: Mapping[str, Sequence[Tally]])
 
 
 def _still(tallies: Sequence[Sequence[Tally]], limit: float) -> str:
-    """Why the runs prove nothing: an output does not depend on the input; "" where all do."""
+    """Say why the runs prove nothing: an output does not depend on the input; "" where all do."""
     moved = min(
         max(tally.input_spread for tally in of_one) for of_one in zip(*tallies, strict=True)
     )

@@ -97,7 +97,7 @@ def _file_runner(
     file_format: str,
     inner: Sequence[int] = (),
 ) -> Run:
-    """Runs a file on arrays laid out as Keras has them.
+    """Make a function that runs a file on arrays laid out as Keras has them.
 
     Args:
         file: The ONNX file.
@@ -124,7 +124,7 @@ def _moved_from(file_format: str, data_format: str) -> Arrange:
 
 
 def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
-    """What an output's final activation takes, arranged by the layers behind that activation."""
+    """Arrange the input of an output's final activation as the layers behind that activation do."""
     behind, node = [], graph.outputs[number]
     while _only_arranges(node):
         behind.append(node)
@@ -136,13 +136,13 @@ def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
 
 
 def _only_arranges(node: Node) -> bool:
-    """Whether a node only says how values lie, or does nothing at inference."""
+    """Tell whether a node only says how values lie, or does nothing at inference."""
     is_linear = node.kind == "Activation" and node.config.get("activation") == "linear"
     return bool(node.inputs) and (node.kind in PASSED or is_linear)
 
 
 def _arranged(values: np.ndarray, node: Node) -> np.ndarray:
-    """What a node that only arranges values makes of them."""
+    """Arrange values as a node does that does nothing else."""
     if node.kind == "Permute":
         return values.transpose(0, *node.config["dims"])
     if node.kind == "Reshape":
@@ -154,7 +154,7 @@ def _arranged(values: np.ndarray, node: Node) -> np.ndarray:
 
 
 def _before(onnx_model: Any, number: int, end: Ending) -> str:
-    """The tensor that an output's final activation takes, "" where that is not one operator."""
+    """Find the tensor that an output's final activation takes; "" if that is not one operator."""
     producers = {name: node for node in onnx_model.graph.node for name in node.output}
     node = producers.get(onnx_model.graph.output[number].name)
     while node is not None and node.op_type in ("Identity", "Reshape", "Transpose"):

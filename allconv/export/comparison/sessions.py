@@ -31,7 +31,7 @@ add two products in 16 bits and cut off what does not fit (docstring of
 def file_runner(
     file: Path, taken: Sequence[str] | None = None, settings: Mapping[str, str] | None = None
 ) -> Run:
-    """A function from arrays as the file takes them to arrays as it gives them.
+    """Make a function from arrays as the file takes them to arrays as it gives them.
 
     Args:
         file: An ONNX file.
@@ -74,7 +74,7 @@ CARRYING |= {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
 
 
 def before_activation(model: Any, output: str) -> str:
-    """The tensor that an output's final activation takes, "" where it ends in none that saturates.
+    """Find the tensor that an output's saturating final activation takes; "" where it ends in none.
 
     Args:
         model: An ONNX model.
@@ -90,7 +90,7 @@ def before_activation(model: Any, output: str) -> str:
 
 
 def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
-    """A copy of a file, beside it, whose outputs are these tensors inside it as well.
+    """Copy a file, beside it, so that these tensors inside it are its outputs, too.
 
     Args:
         file: An ONNX file; weights that lie outside it are the copy's, too.
@@ -113,7 +113,7 @@ def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
 def as_the_file_takes(
     inputs: Sequence[np.ndarray], graph: Graph, file_format: str
 ) -> list[np.ndarray]:
-    """Inputs as Keras takes them, their channels where the file has them."""
+    """Lay out inputs as the file takes them, their channels where the file has them."""
     formats = {image.node: image.data_format for image in images(graph)}
     moves = [move(formats.get(node, ""), file_format) for node in graph.inputs]
     return [moved(values, *way) for values, way in zip(inputs, moves, strict=True)]
@@ -122,7 +122,7 @@ def as_the_file_takes(
 def with_classes_last(
     outputs: Sequence[np.ndarray], graph: Graph, file_format: str
 ) -> list[np.ndarray]:
-    """Outputs as the file gives them, with the channels of maps last."""
+    """Lay out outputs of the file with the channels of maps last."""
     return [
         moved(values, 1, -1) if file_format == "channels_first" and data_format else values
         for data_format, values in zip(output_formats(graph), outputs, strict=True)
@@ -130,12 +130,12 @@ def with_classes_last(
 
 
 def move(data_format: str, file_format: str) -> tuple[int, int]:
-    """From where in Keras' tensors to where in the file's the channels' axis goes."""
+    """Say from where in Keras' tensors to where in the file's the channels' axis goes."""
     if data_format == "channels_last" and file_format == "channels_first":
         return -1, 1
     return (1, -1) if data_format == "channels_first" and file_format == "channels_last" else (0, 0)
 
 
 def moved(values: np.ndarray, source: int, target: int) -> np.ndarray:
-    """A map with an axis elsewhere; a vector as it is."""
+    """Move an axis of a map; leave a vector as it is."""
     return np.moveaxis(values, source, target) if values.ndim > 2 else values

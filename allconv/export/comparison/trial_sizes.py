@@ -18,7 +18,7 @@ MOST = 32
 
 
 def trial_sizes(graph: Graph) -> list[Sizes | None]:
-    """Up to three sizes that a network takes: the smallest, and odd ones where these fit.
+    """Choose up to three sizes that a network takes: the smallest, and odd ones where these fit.
 
     None of them is one at which Keras itself is known to be wrong. Where the network has a size of
     its own there is one: None.
@@ -39,7 +39,7 @@ def trial_sizes(graph: Graph) -> list[Sizes | None]:
 
 
 def taking(graph: Graph, size: Sizes | None) -> Any:
-    """Something whose inputs have all sizes, for `draw_inputs`."""
+    """Make something whose inputs have all sizes, for `draw_inputs`."""
     shapes = shapes_of_size(graph, size) if size else {}
     inputs = [SimpleNamespace(shape=shapes.get(node, node.shape)) for node in graph.inputs]
     return SimpleNamespace(inputs=inputs)
@@ -53,7 +53,7 @@ def _candidates(sizes: ImageSizes) -> Iterator[Sizes]:
 
 
 def _moved(sizes: ImageSizes, far: int) -> Sizes:
-    """A larger size, another along each axis so that axes are told apart."""
+    """Choose a larger size, another along each axis so that axes are told apart."""
     return tuple(
         size + step * (far + axis if far else 0)
         for axis, (size, step) in enumerate(zip(sizes.smallest, sizes.step, strict=True))

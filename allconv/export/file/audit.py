@@ -47,7 +47,7 @@ OF_RELABELS = AT_AN_END | OF_ONES
 
 
 def operator_counts(model: Any) -> dict[str, int]:
-    """How many nodes of each operator an ONNX model has, the most frequent first."""
+    """Say how many nodes of each operator an ONNX model has, the most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
@@ -79,7 +79,7 @@ def _kind(graph: Graph) -> str:
 
 
 def _of_relabels_at_inputs(model: Any, graph: Graph) -> set[str]:
-    """Names of the operators of a Reshape or Permute at an input, where the network has one.
+    """List the operators of a Reshape or Permute at an input, where the network has one.
 
     What such a layer gives may be another view of its input until a layer behind it, past others
     that act element by element, needs a tensor; the operator that makes it is that layer's.
@@ -96,13 +96,13 @@ def _of_relabels_at_inputs(model: Any, graph: Graph) -> set[str]:
 
 
 def _relabels(graph: Graph) -> set[str]:
-    """Names of the layers that only say how values lie, and of those of lists at outputs."""
+    """List the layers that only say how values lie, and those of lists at outputs."""
     relabels = {node for node in graph.nodes if node.kind in RELABELS}
     return {node.name for node in relabels | lists(graph)}
 
 
 def _behind_ones(graph: Graph) -> set[str]:
-    """Names of the layers behind an axis of one cell that comes or goes: one of them writes it."""
+    """List the layers behind an axis of one cell that comes or goes: one of them writes it."""
     behind = set[Node]()
     for node in graph.nodes:
         if moves_ones_only(node) or any(source in behind for source in node.inputs):

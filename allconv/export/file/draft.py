@@ -59,11 +59,11 @@ class Draft:
         return model
 
     def weights_file(self) -> str:
-        """The name of the file of its weights, "" where it holds them itself."""
+        """Return the name of the file of its weights, "" where it holds them itself."""
         return data_file(self.file).name if data_file(self.file).exists() else ""
 
     def size(self) -> int:
-        """Bytes of the file, with those of its weights."""
+        """Count the bytes of the file, with those of its weights."""
         return sum(part.stat().st_size for part in self._parts())
 
     def check(self, name: str = "") -> None:
@@ -112,7 +112,7 @@ class Draft:
 
 @contextmanager
 def drafted(path: Path) -> Iterator[Draft]:
-    """A draft of the file at `path`; whatever happens, nothing else is left of it.
+    """Make a draft of the file at `path`; whatever happens, nothing else is left of it.
 
     Raises:
         FileError: Something cannot be written.

@@ -27,12 +27,12 @@ PAGE = 4096
 
 
 def data_file(path: Path) -> Path:
-    """Where the weights of an ONNX file lie if they lie outside."""
+    """Say where the weights of an ONNX file lie if they lie outside."""
     return path.with_name(f"{path.name}.data")
 
 
 def initializers(constants: Mapping[str, np.ndarray], path: Path) -> list[Any]:
-    """ONNX' messages for constants that belong to a model at `path`.
+    """Make ONNX' messages for constants that belong to a model at `path`.
 
     They hold the values as long as the message can be one; otherwise the values are written to
     `data_file(path)`, from the arrays as they are: no second copy is made.
@@ -69,7 +69,7 @@ def _outside(values: np.ndarray, name: str, file: BinaryIO) -> Any:
 
 
 def relocated(model: Any, path: Path) -> Any:
-    """A model whose weights lie outside, if they do, in `data_file(path)`; changed in place."""
+    """Move the weights of a model that lie outside it to `data_file(path)`; change it in place."""
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location":

@@ -17,7 +17,7 @@ SIZES = "image_sizes"
 
 
 def metadata(graph: Graph, *, source: str, plan: str, data_format: str) -> dict[str, str]:
-    """Version, source, what was done, which images it takes and where the output's cells look.
+    """Return version, source, what was done, which images it takes and where the cells look.
 
     Args:
         graph: The network.
@@ -35,7 +35,7 @@ def metadata(graph: Graph, *, source: str, plan: str, data_format: str) -> dict[
 
 
 def _image_sizes(graph: Graph) -> dict[str, str]:
-    """The smallest image that a network of free sizes takes, and the step to larger ones.
+    """Return the smallest image that a network of free sizes takes, and the step to larger ones.
 
     ONNX has no words for it, and ONNX Runtime may give numbers for a smaller one.
     """
@@ -46,5 +46,5 @@ def _image_sizes(graph: Graph) -> dict[str, str]:
 
 
 def encodable(text: str) -> str:
-    """A text as UTF-8 has it, which JSON and file systems do not insist on and ONNX does."""
+    """Make a text fit for UTF-8, which ONNX insists on and JSON and file systems do not."""
     return text.encode("utf-8", "replace").decode()

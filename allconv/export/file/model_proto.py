@@ -37,7 +37,7 @@ def model_proto(
     metadata: Mapping[str, str],
     tensors: TensorsOf,
 ) -> Any:
-    """The ONNX model.
+    """Make the ONNX model.
 
     Args:
         operations: What it computes.
@@ -72,7 +72,7 @@ def model_proto(
 def ends(
     inputs: Sequence[Tensor], outputs: Sequence[Tensor], data_format: str
 ) -> tuple[list[Any], list[Any]]:
-    """The inputs and the outputs; free sizes of one of several images have its name in theirs."""
+    """Describe inputs and outputs; free sizes of one of several images have its name in theirs."""
     several = sum(None in tensor.shape[1:] for tensor in inputs) > 1
     entering = [_value_info(each, data_format, each.name if several else "") for each in inputs]
     return entering, [_value_info(each, data_format, each.name) for each in outputs]
@@ -89,7 +89,7 @@ class Names:
         self.counts: dict[str, int] = {}
 
     def free(self, name: str) -> str:
-        """The name, or the first of `name_1`, `name_2`, ... that is free."""
+        """Return the name, or the first of `name_1`, `name_2`, ... that is free."""
         name = found = encodable(name) or UNNAMED
         while found in self.counts:
             self.counts[name] += 1
@@ -99,7 +99,7 @@ class Names:
 
 
 def _named(operations: Operations, graph: Graph) -> tuple[Operations, list[str]]:
-    """The graph with names for readers, and a name for each of its nodes.
+    """Give the graph names for readers, and each of its nodes a name.
 
     Inputs and outputs are called as in Keras, nodes and what they give `<layer>/<operator>`, and
     weights after the first layer that takes them.
@@ -150,7 +150,7 @@ def _renamed(graph: Operations, new: Mapping[str, str]) -> Operations:
 
 
 def _with_own_outputs(graph: Operations, network: Graph) -> Operations:
-    """The graph with a tensor for each output: one that is also an input needs another name."""
+    """Give each output a tensor of its own: one that is also an input needs another name."""
     taken = {tensor.name for tensor in graph.inputs} | set(graph.constants)
     operations, outputs = list(graph.operations), []
     for number, tensor in enumerate(graph.outputs):
@@ -165,7 +165,7 @@ def _with_own_outputs(graph: Operations, network: Graph) -> Operations:
 
 
 def _value_info(tensor: Tensor, data_format: str, prefix: str) -> Any:
-    """An input or output with names for its free sizes; `prefix` tells them from others."""
+    """Describe an input or output, its free sizes by names; `prefix` tells them from others."""
     import onnx
 
     rank = len(tensor.shape) - 2

@@ -16,7 +16,7 @@ from allconv.shapes import Shape
 def along_axis(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Softmax and its like, Concat, Split, TopK: along one axis, which lies elsewhere."""
+    """Move the one axis of Softmax and its like, Concat, Split and TopK to where it lies."""
     alone = operation.kind in ("Split", "TopK")
     names, lying = aligned(writer, inputs[:1] if alone else inputs)
     axis = lying.axes[operation.attributes.get("axis", -1) % len(lying.axes)]
@@ -34,7 +34,7 @@ def along_axis(
 def along_named_axis(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """CumSum: along an axis that is its second input."""
+    """Run CumSum along an axis that is its second input."""
     view, axis = seen(inputs[0]), view_axis(inputs)
     if axis is None:
         return None
@@ -44,14 +44,14 @@ def along_named_axis(
 
 
 def view_axis(inputs: Inputs) -> int | None:
-    """The axis of the tensor as it lies that an input names as it is seen."""
+    """Find the axis of the tensor as it lies for an axis that an input names as it is seen."""
     return seen(inputs[0]).axes[int(constant(inputs[1]))] if len(inputs) > 1 else None
 
 
 def reduction(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Means, sums and maxima along some axes, which stay with size 1 in what is written."""
+    """Reduce (mean, sum, maximum) along some axes, which stay with size 1 in what is written."""
     view, attributes = seen(inputs[0]), dict(operation.attributes)
     axes = attributes.pop("axes", None)
     if len(inputs) > 1 and inputs[1] is not None:
@@ -72,7 +72,7 @@ def reduction(
 def pad(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Pads for each axis as it lies; an axis that is only seen cannot be padded."""
+    """List the pads of each axis as it lies; None where an axis is padded that is only seen."""
     view, pads = seen(inputs[0]), constant(inputs[1]).reshape(2, -1)
     if len(inputs) > 3 and inputs[3] is not None:
         return None
@@ -90,7 +90,7 @@ def pad(
 def cut(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Slice: along the axes that it names."""
+    """Slice along the axes that are named."""
     view = seen(inputs[0])
     if any(isinstance(value, View) for value in inputs[1:]):
         return None
@@ -106,7 +106,7 @@ def cut(
 
 
 def _cuts(old: Shape, new: Shape, settings: Inputs) -> Iterator[tuple[int, ...]]:
-    """Axis, start, end and step of each axis that a Slice does not leave as it is."""
+    """List axis, start, end and step of each axis that a Slice does not leave as it is."""
     starts, ends, axes, steps = [
         None if value is None else constant(value) for value in (*settings, None, None)[:4]
     ]

@@ -11,7 +11,7 @@ from allconv.export.operations.tensor_view import View
 
 
 def aligned(writer: Writer, values: Sequence[Value | None]) -> tuple[list[str | np.ndarray], View]:
-    """The tensors as the widest of them lies, and how that one is seen.
+    """Align the tensors to the widest of them as it lies, and say how that one is seen.
 
     The others are broadcast as NumPy does it: axes of size 1 in front are as good as none.
     """
@@ -41,7 +41,7 @@ def _rank(value: Value) -> int:
 
 
 def _others_are_wider(values: Sequence[Value], widest: View) -> bool:
-    """Whether one has more than one cell along an axis that the widest is only seen to have."""
+    """Tell whether one has several cells along an axis that the widest is only seen to have."""
     rank = len(widest.axes)
     for value in values:
         shape = (1,) * (rank - len(value.shape)) + tuple(value.shape)
@@ -51,7 +51,7 @@ def _others_are_wider(values: Sequence[Value], widest: View) -> bool:
 
 
 def _places(like: View) -> list[int | None]:
-    """For each axis of a tensor that there is, the place where it is seen; None for nowhere."""
+    """Find the place where each axis of a tensor is seen; None for nowhere."""
     return [like.axes.index(axis) if axis in like.axes else None for axis in range(like.rank)]
 
 

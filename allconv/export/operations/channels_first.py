@@ -23,7 +23,7 @@ from allconv.shapes import Shape
 def channels_first(
     found: Operations, graph: Graph, opset: int, file_format: DataFormat
 ) -> Operations:
-    """The same computation with channels first, constants worked out and nothing idle.
+    """Rewrite a computation with channels first, constants worked out and nothing idle.
 
     Args:
         found: What tf2onnx has written.
@@ -49,7 +49,7 @@ class _Rewriter:
         self.measured: dict[str, Shape] = {}
 
     def rewritten(self) -> Operations:
-        """The new graph."""
+        """Return the new graph."""
         formats = {image.node: image.data_format for image in images(self.graph)}
         inputs = [
             self.entered(node, tensor, formats.get(node))
@@ -69,7 +69,7 @@ class _Rewriter:
         return Operations(operations, constants, tuple(inputs), tuple(outputs))
 
     def entered(self, node: Node, tensor: Tensor, data_format: str | None) -> Tensor:
-        """An input as the file has it; behind it, it is seen as TensorFlow has it."""
+        """Enter an input as the file has it; behind it, it is seen as TensorFlow has it."""
         rank = len(tensor.shape)
         if data_format is None:
             self.values[tensor.name] = plain_view(tensor.name, tensor.shape)
@@ -91,7 +91,7 @@ class _Rewriter:
         return replace(tensor, shape=lying)
 
     def given(self, node: Node, tensor: Tensor, data_format: str) -> Tensor:
-        """An output as the file is to have it."""
+        """Give an output as the file is to have it."""
         value, rank = settled(self.writer, self.values[tensor.name]), len(tensor.shape)
         if not isinstance(value, View):
             return replace(tensor, name=self.writer.constant(value))
@@ -106,7 +106,7 @@ class _Rewriter:
         return replace(tensor, name=self.writer.plain(value), shape=value.shape)
 
     def results(self, operation: Operation) -> Sequence[Value]:
-        """The values that an operation gives, which is written where it has to be."""
+        """Return the values that an operation gives; write it where that has to be."""
         inputs = [self.values[name] if name else None for name in operation.inputs]
         if not any(isinstance(value, View) for value in inputs):
             return self.on_constants(operation, inputs)
@@ -120,7 +120,7 @@ class _Rewriter:
     def on_constants(
         self, operation: Operation, inputs: Sequence[Value | None]
     ) -> list[np.ndarray]:
-        """What an operation gives of constants; of the same ones the same arrays."""
+        """Work out an operation on constants; of the same ones return the same arrays."""
         values = [value for value in inputs if not isinstance(value, View)]
         key = (operation.kind, tuple(map(id, values)), repr(sorted(operation.attributes.items())))
         if key not in self.known:
@@ -131,7 +131,7 @@ class _Rewriter:
     def special(
         self, operation: Operation, inputs: Sequence[Value | None], shapes: Sequence[Shape]
     ) -> Sequence[Value] | None:
-        """What comes of operators that say more than themselves; None for all others."""
+        """Rewrite operators that mean more than they say; return None for all others."""
         value = inputs[0]
         if operation.kind == "Shape" and isinstance(value, View):
             self.measured[operation.outputs[0]] = value.shape
@@ -153,7 +153,7 @@ class _Rewriter:
     def resized(
         self, operation: Operation, inputs: Sequence[Value | None], shapes: Sequence[Shape]
     ) -> Sequence[Value] | None:
-        """A Resize to the size that its layer says; tf2onnx may be one cell short of that."""
+        """Resize to the size that the layer says; tf2onnx may be one cell short of that."""
         layer = self.graph.nodes[operation.call]
         if layer.kind == "Resizing":
             shapes = [(*shapes[0][:2], layer.config["height"], layer.config["width"])]
@@ -163,7 +163,7 @@ class _Rewriter:
     def of_measured(
         self, operation: Operation, inputs: Sequence[Value | None]
     ) -> Sequence[Value] | None:
-        """Sizes picked out of a shape, where those that are picked are known."""
+        """Return the sizes picked out of a shape, where those that are picked are known."""
         shape = self.measured[operation.inputs[0]]
         if operation.kind == "Cast":
             self.measured[operation.outputs[0]] = shape
@@ -175,12 +175,12 @@ class _Rewriter:
         return self.sizes([shape[place] for place in picked], operation)
 
     def sizes(self, shape: Sequence[int | None], operation: Operation) -> list[np.ndarray] | None:
-        """Sizes as the constant that an operation gives; None where one is free."""
+        """Return the sizes as the constant that an operation gives; None where one is free."""
         dtype = self.found.dtypes[operation.outputs[0]]
         return None if None in shape else [np.array(shape, dtype)]
 
     def is_idle_cast(self, operation: Operation) -> bool:
-        """Whether a tensor has the type already that a Cast is to give it."""
+        """Tell whether a tensor has the type already that a Cast is to give it."""
         source, result = operation.inputs[0], operation.outputs[0]
         inputs = {tensor.name: tensor.dtype for tensor in self.found.inputs}
         before = inputs.get(source) or self.found.dtypes.get(source)

@@ -19,19 +19,19 @@ Inputs = Sequence[Value | None]
 
 
 def seen(value: Value | None) -> View:
-    """A value that is no constant."""
+    """Return a value that is no constant."""
     assert isinstance(value, View)
     return value
 
 
 def constant(value: Value | None) -> np.ndarray:
-    """A value that is one."""
+    """Return a value that is one."""
     assert isinstance(value, np.ndarray)
     return value
 
 
 def plain_view(name: str, shape: Shape) -> View:
-    """A tensor seen as it is."""
+    """View a tensor as it is."""
     return View(name, len(shape), tuple(range(len(shape))), shape)
 
 
@@ -78,7 +78,7 @@ class Writer:
         return self._written[key]
 
     def constant(self, values: np.ndarray) -> str:
-        """The name of a constant; small ones that are equal are one."""
+        """Name a constant; small ones that are equal are one."""
         small = values.size <= 16
         key = (values.dtype.str, values.shape, values.tobytes()) if small else id(values)
         if key not in self._written:
@@ -89,11 +89,11 @@ class Writer:
         return self._written[key][0]
 
     def producer(self, name: str) -> Operation | None:
-        """The operation that gives a tensor; None for an input or a constant."""
+        """Find the operation that gives a tensor; None for an input or a constant."""
         return self._producers.get(name)
 
     def plain(self, value: Value) -> str:
-        """The name of a tensor that is what is seen; Transpose and Reshape make it if need be."""
+        """Name a tensor that is what is seen; make it by Transpose and Reshape if need be."""
         if not isinstance(value, View):
             return self.constant(value)
         if any(seen.is_plain for seen in value.named_ones()):
@@ -107,7 +107,7 @@ class Writer:
         return self.reshaped(base, self._shape_to_be(value, order), value)
 
     def reshaped(self, base: str, shape: list[int] | None, value: View) -> str:
-        """A tensor under another shape, or without and with axes of size 1."""
+        """Give a tensor another shape, or only add or drop axes of size 1."""
         if shape is not None:
             return self.write("Reshape", [base, np.array(shape, "int64")])[0]
         order = value.order()
@@ -118,7 +118,7 @@ class Writer:
         return self.write("Unsqueeze", [base, new])[0] if len(new) else base
 
     def _shape_to_be(self, value: View, order: Sequence[int]) -> list[int] | None:
-        """What a Reshape is told, None where two sizes are free that 0 cannot stand for."""
+        """Say what to tell a Reshape; None where two sizes are free that 0 cannot stand for."""
         first_kept = order[:1] == (0,) and value.axes[:1] == (0,)
         shape = [-1 if size is None else size for size in value.shape]
         if shape and first_kept and value.shape[0] is None:
@@ -127,6 +127,6 @@ class Writer:
 
 
 def _in_order(order: Sequence[int], shape: Shape) -> bool:
-    """Whether axes of more than one cell come in the order in which they lie."""
+    """Tell whether axes of more than one cell come in the order in which they lie."""
     long = [axis for axis in order if shape[axis] != 1]
     return long == sorted(long)

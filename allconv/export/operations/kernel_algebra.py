@@ -12,7 +12,7 @@ from allconv.export.operations.onnx_graph import Operation
 
 
 def by_channel(values: np.ndarray) -> np.ndarray | None:
-    """A constant as one number, or one for each channel, in float64; None where it is neither."""
+    """Read a constant as one float64 number, or one for each channel; None where it is neither."""
     if values.dtype.kind != "f":
         return None
     if values.size == 1:
@@ -34,7 +34,7 @@ def channels_in(conv: Operation, kernel: np.ndarray) -> int:
 
 
 def scaled_results(conv: Operation, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The kernel of a convolution whose results are scaled, channel by channel."""
+    """Scale the results of a convolution, channel by channel, in its kernel."""
     if conv.kind == "Conv":
         return _times(kernel, scale[:, None])
     groups = conv.attributes.get("group", 1)
@@ -42,14 +42,14 @@ def scaled_results(conv: Operation, kernel: np.ndarray, scale: np.ndarray) -> np
 
 
 def scaled_inputs(conv: Operation, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The kernel of a convolution whose inputs are scaled first."""
+    """Scale the inputs of a convolution in its kernel."""
     if conv.kind == "ConvTranspose":
         return _times(kernel, scale[:, None])
     return _times(kernel, _by_result(conv, kernel, scale))
 
 
 def _times(kernel: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """A kernel with factors for its first two axes, multiplied in float64 piece by piece."""
+    """Multiply the first two axes of a kernel with factors, in float64 and piece by piece."""
     if (factors == 1).all():
         return kernel
     factors = factors.reshape(*factors.shape, *[1] * (kernel.ndim - 2))
@@ -59,12 +59,12 @@ def _times(kernel: np.ndarray, factors: np.ndarray) -> np.ndarray:
 
 
 def _by_result(conv: Operation, kernel: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each channel of the result, the values of the channels that it is made of."""
+    """Arrange, for each channel of the result, the values of the channels that it is made of."""
     groups = conv.attributes.get("group", 1)
     return np.repeat(values.reshape(groups, -1), kernel.shape[0] // groups, axis=0)
 
 
 def summed(conv: Operation, kernel: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """What summands of the input come to in each channel of the result."""
+    """Sum up what summands of the input add to each channel of the result."""
     sums = kernel.reshape(*kernel.shape[:2], -1).sum(axis=2, dtype="float64")
     return np.asarray((sums * _by_result(conv, kernel, shift)).sum(axis=1))

@@ -17,7 +17,7 @@ from allconv.export.operations.onnx_graph import Operation, Operations
 
 
 def maxima_without_sub(graph: Operations) -> Operations:
-    """The same computation, with no Sub in the maxima of maps that convolutions give."""
+    """Remove Sub from the maxima of maps that convolutions give."""
     users, shapes = graph.users(), _kernel_shapes(graph)
     constants = dict(graph.constants)
 
@@ -39,7 +39,7 @@ def maxima_without_sub(graph: Operations) -> Operations:
 
 
 def _kernel_shapes(graph: Operations) -> dict[str, tuple[int, int]]:
-    """Channels and number of axes of the maps that convolutions give, and of their maxima."""
+    """Return channels and number of axes of convolutions' maps, and of their maxima."""
     shapes: dict[str, tuple[int, int]] = {}
     for operation in graph.operations:
         if operation.kind == "Conv" and operation.inputs[1] in graph.constants:
@@ -53,7 +53,7 @@ def _kernel_shapes(graph: Operations) -> dict[str, tuple[int, int]]:
 
 
 def _is_difference_of_a_maximum(sub: Operation, users: Mapping[str, list[Operation]]) -> bool:
-    """Whether a Sub is that of `relu(a - b) + b`."""
+    """Tell whether a Sub is that of `relu(a - b) + b`."""
     if sub.kind != "Sub":
         return False
     rises = users.get(sub.outputs[0], [])

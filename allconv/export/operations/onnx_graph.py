@@ -60,7 +60,7 @@ class Operations:
     dtypes: Mapping[str, str] = field(default_factory=dict)
 
     def users(self) -> dict[str, list[Operation]]:
-        """For each tensor the operations that take it; an output of the graph is not counted."""
+        """Collect the operations that take each tensor; an output of the graph is not counted."""
         users: dict[str, list[Operation]] = {}
         for operation in self.operations:
             for name in dict.fromkeys(operation.inputs):

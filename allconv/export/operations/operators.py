@@ -42,7 +42,7 @@ ELEMENTWISE: frozenset[str] = frozenset(
 def elementwise(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Each value from the values in its place, those of smaller tensors repeated."""
+    """Make each value from the values in its place, those of smaller tensors repeated."""
     if _is_idle(operation, inputs, shapes[0]):
         return [seen(inputs[0]).of_rank(len(shapes[0]))]
     kind, values = operation.kind, list(inputs)
@@ -54,7 +54,7 @@ def elementwise(
 
 
 def _is_idle(operation: Operation, inputs: Inputs, shape: Shape) -> bool:
-    """A sum with zeros or a product with ones, which are not more values than there are."""
+    """Tell whether a sum with zeros or a product with ones is no larger than its other operand."""
     neutral = NEUTRAL.get(operation.kind)
     if neutral is None or not isinstance(inputs[1], np.ndarray) or inputs[0] is None:
         return False
@@ -69,7 +69,7 @@ def _has_reciprocal(value: Value | None) -> bool:
 def as_seen(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value]:
-    """Any other operator."""
+    """Write any other operator on tensors as they are seen."""
     names = ["" if value is None else writer.plain(value) for value in inputs]
     outputs = writer.write(operation.kind, names, operation.attributes, len(shapes))
     return [plain_view(name, shape) for name, shape in zip(outputs, shapes, strict=True)]

@@ -33,7 +33,7 @@ class Repeated(View):
 
 
 def tiled(writer: Writer, operation: Operation, inputs: Sequence[Value | None]) -> Value | None:
-    """What a Tile gives where it repeats along one axis that is only seen; None elsewhere."""
+    """Repeat a tensor as a Tile does along one axis that is only seen; None elsewhere."""
     view, counts = inputs[0], inputs[1]
     if type(view) is not View or not isinstance(counts, np.ndarray):
         return None
@@ -48,7 +48,7 @@ def tiled(writer: Writer, operation: Operation, inputs: Sequence[Value | None]) 
 
 
 def merged(writer: Writer, value: Repeated, shape: Shape) -> View | None:
-    """What a Reshape makes of a repeated tensor where it takes two axes for one; else None."""
+    """Merge two axes of a repeated tensor that a Reshape takes for one; None elsewhere."""
     place, axis = value.place, value.axes[value.place - 1]
     size = value.shape[place - 1]
     wide = None if size is None else size * value.times
@@ -67,7 +67,7 @@ def merged(writer: Writer, value: Repeated, shape: Shape) -> View | None:
 
 
 def settled(writer: Writer, value: Any) -> Any:
-    """A repeated tensor as one that there is; anything else as it is."""
+    """Write out a repeated tensor; leave anything else as it is."""
     if not isinstance(value, Repeated):
         return value
     one = (*value.shape[: value.place], 1, *value.shape[value.place + 1 :])
@@ -85,7 +85,7 @@ def resized(
     shapes: Sequence[Shape],
     factors: Sequence[int] | None,
 ) -> list[Value] | None:
-    """A Resize by factors that a layer names, or to a size that is known; None for others.
+    """Resize by factors that a layer names, or to a known size; None for other operators.
 
     Args:
         writer: Where to write it.
@@ -111,7 +111,7 @@ def resized(
 
 
 def _ratio(old: int | None, new: int | None) -> np.float32:
-    """The scale that makes `new` cells of `old`; not less, as their product is rounded down."""
+    """Find the scale from `old` to `new` cells; not less, as their product is rounded down."""
     old, new = old or 1, new or 1
     ratio = np.float32(new / old)
     return ratio if float(ratio) * old >= new else np.nextafter(ratio, np.float32(np.inf))

@@ -14,7 +14,7 @@ from allconv.shapes import Shape
 def transpose(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Only seen from elsewhere."""
+    """See the tensor from elsewhere only."""
     order = operation.attributes.get("perm") or range(len(shapes[0]))[::-1]
     return [seen(inputs[0]).permuted(order)]
 
@@ -22,14 +22,14 @@ def transpose(
 def same(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """An Identity."""
+    """Skip an Identity."""
     return [seen(inputs[0])]
 
 
 def squeeze(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Seen without axes of size 1."""
+    """See the tensor without axes of size 1."""
     view = seen(inputs[0])
     axes = [place for place, size in enumerate(view.shape) if size == 1]
     if len(inputs) > 1:
@@ -40,7 +40,7 @@ def squeeze(
 def unsqueeze(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Seen with axes of size 1 more."""
+    """See the tensor with more axes of size 1."""
     axes = [place % len(shapes[0]) for place in constant(inputs[1]).tolist()]
     return [seen(inputs[0]).with_ones(axes)]
 
@@ -48,7 +48,7 @@ def unsqueeze(
 def reshape(
     writer: Writer, operation: Operation, inputs: Inputs, shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """Reshape, Flatten: only seen, where axes of size 1 come and go."""
+    """View a Reshape or Flatten under its shape, where axes of size 1 come and go."""
     view = seen(inputs[0])
     if (other := view.reshaped(shapes[0])) is not None:
         return [other]
@@ -64,7 +64,7 @@ def reshape(
 
 
 def _reshaped(writer: Writer, name: str, before: Shape, shape: Shape) -> str:
-    """A tensor under another shape, "" where two of its sizes are free that 0 cannot stand for."""
+    """Give a tensor another shape; "" where two of its sizes are free that 0 cannot stand for."""
     target = [-1 if size is None else size for size in shape]
     if before[:1] == (None,) and shape[:1] == (None,):
         target[0] = 0  # as it is

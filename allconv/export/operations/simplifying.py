@@ -16,7 +16,7 @@ from allconv.export.operations.onnx_graph import Operation, Operations
 
 
 def pruned(graph: Operations) -> Operations:
-    """The graph without operations and constants that no output needs."""
+    """Remove operations and constants that no output needs."""
     needed = {tensor.name for tensor in graph.outputs}
     kept = []
     for operation in reversed(graph.operations):
@@ -28,7 +28,7 @@ def pruned(graph: Operations) -> Operations:
 
 
 def with_constants_once(graph: Operations) -> Operations:
-    """The graph with one constant for all that are equal, as a shared layer's are."""
+    """Keep one constant for all that are equal, as a shared layer's are."""
     alike = Counter((values.shape, values.dtype) for values in graph.constants.values())
     first: dict[object, str] = {}
     instead: dict[str, str] = {}
@@ -46,7 +46,7 @@ def with_constants_once(graph: Operations) -> Operations:
 
 
 def _content(values: np.ndarray) -> object:
-    """What two constants have in common where they are equal bit by bit."""
+    """Return what two constants have in common where they are equal bit by bit."""
     digest = hashlib.blake2b(np.ascontiguousarray(values).data).digest()
     return values.shape, values.dtype, digest
 
@@ -54,7 +54,7 @@ def _content(values: np.ndarray) -> object:
 def worked_out(
     operation: Operation, inputs: Sequence[np.ndarray | None], opset: int
 ) -> list[np.ndarray]:
-    """The outputs of an operation on constants, by ONNX' own reference of what it means."""
+    """Work out an operation on constants by ONNX' own reference of what it means."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 

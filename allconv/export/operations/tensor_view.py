@@ -47,17 +47,17 @@ class View:
         return tuple(sizes)
 
     def permuted(self, order: Sequence[int]) -> View:
-        """The same with its axes in another order, `Transpose(perm=order)`."""
+        """Put the axes in another order, as `Transpose(perm=order)` does."""
         axes, shape = (tuple(each[axis] for axis in order) for each in (self.axes, self.shape))
         return replace(self, axes=axes, shape=shape)
 
     def without(self, axes: Sequence[int]) -> View:
-        """The same without some axes of size 1."""
+        """Drop some axes of size 1."""
         left = [axis for axis in range(len(self.axes)) if axis not in axes]
         return self.permuted(left)
 
     def with_ones(self, axes: Sequence[int]) -> View:
-        """The same with axes of size 1 more, at these places of what is seen then."""
+        """Add axes of size 1, at these places of the new view."""
         old_axes, old_shape = list(self.axes), list(self.shape)
         for axis in sorted(axes):
             old_axes.insert(axis, None)
@@ -65,11 +65,11 @@ class View:
         return replace(self, axes=tuple(old_axes), shape=tuple(old_shape))
 
     def of_rank(self, rank: int) -> View:
-        """The same with axes of size 1 in front, as NumPy broadcasts."""
+        """Add axes of size 1 in front, as NumPy broadcasts."""
         return self.with_ones(range(rank - len(self.axes)))
 
     def reshaped(self, shape: Shape) -> View | None:
-        """The same under another shape, None where that takes more than axes of size 1.
+        """View the tensor under another shape; None where that takes more than axes of size 1.
 
         As many free sizes are taken to be the same ones: no layer merges and splits them at once.
         """
@@ -84,7 +84,7 @@ class View:
         return next((view for view in seen if view.order() == order), seen[0])
 
     def named_ones(self) -> Iterator[View]:
-        """The same in each way in which axes of size 1 may be those of the base not seen."""
+        """Yield the view in each way in which axes of size 1 may be those of the base not seen."""
         unseen = [axis for axis in range(self.rank) if axis not in self.axes]
         ones = [place for place, axis in enumerate(self.axes) if axis is None]
         for places in combinations(ones, min(len(unseen), len(ones))):
@@ -94,5 +94,5 @@ class View:
             yield replace(self, axes=tuple(axes))
 
     def order(self) -> tuple[int, ...]:
-        """The axes of the base that are seen, in the order in which they are."""
+        """List the axes of the base that are seen, in the order in which they are."""
         return tuple(axis for axis in self.axes if axis is not None)

@@ -18,7 +18,7 @@ PER_AXIS = ("kernel_shape", "strides", "dilations", "output_padding")
 def windowed(
     writer: Writer, operation: Operation, inputs: Sequence[Value | None], shapes: Sequence[Shape]
 ) -> list[Value] | None:
-    """A convolution or pool, on as many axes as there are: one axis where TensorFlow has made two.
+    """Write a convolution or pool on as many axes as there are: one where TensorFlow has made two.
 
     TensorFlow convolves along one axis as along two, of which the other has one cell.
     """
@@ -47,7 +47,7 @@ def windowed(
 
 
 def _as_it_lies(image: View, attributes: Mapping[str, Any]) -> tuple[View, list[int]]:
-    """The map without the axes, listed too, along which nothing is and nothing happens."""
+    """Drop the axes of the map along which nothing is and nothing happens; list them, too."""
     for seen in image.named_ones():
         idle = [axis for axis in range(2, len(seen.axes)) if _is_idle(seen, axis, attributes)]
         kept = seen.without(idle)
@@ -57,7 +57,7 @@ def _as_it_lies(image: View, attributes: Mapping[str, Any]) -> tuple[View, list[
 
 
 def _is_idle(image: View, axis: int, attributes: Mapping[str, Any]) -> bool:
-    """Whether an axis is only seen, and nothing happens along it."""
+    """Tell whether an axis is only seen, and nothing happens along it."""
     rank, place = len(image.axes) - 2, axis - 2
     pads = attributes.get("pads", [0] * 2 * rank)
     further = attributes.get("output_padding", [0] * rank)
@@ -75,7 +75,7 @@ def _kernel(writer: Writer, value: Value | None, idle: Sequence[int]) -> str | n
 
 
 def _along(spatial: Sequence[int], rank: int, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes for some of the axes, without those that say nothing."""
+    """Pick the attributes for some of the axes, without those that say nothing."""
     few = dict(attributes)
     for name in PER_AXIS:
         if name in few:
@@ -92,7 +92,7 @@ def _along(spatial: Sequence[int], rank: int, attributes: Mapping[str, Any]) -> 
 
 
 def with_pads(attributes: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
-    """Attributes with numbers in place of `auto_pad`, where these are the same at all sizes.
+    """Write numbers in place of `auto_pad`, where these are the same at all sizes.
 
     It is where the size is known, and where the stride is 1: `dilation * (window - 1)` cells, the
     smaller half in front. A window of two cells and a larger stride may take one behind the last.
@@ -119,7 +119,7 @@ def with_pads(attributes: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
 
 
 def _added(size: int | None, window: int, stride: int, dilation: int) -> int | None:
-    """How many cells padding `same` adds along an axis; None where that depends on its size."""
+    """Say how many cells padding `same` adds along an axis; None where that depends on its size."""
     if size is None:
         return span(window, dilation) - 1 if stride == 1 or span(window, dilation) < 3 else None
     return max((-(-size // stride) - 1) * stride + span(window, dilation) - size, 0)

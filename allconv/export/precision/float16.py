@@ -27,7 +27,7 @@ STAYS_FLOAT = {"Resize": (1, 2)}
 
 
 def in_half(model: Any, folder: Path, tensors: TensorsOf) -> Any:
-    """The same model computing in float16; a program that runs the one runs the other.
+    """Make the same model compute in float16; a program that runs the one runs the other.
 
     Args:
         model: An ONNX model in float32.
@@ -64,11 +64,11 @@ class _Halving:
         self.halved: set[str] = set()
 
     def nodes(self) -> list[Any]:
-        """What the float16 model computes."""
+        """List what the float16 model computes."""
         return [*self._at_inputs(), *map(self._in_half, self.graph.node), *self._at_outputs()]
 
     def weights(self, model: Any, folder: Path) -> dict[str, np.ndarray]:
-        """The weights that `nodes` asks for.
+        """Return the weights that `nodes` asks for.
 
         Raises:
             ExportError: Some are beyond float16's range.
@@ -140,7 +140,7 @@ def _cast(source: str, target: str, dtype: int, name: str) -> Any:
 
 
 def _without_weights(model: Any) -> Any:
-    """A model without weights; they would be copied for nothing."""
+    """Take the weights out of a model; they would be copied for nothing."""
     import onnx
 
     graph = onnx.GraphProto(name=model.graph.name)

@@ -14,7 +14,7 @@ from allconv.export.precision.float16 import FLOAT, HALF, STAYS_FLOAT
 
 
 def rounding(model: Any) -> Any:
-    """The model with two Casts behind each input, weight and result of an operator.
+    """Put two Casts behind each input, weight and result of an operator.
 
     Args:
         model: An ONNX model in float32. Weights that lie outside stay there.
@@ -43,7 +43,7 @@ def rounding(model: Any) -> Any:
 
 
 def float_tensors(model: Any) -> set[str]:
-    """Names of a model's inputs, weights and results of operators that are float32."""
+    """List the names of a model's inputs, weights and results of operators that are float32."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph

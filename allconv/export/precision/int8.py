@@ -75,7 +75,7 @@ def quantize(file: Path, target: Path, model: Any, feeds: Iterator[Sequence[np.n
 
 
 def final_operators(model: Any) -> list[str]:
-    """Names of the operators between an output and the last softmax or sigmoid, these included."""
+    """List the operators between an output and the last softmax or sigmoid, these included."""
     producers = {name: node for node in model.graph.node for name in node.output}
     found = []
     for output in model.graph.output:
@@ -90,7 +90,7 @@ def final_operators(model: Any) -> list[str]:
 
 
 def wide_operators(model: Any) -> list[str]:
-    """Names of the operators of layers whose numbers span more than int8 holds."""
+    """List the names of the operators of layers whose numbers span more than int8 holds."""
     layers = {_layer(node) for node in model.graph.node if node.op_type in WIDE}
     return [node.name for node in model.graph.node if _layer(node) in layers]
 
@@ -100,7 +100,7 @@ def _layer(node: Any) -> str:
 
 
 def quantized_operators(model: Any) -> tuple[int, int]:
-    """How many operators take and give whole numbers, and how many there are without the pairs."""
+    """Count the operators that take and give whole numbers, and all operators without the pairs."""
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     takers: dict[str, list[str]] = {}
     for node in model.graph.node:
@@ -136,7 +136,7 @@ def refuse_more(before: Any, after: Any) -> None:
 
 
 def _reader(model: Any, feeds: Iterator[Sequence[np.ndarray]]) -> Any:
-    """The batches by the names of the inputs, as the quantizer asks for them."""
+    """Hand out the batches by the names of the inputs, as the quantizer asks for them."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc] # it ships no types
@@ -149,7 +149,7 @@ def _reader(model: Any, feeds: Iterator[Sequence[np.ndarray]]) -> Any:
 
 
 def _in_our_words(target: Path, model: Any) -> Any:
-    """The quantized model with the producer and the metadata that the float32 model has."""
+    """Give the quantized model the producer and the metadata of the float32 model."""
     import onnx
 
     quantized = onnx.load(target, load_external_data=False)

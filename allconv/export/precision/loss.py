@@ -116,12 +116,12 @@ class _Tally:
             self.decisions += equal.size
 
     def relative(self, difference: float) -> float:
-        """A difference as a part of what the float32 values span."""
+        """Return a difference relative to the span of the float32 values."""
         if self.high == self.low:
             return math.inf if difference else 0.0
         return difference / (self.high - self.low)
 
 
 def _or_infinite(difference: np.floating) -> float:
-    """A difference; that of numbers which are none is as large as can be."""
+    """Return a difference; one that is not a number is as large as can be."""
     return math.inf if math.isnan(difference) else float(difference)

@@ -144,7 +144,7 @@ class _Runs:
     def results(
         self, name: str, model: Any, settings: Mapping[str, str] | None = None
     ) -> Iterator[Results]:
-        """What a file gives, sample by sample.
+        """Yield what a file gives, sample by sample.
 
         Args:
             name: The file's name.
@@ -169,7 +169,7 @@ class _Runs:
         taken: Sequence[str] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> Iterator[list[np.ndarray]]:
-        """What a file gives, or its outputs of these names, as they lie in it."""
+        """Yield what a file gives, or its outputs of these names, as they lie in it."""
         run = file_runner(self.draft.folder / name, taken, settings)
         for sample in self.samples:
             inputs = as_the_file_takes(sample(), self.graph, self.data_format)
@@ -187,7 +187,7 @@ def _finite(results: Iterable[Results]) -> bool:
 
 
 def _overflow(draft: Draft, model: Any, graph: Graph, runs: _Runs) -> str:
-    """Says which layer gives values beyond float16's range, for all that are tensors of float32."""
+    """Say which layer gives values beyond float16's range, for all that are tensors of float32."""
     floats = float_tensors(model)
     made = {name: node for node in model.graph.node for name in node.output if name in floats}
     inside = looked_into(draft.folder / FLOAT32, model, list(made))

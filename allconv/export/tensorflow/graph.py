@@ -41,7 +41,7 @@ class Traced:
 
 
 def call_of(name: str) -> int | None:
-    """The place among a graph's nodes of the call that an operation's name tells; None for none."""
+    """Find the call that an operation's name tells, as its place among the graph's nodes."""
     found = _SCOPE.match(name)
     return int(found[1]) if found else None
 
@@ -82,7 +82,7 @@ def traced(graph: Graph, model: Any) -> Traced:
 
 
 def _called(graph: Graph, model: Any, images: Any, values: list[tuple[Any, Any]]) -> list[Any]:
-    """What the model returns of symbolic tensors, its variables having symbolic values."""
+    """Call the model on symbolic tensors, its variables having symbolic values."""
     import keras
     import tensorflow as tf
 
@@ -100,7 +100,7 @@ def _called(graph: Graph, model: Any, images: Any, values: list[tuple[Any, Any]]
 
 @contextmanager
 def _refusals_named(graph: Graph, node: Node) -> Iterator[None]:
-    """What goes wrong in a layer, whatever its kind, as an ExportError that names the layer."""
+    """Raise what goes wrong in a layer, whatever its kind, as an ExportError that names it."""
     try:
         yield
     except Exception as error:

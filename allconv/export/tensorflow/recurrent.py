@@ -29,7 +29,7 @@ RECURRENT = CONVLSTMS | {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"}
 
 
 def recurrent_layers(graph: Graph) -> list[str]:
-    """The layers that run in a loop, also those inside a TimeDistributed; not unrolled ones."""
+    """List the layers that run in a loop, also those in a TimeDistributed; not unrolled ones."""
     return [repr(spec) for spec in graph.specs() if _runs_in_a_loop(spec.kind, spec.config)]
 
 
@@ -45,7 +45,7 @@ def _runs_in_a_loop(kind: str, config: Mapping[str, Any]) -> bool:
 def recurrent_model(
     graph: Graph, model: Any, options: ExportOptions, metadata: Mapping[str, str]
 ) -> Any:
-    """The ONNX model of a network with recurrent layers.
+    """Make the ONNX model of a network with recurrent layers.
 
     Args:
         graph: The network.
@@ -93,7 +93,7 @@ def _shape(known: Shape | None, tensor: Any) -> Shape:
 
 
 def _lying(shape: Sequence[Any], source: int, target: int) -> list[Any]:
-    """What is said of each axis, with one axis elsewhere; of a vector as it is."""
+    """Move the entry of one axis in a list of what is said of each; leave a vector's as it is."""
     order = list(shape)
     if len(order) > 2:
         order.insert(target % len(shape), order.pop(source % len(shape)))
@@ -107,7 +107,7 @@ def _translated(
     leaving: Sequence[tuple[Shape, int, int]],
     opset: int,
 ) -> Any:
-    """What tf2onnx makes of the whole model, its inputs and outputs laid out as in the file."""
+    """Translate the whole model by tf2onnx, its inputs and outputs laid out as in the file."""
     import keras
     import tensorflow as tf
     from tf2onnx.convert import from_function
@@ -157,7 +157,7 @@ def _tensors(
     lying: Sequence[tuple[Shape, int, int]],
     keras_tensors: Sequence[Any],
 ) -> list[Tensor]:
-    """The inputs or outputs as the file has them."""
+    """List the inputs or outputs as the file has them."""
     return [
         Tensor(name, str(tensor.dtype), tuple(_lying(*each)))
         for name, each, tensor in zip(names, lying, keras_tensors, strict=True)
@@ -165,7 +165,7 @@ def _tensors(
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph of ONNX, and those inside its operators."""
+    """Yield a graph of ONNX, and those inside its operators."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:

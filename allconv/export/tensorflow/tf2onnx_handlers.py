@@ -30,7 +30,7 @@ BROADCASTING = frozenset({"SelectV2", "Where"})
 
 
 def handlers(graph: Graph) -> Mapping[str, tuple[Handler, list[Any]]]:
-    """The handlers for a network, by TensorFlow's names of the operations."""
+    """Return the handlers for a network, by TensorFlow's names of the operations."""
 
     def transposed_convolution(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
         _with_own_pads(ctx, node, graph.nodes[call_of(name) or 0])
@@ -52,7 +52,7 @@ def handlers(graph: Graph) -> Mapping[str, tuple[Handler, list[Any]]]:
 
 
 def _any(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """Whether one of several is true: the largest of ones and zeros. Of masks."""
+    """Tell whether one of several is true: the largest of ones and zeros. Of masks."""
     axes = np.atleast_1d(node.inputs[1].get_tensor_value(as_list=False)).astype("int64")
     keeps = {"keepdims": int(node.get_attr_value("keep_dims"))}
     ctx.remove_node(name)
@@ -66,26 +66,26 @@ def _any(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
 
 
 def _complementary_error_function(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """`erfc(x) = 1 - erf(x)`; ONNX has Erf only. Keras makes a gelu of it."""
+    """Write `erfc(x) = 1 - erf(x)`, as ONNX has Erf only. Keras makes a gelu of it."""
     ctx.remove_node(name)
     erf = ctx.make_node("Erf", node.input, name=f"{name}/erf").output[0]
     _make(ctx, node, "Sub", [_one(ctx, name), erf])
 
 
 def _exponential_less_one(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """`expm1(x) = exp(x) - 1`, which ONNX has no operator for; of celu."""
+    """Write `expm1(x) = exp(x) - 1`, which ONNX has no operator for; it is part of celu."""
     ctx.remove_node(name)
     power = ctx.make_node("Exp", node.input, name=f"{name}/exp").output[0]
     _make(ctx, node, "Sub", [power, _one(ctx, name)])
 
 
 def _choice(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """A Where; tf2onnx multiplies by masks, and so makes NaN of an infinity not chosen."""
+    """Write a Where; tf2onnx multiplies by masks, and so makes NaN of an infinity not chosen."""
     node.type = "Where"
 
 
 def _zeros(ctx: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """One zero where it is repeated anyway, and as many as there are values elsewhere."""
+    """Make one zero where it is repeated anyway, and as many as there are values elsewhere."""
     from tf2onnx import utils
     from tf2onnx.onnx_opset import generator
 
@@ -104,12 +104,12 @@ def _one(ctx: Any, name: str) -> str:
 
 
 def _make(ctx: Any, node: Any, kind: str, inputs: Sequence[str]) -> None:
-    """An operation in a removed node's place."""
+    """Put an operation in a removed node's place."""
     ctx.make_node(kind, list(inputs), outputs=node.output, name=node.name)
 
 
 def _with_own_dilations(ctx: Any, node: Any, layer: Node) -> None:
-    """A Conv whose dilations are the layer's: TensorFlow may have them in another order."""
+    """Write a Conv with the layer's dilations: TensorFlow may have them in another order."""
     from tf2onnx.onnx_opset import nn
 
     rates = layer.config.get("dilation_rate")
@@ -120,7 +120,7 @@ def _with_own_dilations(ctx: Any, node: Any, layer: Node) -> None:
 
 
 def _with_own_pads(ctx: Any, node: Any, layer: Node) -> None:
-    """A ConvTranspose with pads; tf2onnx asks for the size that is to come out."""
+    """Write a ConvTranspose with pads; tf2onnx asks for the size that is to come out."""
     from tf2onnx.onnx_opset import nn
 
     rank = len(ctx.get_shape(node.input[1])) - 2
@@ -137,7 +137,7 @@ def _with_own_pads(ctx: Any, node: Any, layer: Node) -> None:
 
 
 def _borders(layer: Node, rank: int) -> tuple[list[int], list[int]]:
-    """ONNX' pads, which cut cells off, and its output padding, which adds some behind the last.
+    """Work out ONNX' pads, which cut cells off, and its output padding, which adds some at the end.
 
     Without either an axis of n cells becomes `(n - 1) * stride + window` cells. TensorFlow cuts the
     smaller half before the first: it is the gradient of a convolution that pads in this way.

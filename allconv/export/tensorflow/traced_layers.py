@@ -23,7 +23,7 @@ INTERPOLATED = ("bilinear", "bicubic")
 
 
 def traced_directly(layer: Any, kind: str, tensor: Any) -> Any | None:
-    """What such a layer makes of a symbolic tensor; None for a layer that Keras may call itself."""
+    """Call such a layer on a symbolic tensor; None for a layer that Keras may call itself."""
     import tensorflow as tf
 
     if kind in DIRECT:
@@ -47,7 +47,7 @@ def _convolved(layer: Any, kind: str, tensor: Any) -> Any:
 
 
 def _convolution(layer: Any, tensor: Any, kernel: Any, form: str) -> Any:
-    """One convolution; TensorFlow has them of two and three axes, so one axis becomes two."""
+    """Run one convolution; TensorFlow has two or three axes, so one axis becomes two."""
     import tensorflow as tf
 
     kernel, rank = tf.convert_to_tensor(kernel), layer.rank
@@ -81,7 +81,7 @@ def _operation(layer: Any, tensor: Any, kernel: Any, form: str, axes: Sequence[i
 
 @cache
 def _exchanges_dilations() -> bool:
-    """Whether TensorFlow works out a Conv3D's shape with its last two dilations exchanged.
+    """Tell whether TensorFlow works out a Conv3D's shape with its last two dilations exchanged.
 
     TensorFlow 2.18 and 2.21 do, and may find that nothing is left of the map. So they are given to
     it in the other order, and what is written has them from the layer itself.
@@ -96,7 +96,7 @@ def _exchanges_dilations() -> bool:
 
 
 def _with_past(layer: Any, tensor: Any) -> Any:
-    """Padding `causal`: zeros before the beginning, so that no cell sees those after it."""
+    """Pad `causal`: with zeros before the beginning, so that no cell sees those after it."""
     import tensorflow as tf
 
     before = [layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0]

@@ -22,7 +22,7 @@ from allconv.shapes import Shape
 
 
 def translated(program: Traced, graph: Graph, opset: int) -> Operations:
-    """What tf2onnx makes of a program, the calls of layers in the order of `graph`.
+    """Translate a program by tf2onnx, the calls of layers in the order of `graph`.
 
     Raises:
         ExportError: A layer has an operation that tf2onnx does not know; all of them are named.
@@ -46,7 +46,7 @@ def translated(program: Traced, graph: Graph, opset: int) -> Operations:
 
 
 def _processed(program: Traced, graph: Graph, opset: int) -> Any:
-    """tf2onnx' own graph of a program."""
+    """Make tf2onnx' own graph of a program."""
     import tensorflow as tf
 
     process_tf_graph = _tf2onnx()
@@ -69,7 +69,7 @@ def _processed(program: Traced, graph: Graph, opset: int) -> Any:
 
 
 def _tf2onnx() -> Any:
-    """What translates a graph of TensorFlow's."""
+    """Import the function that translates a graph of TensorFlow's."""
     try:
         from tf2onnx.tfonnx import process_tf_graph
     except ImportError as error:
@@ -103,7 +103,7 @@ def _refuse_unknown(nodes: list[Any], graph: Graph, opset: int) -> None:
 
 
 def _in_order(nodes: Sequence[Any]) -> list[Operation]:
-    """The operations, those of a layer together and the layers in the network's own order.
+    """Order the operations: those of a layer together, the layers in the network's own order.
 
     What tf2onnx adds without a name of ours belongs to the first layer that takes it, as it adds
     most before an operation; to the latest that it takes from where none does.
@@ -121,7 +121,7 @@ def _in_order(nodes: Sequence[Any]) -> list[Operation]:
 
 
 def _first_calls(nodes: Sequence[Any]) -> dict[str, int]:
-    """For each tensor the first call of a layer that takes it, by way of others or at once."""
+    """Find for each tensor the first call of a layer that takes it, by way of others or at once."""
     taking: dict[str, int] = {}
     for node in reversed(nodes):
         call = _call_among(node, taking, default=-1)
@@ -131,7 +131,7 @@ def _first_calls(nodes: Sequence[Any]) -> dict[str, int]:
 
 
 def _call_among(node: Any, taking: Mapping[str, int], default: int) -> int:
-    """The call that an operation says, or else the first of those that take what it gives."""
+    """Find the call that an operation says, or else the first of those that take what it gives."""
     said = call_of(node.name)
     if said is not None:
         return said
