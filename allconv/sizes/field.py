@@ -40,7 +40,7 @@ class Field:
         return max((span[1] for span in self.phases if span), default=Fraction(-1))
 
     def made_of(self, stride: Fraction, count: int, cells: Callable[[int], range]) -> Field:
-        """Of a tensor whose cell `i` is made of some cells of this one.
+        """Find the field of a tensor whose cell `i` is made of some cells of this one.
 
         Args:
             stride: Cells of this tensor from one cell of the other to the next.
@@ -55,7 +55,7 @@ class Field:
         return replace(self, stride=stride, phases=tuple(phases))
 
     def _seen(self, cells: range) -> Span | None:
-        """What some cells see, taken together; each phase goes on to larger cells only."""
+        """Return what some cells see, taken together; each phase goes on to larger cells only."""
         count = len(self.phases)
         ends = [*cells[:count], *cells[-count:]]
         known = [(j, each) for j in ends if (each := self.phases[j % count])]
@@ -67,7 +67,7 @@ class Field:
         )
 
     def through(self, taps: range, stride: int, before: int) -> Field:
-        """After a window with these cells, over a map with `before` cells of padding."""
+        """Find the field after a window with these cells, over a map padded by `before` cells."""
         count = len(self.phases) // math.gcd(len(self.phases), stride)
         first, last = taps[0] - before, taps[-1] - before + 1
         return self.made_of(
@@ -77,11 +77,11 @@ class Field:
         )
 
     def shifted(self, cells: int) -> Field:
-        """Of the same tensor without so many cells at its beginning."""
+        """Find the field of the same tensor without so many cells at its beginning."""
         return self.through(range(1), 1, -cells)
 
     def spread(self, factor: int, cells: Callable[[int], range], bounds: Span) -> Field:
-        """After a layer that makes `factor` cells of one.
+        """Find the field after a layer that makes `factor` cells of one.
 
         Args:
             factor: Cells of the result for one.
@@ -96,7 +96,7 @@ class Field:
         return field.made_of(Fraction(1, factor), len(field.phases) * factor, cells)
 
     def as_one(self) -> Field:
-        """The bounds of all phases."""
+        """Return the bounds of all phases."""
         return replace(self, phases=((self.first, self.last),))
 
 
@@ -105,7 +105,7 @@ Fields = tuple[Field, ...]
 
 
 def united(fields: Sequence[Field], whole: bool) -> Field:
-    """What any of several fields of one stride holds, phase by phase."""
+    """Unite several fields of one stride, phase by phase."""
     count = math.lcm(*(len(field.phases) for field in fields))
     if count > PHASES:
         fields, count = [field.as_one() for field in fields], 1

@@ -22,7 +22,7 @@ Shapes = Mapping[Node, Shape | None]
 
 
 def silent_problems(maps: Graph, shapes: Shapes) -> Iterator[Problem]:
-    """The layers of a network whose shapes work out at another size, and that are wrong there.
+    """Yield the layers whose shapes work out at another size, and that are wrong there.
 
     Args:
         maps: The network at its own size.
@@ -36,7 +36,7 @@ def silent_problems(maps: Graph, shapes: Shapes) -> Iterator[Problem]:
 
 
 def _numbers(node: Node, shapes: Shapes) -> Iterator[str]:
-    """A layer, or a constant of a call, that has numbers for every cell in its configuration."""
+    """Report a layer, or a constant of a call, whose settings have numbers for every cell."""
     own = _sizes(node, node.shape)
     if own != _sizes(node, shapes[node]) and _has_numbers_for_cells(node):
         yield f"it has numbers of its own for each of the {size_words(own)} cells"
@@ -60,7 +60,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _spread(node: Node, shapes: Shapes) -> Iterator[str]:
-    """A merge that spreads one cell over a map here, and meets as many cells by chance there."""
+    """Report a merge that spreads one cell over a map here, and meets as many by chance there."""
     if node.kind not in MERGES | BINARY_OPS:
         return
     result = _sizes(node, node.shape)
@@ -72,7 +72,7 @@ def _spread(node: Node, shapes: Shapes) -> Iterator[str]:
 
 
 def _joined(node: Node, shapes: Shapes) -> Iterator[str]:
-    """Maps laid side by side: where they meet moves with their size."""
+    """Report maps laid side by side: where they meet moves with their size."""
     if node.kind == "Concatenate" and len(node.inputs) > 1:
         own, other = node.shape or (), shapes[node] or ()
         axis = node.config["axis"] % len(own)
@@ -81,7 +81,7 @@ def _joined(node: Node, shapes: Shapes) -> Iterator[str]:
 
 
 def _squeezed(node: Node, shapes: Shapes) -> Iterator[str]:
-    """A Reshape that drops an axis of one cell here, and moves values where that has more."""
+    """Report a Reshape that drops an axis of one cell here, and moves values if it has more."""
     if moves_ones_only(node):
         (source,) = node.inputs
         other = replace(source, shape=shapes[source])
@@ -91,5 +91,5 @@ def _squeezed(node: Node, shapes: Shapes) -> Iterator[str]:
 
 
 def _sizes(node: Node, shape: Shape | None) -> Sizes:
-    """The sizes of a map if its shape were this one; none of anything else."""
+    """Return the sizes of a map if its shape were this one; none of anything else."""
     return layout(replace(node, shape=shape)).sizes if shape and len(shape) > 2 else ()

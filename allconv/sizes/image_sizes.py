@@ -40,14 +40,14 @@ class ImageSizes:
         return f"from {size_words(self.smallest)} on{steps}"
 
     def at_least(self, size: Sequence[int]) -> Sizes:
-        """The first size that fits and is as large, where any is."""
+        """Find the first size that fits and is as large, where any is."""
         return tuple(
             smallest + -(-max(cells - smallest, 0) // step) * step if step else smallest
             for cells, smallest, step in zip(size, self.smallest, self.step, strict=True)
         )
 
     def nearest(self, size: Sequence[int]) -> list[Sizes]:
-        """The sizes that fit below and above one that does not."""
+        """List the sizes that fit below and above one that does not."""
         below = tuple(
             smallest + max(cells - smallest, 0) // step * step if step else smallest
             for cells, smallest, step in zip(size, self.smallest, self.step, strict=True)
@@ -55,7 +55,7 @@ class ImageSizes:
         return list(dict.fromkeys((below, self.at_least(size))))
 
     def words_for(self, size: Sequence[int]) -> str:
-        """What to choose in the place of a size that does not fit."""
+        """Say what to choose in the place of a size that does not fit."""
         words = f"it takes images {self}"
         if max(self.step) < 2 or len(size) != len(self.smallest):
             return words
@@ -67,12 +67,12 @@ class ImageSizes:
 
 
 def has_free_sizes(graph: Graph) -> bool:
-    """Whether a model takes images of several sizes."""
+    """Tell whether a model takes images of several sizes."""
     return any(None in image.sizes for image in images(graph))
 
 
 def free_sizes(graph: Graph) -> ImageSizes:
-    """The sizes of a model's images, along the axes where it leaves them free.
+    """Find the sizes of a model's images, along the axes where it leaves them free.
 
     Raises:
         ConversionError: No size fits, or a layer is not known well enough to tell.
@@ -86,7 +86,7 @@ def free_sizes(graph: Graph) -> ImageSizes:
 
 
 def resized_sizes(graph: Graph) -> ImageSizes:
-    """The sizes that a model takes if that of its images may be another one than its own.
+    """Find the sizes that a model takes if its images may have another one than their own.
 
     Raises:
         ConversionError: It fits one size only, none, or a layer is not known well enough to tell.
@@ -100,7 +100,7 @@ def resized_sizes(graph: Graph) -> ImageSizes:
 
 
 def shapes_of_size(graph: Graph, size: Sequence[int], all_axes: bool = False) -> dict[Node, Shape]:
-    """The shapes of a model's images with what is free filled in, axis by axis; or all replaced."""
+    """Fill in what is free in the shapes of a model's images, axis by axis, or replace sizes."""
     return {
         image.node: image.shape(
             [new if all_axes else own or new for own, new in zip(image.sizes, size, strict=False)]
@@ -148,20 +148,20 @@ def _sizes_in(image: Image, shape: Shape) -> Sizes:
 
 
 def _own(found: Sequence[Image], axis: int) -> int | None:
-    """The size along an axis of the first image that has one."""
+    """Find the size along an axis of the first image that has one."""
     sizes = [image.sizes[axis] for image in found if len(image.sizes) > axis]
     return next((size for size in sizes if size), None)
 
 
 def _along(graph: Graph, axis: int, own: int | None) -> tuple[int, int]:
-    """The smallest size along an axis, and the step to those that follow."""
+    """Find the smallest size along an axis, and the step to those that follow."""
     period = _period(graph, axis)
     smallest = smallest_size(graph, axis, own, period)
     return smallest, size_step(graph, axis, smallest, period)
 
 
 def _tried(graph: Graph, sizes: ImageSizes, all_axes: bool = False) -> ImageSizes:
-    """The sizes, if all axes fit together; else with all axes alike, as where two are swapped."""
+    """Try the sizes, if all axes fit together; else with all axes alike, as for two swapped."""
     larger = tuple(map(sum, zip(sizes.smallest, sizes.step, strict=True)))
     alike = ImageSizes((max(sizes.smallest),) * len(larger), (max(sizes.step),) * len(larger))
     for each in (sizes, alike):
@@ -174,7 +174,7 @@ def _tried(graph: Graph, sizes: ImageSizes, all_axes: bool = False) -> ImageSize
 
 
 def _problem(graph: Graph, given: Mapping[Node, Shape]) -> str:
-    """The layer that does not fit these shapes, "" where none is.
+    """Name the layer that does not fit these shapes; "" where none is.
 
     Raises:
         ConversionError: It is not known what a layer gives.
@@ -191,7 +191,7 @@ def _problem(graph: Graph, given: Mapping[Node, Shape]) -> str:
 
 
 def _period(graph: Graph, axis: int) -> int:
-    """The fewest cells of the images by which all maps grow by whole cells."""
+    """Find the fewest cells of the images by which all maps grow by whole cells."""
     strides: dict[Node, Fraction] = {}
     for node in graph.nodes:
         before = max((strides[source] for source in node.inputs), default=Fraction(1))
@@ -200,7 +200,7 @@ def _period(graph: Graph, axis: int) -> int:
 
 
 def _stride(node: Node, axis: int) -> Fraction:
-    """Cells that a layer takes for one that it gives."""
+    """Return the cells that a layer takes for one that it gives."""
     config, rank = node.config, len(node.shape or ()) - 2
     windows = CONVOLUTIONS | MAX_POOLS | AVERAGE_POOLS
     if not axis < rank or node.kind not in windows | SPATIAL:

@@ -33,7 +33,7 @@ VAST = 1 << 40
 
 
 def receptive_fields(graph: Graph) -> dict[Node, Fields]:
-    """What the cells of every tensor see of the images that a model takes, along each axis.
+    """Work out what the cells of every tensor see of a model's images, along each axis.
 
     Args:
         graph: An all-convolutional network. Where its images have a fixed size, padding `same` is
@@ -71,7 +71,7 @@ def _refuse_vast(node: Node, fields: Fields) -> None:
 
 
 def common_stride(found: Iterable[Fields], axis: int) -> int:
-    """The fewest cells of the image along an axis by which all maps grow by whole cells.
+    """Find the fewest cells of the image along an axis by which all maps grow by whole cells.
 
     Raises:
         ConversionError: They are beyond all bounds.
@@ -101,7 +101,7 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
 
 
 def _windowed(node: Node, fields: Fields) -> Fields:
-    """Convolutions and pools."""
+    """Work out the fields after convolutions and pools."""
     config = node.config
     window = config.get("kernel_size") or config["pool_size"]
     strides = config.get("strides") or config.get("pool_size", 1)
@@ -121,7 +121,7 @@ def _windowed(node: Node, fields: Fields) -> Fields:
 
 
 def _fixed_taps(node: Node) -> list[tuple[int, int]] | None:
-    """The first and the last cell of a window, along each axis, that a frozen kernel looks at.
+    """Find the first and last cell of a window, along each axis, that a frozen kernel looks at.
 
     That of a lowered pool picks cells of its window; the others are no part of what it computes.
     """
@@ -145,13 +145,13 @@ def _cropped(node: Node, fields: Fields) -> Fields:
 def _met_along(
     node: Node, axis: int, sources: Sequence[Node], found: Mapping[Node, Fields]
 ) -> Field:
-    """Tensors laid on one another, along an axis counted from the last, where Keras aligns them."""
+    """Lay tensors on one another, along an axis counted from the last, as Keras aligns them."""
     having = [source for source in sources if len(found[source]) >= -axis]
     return _met(node, axis, having, [found[source][axis] for source in having])
 
 
 def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]) -> Field:
-    """Tensors laid on one another: what any of them sees. One cell for all makes it everything."""
+    """Lay tensors on one another: see what any sees; one cell for all makes it everything."""
     sizes = [layout(source).sizes[axis] for source in sources]
     stretched = [size == 1 and max(s or 0 for s in sizes) > 1 for size in sizes]
     fields = [field for field, one in zip(fields, stretched, strict=True) if not one]
@@ -165,14 +165,14 @@ def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]
 
 
 def _joined_axis(node: Node) -> int | None:
-    """The spatial axis along which a Concatenate joins; None where it joins channels."""
+    """Find the spatial axis along which a Concatenate joins; None where it joins channels."""
     map_layout = layout(node)
     axis = node.config["axis"] % (map_layout.rank + 2)
     return map_layout.spatial_axes.index(axis) if axis in map_layout.spatial_axes else None
 
 
 def joins_places(node: Node) -> bool:
-    """Whether a layer joins maps of several places side by side, so that no field tells of all.
+    """Tell whether a layer joins maps of several places, so that no field tells of all.
 
     Where the border of a map is repeated, as an exact pool does it, that is padding.
     """
@@ -188,7 +188,7 @@ def joins_places(node: Node) -> bool:
 
 
 def _joined(sources: Sequence[Node], found: Mapping[Node, Fields], axis: int) -> Fields:
-    """Maps side by side, as where a border is repeated: the largest one tells."""
+    """Join maps side by side, as where a border is repeated: the largest one tells."""
     largest = _largest(sources, axis)
     before = [layout(source).sizes[axis] or 0 for source in sources[:largest]]
     fields = list(found[sources[largest]])

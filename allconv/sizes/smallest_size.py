@@ -25,7 +25,7 @@ LONGEST = 1 << 12
 
 
 def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
-    """The smallest size along one axis at which all layers fit, the others being the model's own.
+    """Find the smallest size along one axis at which all layers fit, the others being the model's.
 
     Where a size fits, so do those that are larger by periods; of others nothing is known, since
     branches may not meet there. So the sizes just below the smallest found are tried, and from one
@@ -57,14 +57,14 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
 
 
 def size_step(maps: Graph, axis: int, smallest: int, period: int) -> int:
-    """1 where all sizes fit from the smallest on, otherwise the period; it too where it is vast."""
+    """Return 1 where all sizes fit from the smallest on, otherwise the period, even if vast."""
     if period > _most(maps):
         return period
     return 1 if all(_fit(maps, axis, range(smallest + 1, smallest + period))) else period
 
 
 def _most(maps: Graph) -> int:
-    """How many sizes are tried at once."""
+    """Say how many sizes are tried at once."""
     return max(CALLS // len(maps.nodes), 1)
 
 
@@ -78,7 +78,7 @@ def _first_that_fits(maps: Graph, axis: int, sizes: Sequence[int]) -> int | None
 
 
 def _fit(maps: Graph, axis: int, sizes: Sequence[int]) -> list[bool]:
-    """Whether all layers fit, for each of some sizes along an axis."""
+    """Run Keras' own `fit`; return the losses epoch by epoch, and those of the images held back."""
     fits = [True] * len(sizes)
     shapes: dict[Node, list[Shape | None]] = {
         image.node: [image.shape([*image.sizes[:axis], n, *image.sizes[axis + 1 :]]) for n in sizes]
@@ -101,13 +101,13 @@ def _fit(maps: Graph, axis: int, sizes: Sequence[int]) -> list[bool]:
 
 
 def _varied(maps: Graph, axis: int) -> list[Image]:
-    """The images that are tried at other sizes: those whose own is free, or else all of them."""
+    """List the images that are tried at other sizes: those whose own is free, or else all."""
     along = [image for image in images(maps) if len(image.sizes) > axis]
     return [image for image in along if image.sizes[axis] is None] or along
 
 
 def _called(node: Node, inputs: Sequence[Shape | None]) -> tuple[Shape | None, bool]:
-    """The shape that a call gives, and whether its layer fits."""
+    """Work out the shape that a call gives, and whether its layer fits."""
     try:
         return call_shape(node, list(inputs)), True
     except ShapeError:

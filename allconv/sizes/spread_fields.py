@@ -12,7 +12,7 @@ from allconv.sizes.field import Field, Fields
 
 
 def transposed(node: Node, fields: Fields) -> Fields:
-    """Transposed convolutions: `j = i * stride - cropped + tap` of result `j` and input `i`."""
+    """Find the field after a transposed convolution: `j = i * stride - cropped + tap`."""
     config = node.config
     strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
     axes = by_axis(fields, config["kernel_size"], strides, dilation_rate)
@@ -24,7 +24,7 @@ def transposed(node: Node, fields: Fields) -> Fields:
 
 
 def spread(field: Field, taps: range, stride: int, padding: str, extra: bool) -> Field:
-    """After a transposed convolution with these taps; `extra`: its output padding is given."""
+    """Find the field after a transposed convolution; `extra`: its output padding is given."""
     cropped, window = 0, taps[-1] + 1
     if padding == "same":
         cropped = window // 2 if extra else max(window - stride, 0) // 2
@@ -32,7 +32,7 @@ def spread(field: Field, taps: range, stride: int, padding: str, extra: bool) ->
     period = stride // math.gcd(taps.step, stride)
 
     def cells(result: int) -> range:
-        """Those whose taps fall on a result: every so many taps, from one of the first ones on."""
+        """List those whose taps fall on a result: every so many, from one of the first ones on."""
         place = result + cropped
         for number, tap in enumerate(taps[:period]):
             if (place - tap) % stride == 0:
@@ -46,7 +46,7 @@ def spread(field: Field, taps: range, stride: int, padding: str, extra: bool) ->
 
 
 def repeated(node: Node, fields: Fields) -> Fields:
-    """UpSampling: result `j` is input `floor(j / size)`, or is mixed of its neighbours."""
+    """Repeat cells by UpSampling: result `j` is input `floor(j / size)`, or mixed of neighbours."""
     radius = RADII.get(node.config.get("interpolation", "nearest"), max(RADII.values()))
     return tuple(mixed(field, size, radius) for field, size in by_axis(fields, node.config["size"]))
 
@@ -56,7 +56,7 @@ RADII = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5
 
 
 def mixed(field: Field, size: int, radius: int) -> Field:
-    """After an interpolation that takes cells from so far away."""
+    """Find the field after an interpolation that takes cells from so far away."""
     shift = Fraction(1 - size, 2 * size)
 
     def cells(result: int) -> range:

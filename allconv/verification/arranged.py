@@ -21,7 +21,7 @@ BETWEEN = IDENTITY_AT_INFERENCE | ACTIVATION_LAYERS
 def arranged(
     result: np.ndarray, reference: np.ndarray, output: Any, converted: Any = None
 ) -> np.ndarray:
-    """A map in the arrangement of the original's values; anything else as it is.
+    """Arrange a map as the original's values; leave anything else as it is.
 
     Args:
         result: What the converted model gives.
@@ -39,12 +39,12 @@ def arranged(
 
 
 def _ends(converted: Any) -> bool:
-    """Whether a model's own last layers arrange its output; what is no graph of layers ends so."""
+    """Tell whether a model's last layers arrange its output; what is no graph ends so."""
     return converted is None or bool(_last_relabels(converted)[1])
 
 
 def _last_relabels(tensor: Any) -> tuple[Any, list[Any]]:
-    """The map from which a model's last layers make an output, and those that arrange it anew."""
+    """Find the map of which a model's last layers make an output, and those that arrange it."""
     layers: list[Any] = []
     while True:
         layer, node, _ = tensor._keras_history

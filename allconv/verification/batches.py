@@ -12,7 +12,7 @@ from allconv.verification.logits import is_graph
 
 
 def is_whole(given: Any, model: Any) -> bool:
-    """Whether all samples are there as arrays, one for each input of a model.
+    """Tell whether all samples are there as arrays, one for each input of a model.
 
     A list of arrays is one array for each input of a function, or of a model of several inputs; for
     a model of one input it is a list of batches.
@@ -26,7 +26,7 @@ def is_whole(given: Any, model: Any) -> bool:
 
 
 def batches_of(given: Any, what: str) -> Iterator[Any]:
-    """What the model takes, batch by batch; of pairs (inputs, labels) the labels are left out.
+    """Yield what the model takes, batch by batch; of pairs (inputs, labels) the inputs.
 
     Args:
         given: A list of batches, a `keras.utils.PyDataset`, a `tf.data.Dataset`, or anything else
@@ -45,7 +45,7 @@ def batches_of(given: Any, what: str) -> Iterator[Any]:
 
 
 def joined(batches: Iterable[Any], what: str) -> Any:
-    """Batches as arrays of all samples, in the structure that each of them has.
+    """Return the batches as arrays of all samples, in the structure that each of them has.
 
     Raises:
         OptionError: There are none, or they differ in their structure or in the samples' sizes.
@@ -69,20 +69,20 @@ def _join(*arrays: np.ndarray) -> np.ndarray:
 
 
 def _is_endless(given: Any) -> bool:
-    """Whether a `tf.data.Dataset` says that it repeats without end."""
+    """Tell whether a `tf.data.Dataset` says that it repeats without end."""
     cardinality = getattr(given, "cardinality", None)
     return callable(cardinality) and int(cardinality()) == -1
 
 
 def _in_order(given: Any) -> Iterator[Any]:
-    """A `PyDataset` ends at its length, not at an IndexError; others are gone through."""
+    """Go through a `PyDataset` up to its length, not to an IndexError, or through others."""
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):
         return (given[i] for i in range(len(given)))
     return iter(given)
 
 
 def _arrays(batch: Any) -> Any:
-    """A batch of arrays of NumPy, of the same structure."""
+    """Turn a batch into arrays of NumPy, in the same structure."""
     import keras
 
     return keras.tree.map_structure(keras.ops.convert_to_numpy, batch)

@@ -30,7 +30,7 @@ BATCHES = 4
 def moved_by_rounding(
     original: Any, converted: Any, inputs: Any, eps: float, seed: int, enough: Sequence[float]
 ) -> list[float]:
-    """The most that roundings move each output, as a relative error; no more than is asked for.
+    """Measure how far roundings move each output, as a relative error, up to what is asked for.
 
     Args:
         original: The model that is run. Its weights and what its layers give are rounded in a copy,
@@ -64,7 +64,7 @@ def moved_by_rounding(
 
 
 def _copy(model: Any) -> tuple[Any, list[np.ndarray]]:
-    """A detached copy and its weights; the model, and none, where there can be no copy."""
+    """Copy the model and list the copy's weights; the model and none if there is no copy."""
     if not is_graph(model):
         return model, []
     try:
@@ -98,7 +98,7 @@ def _rounding(call: Callable[..., Any], rng: np.random.Generator) -> Callable[..
 
 
 def _rounded(values: Any, eps: float, rng: np.random.Generator) -> Any:
-    """Each number one rounding up or down; those that are no floating-point numbers as they are."""
+    """Move each floating-point number by one rounding up or down; leave others as they are."""
     if isinstance(values, Mapping):
         return {name: _rounded(array, eps, rng) for name, array in values.items()}
     if isinstance(values, list | tuple):

@@ -21,12 +21,12 @@ Layer = tuple[str, Mapping[str, Any]]
 
 
 def needs_xla(layers: Iterable[Layer]) -> bool:
-    """Whether the backend runs some layers for certain only where XLA compiles them."""
+    """Tell whether the backend runs some layers for certain only where XLA compiles them."""
     return _is_tensorflow_on_a_cpu() and any(_lacks_a_kernel(*layer) for layer in layers)
 
 
 def layers_of(model: Any) -> Iterator[Layer]:
-    """The layers of a Keras model, those of nested models too; none of a plain function."""
+    """Yield the layers of a Keras model, those of nested models too; none of a plain function."""
     for layer in getattr(model, "layers", ()):
         if hasattr(layer, "layers"):
             yield from layers_of(layer)
@@ -37,13 +37,13 @@ def layers_of(model: Any) -> Iterator[Layer]:
 
 
 def _channels(layer: Any) -> int | None:
-    """The channels that a convolution takes; None for any other layer."""
+    """Count the channels that a convolution takes; None for any other layer."""
     kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
     return kernel.shape[-2] if type(layer).__name__ in CONVOLUTIONS and kernel is not None else None
 
 
 def by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled."""
+    """Compile the function."""
     import tensorflow as tf
 
     compiled: Callable[..., Any] = tf.function(function, jit_compile=True)
@@ -70,7 +70,7 @@ def _lacks_a_kernel(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def is_unwritten(kind: str, settings: Mapping[str, Any]) -> bool:
-    """Whether oneDNN may leave cells of its result unwritten, at some size of the image."""
+    """Tell whether oneDNN may leave cells of its result unwritten, at some size of the image."""
     if kind.endswith("Transpose"):
         return False
     window, strides = _each(settings.get("kernel_size", 1)), _each(settings.get("strides", 1))

@@ -18,7 +18,7 @@ _SETTINGS = (
 
 
 def in_float32(model: Any) -> Any:
-    """A detached copy of a Keras model that computes in float32, with the same weights.
+    """Make a detached copy of a Keras model that computes in float32, with the same weights.
 
     With 8 or 11 bits to a number, errors of several per cent pass for rounding; in float32 they
     show. What the copy does not show is an overflow of float16, beyond 65504. Fixed kernels of
@@ -32,14 +32,14 @@ def in_float32(model: Any) -> Any:
 
 
 def copied(model: Any) -> Any:
-    """A detached copy of a Keras model, with the same weights."""
+    """Make a detached copy of a Keras model, with the same weights."""
     copy = _made_of(model, model.get_config())
     _take_weights(copy, model)
     return copy
 
 
 def _made_of(model: Any, config: Any) -> Any:
-    """A model of the same class and the same classes of layers.
+    """Make a model of the same class and the same classes of layers.
 
     Those of the user's own are told to Keras, and no others: operations are found by the same names
     as layers, `keras.ops.multiply` as Multiply, and what is told goes first.
@@ -53,7 +53,7 @@ def _made_of(model: Any, config: Any) -> Any:
 
 
 def _said_in_configuration(model: Any) -> set[int]:
-    """The frozen weights, by id, whose numbers stand in their layers' configuration."""
+    """Find the frozen weights, by id, whose numbers stand in their layers' configuration."""
     import keras
 
     return {
@@ -67,7 +67,7 @@ def _said_in_configuration(model: Any) -> set[int]:
 
 
 def _is_rounded(said: Any, stored: Any) -> bool:
-    """Whether the numbers of 16 bits are the roundings of what a configuration says."""
+    """Tell whether the numbers of 16 bits are the roundings of what a configuration says."""
     from keras import ops
 
     return bool(ops.all(ops.equal(ops.cast(said, stored.dtype), stored)))
@@ -95,7 +95,7 @@ def _make_means_exact(copy: Any, model: Any) -> None:
 
 
 def _pairs(model: Any, copy: Any) -> list[tuple[Any, Any]]:
-    """The variables of a model and of its copy: by layer, name and shape, else in their order.
+    """Pair the variables of a model and of its copy: by layer, name and shape, else in their order.
 
     Layers that were quantized, or given LoRA, after they were built have them in another order.
     """
@@ -105,7 +105,7 @@ def _pairs(model: Any, copy: Any) -> list[tuple[Any, Any]]:
 
 
 def _by_name(model: Any) -> list[Any]:
-    """The variables of a model, layer after layer, those of each by name and shape."""
+    """List the variables of a model, layer after layer, those of each by name and shape."""
     places = {
         id(variable): place  # of the innermost layer, which comes last
         for place, layer in enumerate(model._flatten_layers())
@@ -115,7 +115,7 @@ def _by_name(model: Any) -> list[Any]:
 
 
 def _without_half(config: Any) -> Any:
-    """A copy of a configuration with every 16-bit dtype and dtype policy replaced by float32."""
+    """Copy a configuration with every 16-bit dtype and dtype policy replaced by float32."""
     if isinstance(config, dict):
         return {key: _without_half(value) for key, value in config.items()}
     if isinstance(config, list | tuple):

@@ -24,7 +24,7 @@ MOST_VALUES = 1 << 29
 
 
 def draw_inputs(model: Any, seed: int, other: Any = None) -> list[np.ndarray]:
-    """Inputs for a built Functional or Sequential model, one array per input.
+    """Draw inputs for a built Functional or Sequential model, one array per input.
 
     They hold four samples, or whole batches of the size that the model insists on.
 
@@ -40,7 +40,7 @@ def draw_inputs(model: Any, seed: int, other: Any = None) -> list[np.ndarray]:
 
 
 def known_sizes(model: Any, other: Any) -> list[tuple[int | None, ...]]:
-    """The shapes of a model's inputs, with sizes of another's where the model leaves them open."""
+    """Return the shapes of a model's inputs, with another's sizes where they are open."""
     own = [tensor.shape for tensor in model.inputs]
     others = [tensor.shape for tensor in getattr(other, "inputs", None) or ()]
     pairs = zip(own, others if len(others) == len(own) else own, strict=True)
@@ -48,7 +48,7 @@ def known_sizes(model: Any, other: Any) -> list[tuple[int | None, ...]]:
 
 
 def vast_map(model: Any) -> str:
-    """The map that makes a model too large to be run on drawn inputs, in words; "" for none."""
+    """Name the map that makes a model too large to be run on drawn inputs; "" for none."""
     maps = [(tensor.name, tensor) for tensor in model.inputs]
     for operation in getattr(model, "operations", None) or model.layers:
         for node in operation._inbound_nodes:
@@ -67,7 +67,7 @@ def _known_sizes(shape: Any, other: Any) -> tuple[int | None, ...]:
 
 
 def batch_size(model: Any) -> int | None:
-    """The number of samples that a model insists on, or None where it takes any."""
+    """Return the number of samples that a model insists on, or None where it takes any."""
     sizes = [tensor.shape[0] for tensor in getattr(model, "inputs", None) or ()]
     return next((size for size in sizes if size is not None), None)
 
@@ -89,7 +89,7 @@ def _draw(model: Any, tensor: Any, sizes: tuple[int, ...], rng: np.random.Genera
 
 
 def _takes_pixels(model: Any, tensor: Any) -> bool:
-    """Whether a layer that scales or normalizes images is the first to see `tensor`."""
+    """Tell whether a layer that scales or normalizes images is the first to see `tensor`."""
     for layer in model.layers:
         for node in layer._inbound_nodes:
             for position, source in enumerate(node.input_tensors):
@@ -103,7 +103,7 @@ def _takes_pixels(model: Any, tensor: Any) -> bool:
 
 
 def samples_of(inputs: Any) -> int:
-    """The number of samples in an array, or in a list or dictionary of arrays that agree on it.
+    """Count the samples in an array, or in a list or dictionary of arrays that agree on it.
 
     Raises:
         OptionError: The arrays hold different numbers of samples, or one is no array of numbers.
@@ -125,7 +125,7 @@ def samples_of(inputs: Any) -> int:
 
 
 def arrange(inputs: Any, model: Any, role: str) -> list[np.ndarray]:
-    """Puts the caller's arrays into the order of `model.inputs` and checks their shapes.
+    """Put the caller's arrays into the order of `model.inputs` and check their shapes.
 
     Args:
         inputs: One array, a list of arrays, or a dictionary of arrays by the inputs' names.
@@ -160,7 +160,7 @@ def arrange(inputs: Any, model: Any, role: str) -> list[np.ndarray]:
 
 
 def slices(inputs: Any, length: int) -> Iterator[Any]:
-    """Cuts an array, or each array of a list or dictionary, into batches of `length` or fewer."""
+    """Cut an array, or each array of a list or dictionary, into batches of `length` or fewer."""
     for start in range(0, samples_of(inputs), length):
         part = slice(start, start + length)
         if isinstance(inputs, Mapping):

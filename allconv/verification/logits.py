@@ -50,7 +50,7 @@ class Ending:
 
 
 def is_graph(model: Any) -> bool:
-    """Whether `model` is a built Functional or Sequential model, whose layers can be walked."""
+    """Tell whether `model` is built, and Functional or Sequential: its layers can be walked."""
     import keras
 
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
@@ -60,7 +60,7 @@ def is_graph(model: Any) -> bool:
 
 
 def endings(model: Any) -> list[Ending]:
-    """Finds the final activation of each output of a built Functional or Sequential model."""
+    """Find the final activation of each output of a built Functional or Sequential model."""
     return [_ending(tensor) for tensor in model.outputs]
 
 
@@ -86,7 +86,7 @@ def _ending(tensor: Any) -> Ending:
 
 
 def _classes(layer: Any, node_index: int, shape: tuple[int | None, ...]) -> int | None:
-    """How many values a softmax compares; None where they are not the channels."""
+    """Say how many values a softmax compares; None where they are not the channels."""
     axis = getattr(layer, "axis", -1)
     # Keras leaves an axis as it was given, as a number of NumPy's, too.
     listed = [int(i) for i in np.ravel([] if axis is None else axis)]
@@ -96,7 +96,7 @@ def _classes(layer: Any, node_index: int, shape: tuple[int | None, ...]) -> int 
 
 
 def _channels_first(layer: Any, node_index: int) -> bool:
-    """Whether the channels of a call's result come first, as the nearest layer above says."""
+    """Tell whether the channels of a call's result come first, as the nearest layer above says."""
     while layer._inbound_nodes[node_index].input_tensors:
         said = getattr(layer, "data_format", None)
         if said and type(layer).__name__ != "Flatten":
@@ -107,7 +107,7 @@ def _channels_first(layer: Any, node_index: int) -> bool:
 
 
 def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
-    """Functions that run the models up to a final activation, where both end with the same one."""
+    """Return functions that run the models up to a final activation that both end with."""
     models = [original, converted]
     if all(map(is_graph, models)):
         ends = list(map(endings, models))
@@ -118,7 +118,7 @@ def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
 
 
 def runner(model: Any, ends: Sequence[Ending] | None = None) -> Callable[[Any], Arrays]:
-    """Returns a function from inputs to the outputs of `model`, flat, as arrays.
+    """Return a function from inputs to the outputs of `model`, flat, as arrays.
 
     Args:
         model: A Keras model, or any function of the same inputs.
@@ -158,7 +158,7 @@ def _is_layer(model: Any) -> bool:
 
 
 def _stem(model: Any, tensors: Sequence[Any]) -> Any:
-    """The part of `model` up to `tensors`, on the same layers."""
+    """Return the part of `model` up to `tensors`, on the same layers."""
     import keras
 
     with room_for(len(model.layers)):
@@ -166,7 +166,7 @@ def _stem(model: Any, tensors: Sequence[Any]) -> Any:
 
 
 def _activation(layer: Any) -> str:
-    """The activation that `layer` ends with, or is: the layer Softmax is a `"softmax"`."""
+    """Name the activation that `layer` ends with, or is: the layer Softmax is a `"softmax"`."""
     activation = getattr(layer, "activation", None) or layer
     return getattr(activation, "__name__", None) or _snake(type(activation).__name__)
 

@@ -40,7 +40,7 @@ class Tally:
         self.decisions = 0
 
     def add(self, reference: np.ndarray, result: np.ndarray) -> None:
-        """Takes in one batch of the original's values and of the converted model's."""
+        """Take in one batch of the original's values and of the converted model's."""
         reference, result = reference.astype("float64"), result.astype("float64")
         self.low = np.minimum(self.low, reference.min(axis=0))
         self.high = np.maximum(self.high, reference.max(axis=0))
@@ -69,7 +69,7 @@ class Tally:
 
 
 def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
-    """Runs both models on `inputs`, arranged for the original, and tallies each output.
+    """Run both models on `inputs`, arranged for the original, and tally each output.
 
     Raises:
         Stop: A model cannot run on these inputs, an output is not finite, or shapes differ.
@@ -111,7 +111,7 @@ def _run(
     verdict: bool | None,
     refusal: bool | None = None,
 ) -> Arrays:
-    """The outputs of one model; a model that cannot give them ends the measurement.
+    """Run one model; one that cannot give its outputs ends the measurement.
 
     The verdict is `verdict` where they are no numbers, and `refusal` where there are none.
     """
@@ -132,7 +132,7 @@ def _run(
 
 
 def _arranged(results: Arrays, references: Arrays, original: Any, converted: Any) -> Arrays:
-    """Maps as the vectors, or lists of cells, that the original gives of the same values."""
+    """Arrange maps as the vectors, or lists of cells, that the original gives."""
     if len(results) != len(references):
         return results
     ends = [

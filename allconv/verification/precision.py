@@ -33,7 +33,7 @@ _UNITS = {
 
 
 def default_tolerance(original: Any, converted: Any = None) -> float:
-    """The relative error that rounding may cause: `unit * sqrt(layers) + eps * sqrt(terms)`.
+    """Work out the relative error of rounding: `unit * sqrt(layers) + eps * sqrt(terms)`.
 
     `layers` counts the layers with kernels of the original (of the converted model where the
     original is a plain function, and 50 where both are). The errors of single layers hardly depend
@@ -61,19 +61,19 @@ def default_tolerance(original: Any, converted: Any = None) -> float:
 
 
 def rounding(original: Any, converted: Any = None) -> float:
-    """From one to the next number, in the finest compute dtype of the layers with kernels."""
+    """Return the distance from one to the next number, in the finest compute dtype of kernels."""
     layers = list(_kernel_layers(original)) or list(_kernel_layers(converted))
     dtypes = {layer.compute_dtype for layer in layers}
     return EPS["float64" if "float64" in dtypes else "float32"]
 
 
 def _unit(dtypes: Set[str]) -> float:
-    """The unit of the coarsest dtype."""
+    """Find the unit of the coarsest dtype."""
     return max((_UNITS.get(dtype, 0.0) for dtype in dtypes), default=0.0) or _UNITS["float32"]
 
 
 def _computed(model: Any) -> Iterator[str]:
-    """The dtypes of all that a Keras model computes, layer by layer, in nested models too."""
+    """Yield the dtypes of all that a Keras model computes, layer by layer, in nested models too."""
     for operation in operations_of(model):
         yield getattr(operation, "compute_dtype", None) or ""
         calls = operation._inbound_nodes
@@ -81,7 +81,7 @@ def _computed(model: Any) -> Iterator[str]:
 
 
 def operations_of(model: Any) -> Iterator[Any]:
-    """The layers and the operations of a Keras model that compute, those of nested models too."""
+    """Yield the layers and operations of a Keras model that compute, those of nested models too."""
     operations = getattr(model, "operations", None) or getattr(model, "layers", None)
     for operation in operations or ():
         if hasattr(operation, "layers"):
@@ -91,13 +91,13 @@ def operations_of(model: Any) -> Iterator[Any]:
 
 
 def computes_in_half(model: Any) -> bool:
-    """Whether a layer or an operation computes in float16 or bfloat16."""
+    """Tell whether a layer or an operation computes in float16 or bfloat16."""
     return any(dtype in HALF for dtype in _computed(model))
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Float32 in all its bits, whatever computes.
+    """Compute float32 in all its bits, whatever computes.
 
     On recent GPUs the backends multiply float32 in TensorFloat-32 unless told otherwise: 10 bits of
     mantissa, an error far above what a comparison in float32 has to see.
@@ -114,7 +114,7 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Full precision and no gradients while models run."""
+    """Run models in full precision and without gradients."""
     import keras
 
     with full_precision():
@@ -143,7 +143,7 @@ def _jax(jax: Any) -> Iterator[None]:
 
 @contextmanager
 def _torch(torch: Any) -> Iterator[None]:
-    """Of products and of convolutions; `cudnn.flags` would turn cuDNN off besides."""
+    """Set the precision of products and convolutions; `cudnn.flags` would turn cuDNN off."""
     cudnn = torch.backends.cudnn
     before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
@@ -159,7 +159,7 @@ _IN_FULL = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
 def _kernel_layers(model: Any) -> Iterator[Any]:
-    """The layers of a Keras model that own a kernel, those of nested models too."""
+    """Yield the layers of a Keras model that own a kernel, those of nested models too."""
     for layer in getattr(model, "layers", ()):
         if hasattr(layer, "layers"):
             yield from _kernel_layers(layer)
@@ -168,7 +168,7 @@ def _kernel_layers(model: Any) -> Iterator[Any]:
 
 
 def _terms(layer: Any) -> int:
-    """The number of products in one sum of a layer, for the largest of its kernels."""
+    """Count the products in one sum of a layer, for the largest of its kernels."""
     return max(
         _products(type(layer).__name__, weight)
         for weight in layer.weights
@@ -177,7 +177,7 @@ def _terms(layer: Any) -> int:
 
 
 def _products(class_name: str, kernel: Any) -> int:
-    """Cells of a kernel times the channels that it sums over."""
+    """Multiply the cells of a kernel by the channels that it sums over."""
     if class_name.startswith("Depthwise") or kernel.name == "depthwise_kernel":
         return math.prod(kernel.shape[:-2])
     if class_name.endswith("Transpose"):

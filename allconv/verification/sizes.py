@@ -21,12 +21,12 @@ from allconv.verification.inputs import DRAWN, MOST_VALUES, USUAL_SIZE, known_si
 
 
 def leaves_sizes_open(model: Any) -> bool:
-    """Whether an input of a Keras model takes arrays of several shapes."""
+    """Tell whether an input of a Keras model takes arrays of several shapes."""
     return any(None in tensor.shape[1:] for tensor in model.inputs)
 
 
 def drawn_shapes(model: Any, other: Any) -> list[Shape]:
-    """Shapes of drawn inputs of a model: 32 cells along an axis, or the first size that fits.
+    """Return shapes of inputs to draw: 32 cells along an axis, or the first size that fits.
 
     Args:
         model: A Keras model.
@@ -66,7 +66,7 @@ def _graph(model: Any) -> Graph:
 
 
 def _of_sizes(graph: Graph, shapes: Sequence[Shape]) -> Graph:
-    """The model on inputs of these shapes."""
+    """Return the model on inputs of these shapes."""
     if shapes == [node.shape for node in graph.inputs]:
         return graph
     try:

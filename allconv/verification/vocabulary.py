@@ -26,7 +26,7 @@ SHIFTING = frozenset({"Add", "Multiply"})
 
 
 def vocabulary(model: Any, tensor: Any) -> int | None:
-    """The number of indices that the layers behind a tensor take; None where none counts them."""
+    """Find the number of indices that the layers behind a tensor take; None if none counts."""
     found = []
     waiting, seen = [(model, tensor, 1)], set()
     while waiting:
@@ -47,7 +47,7 @@ def vocabulary(model: Any, tensor: Any) -> int | None:
 
 
 def _users(model: Any, tensor: Any) -> Iterator[tuple[Any, Any, int]]:
-    """The calls inside a model that take a tensor, each with the place among what they take."""
+    """Yield the calls inside a model that take a tensor, each with its place among the inputs."""
     for operation in getattr(model, "operations", None) or model.layers:
         for node in operation._inbound_nodes:
             for place, source in enumerate(node.input_tensors):
