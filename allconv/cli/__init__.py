@@ -8,7 +8,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """The command line as one function."""
+    """Return the command line as one function."""
     if name != "main":
         raise AttributeError(f"module 'allconv.cli' has no attribute {name!r}")
     from allconv.cli.commands import main

@@ -77,14 +77,14 @@ def _answer_or_error(file: Path, find: Callable[[Path], Answer]) -> Answer:
 
 
 def written(text: str, data: Mapping[str, Any], is_unproved: bool, is_allowed: bool) -> Answer:
-    """The answer of a command that has written a file; 3 where nothing proves it right."""
+    """Answer for a command that has written a file; with status 3 where nothing proves it right."""
     if is_unproved and not is_allowed:
         return Answer(f"{text}\n{UNPROVED}", data, COULD_NOT_TELL)
     return Answer(text, data)
 
 
 def status_of(report: Report, with_exit_code: bool) -> int:
-    """The exit status of a report: that of its verification, or whether convert would refuse."""
+    """Return the exit status of a report: of its verification, or whether convert would refuse."""
     if report.verification is not None:
         return STATUS[report.verification.passed]
     return NO if with_exit_code and report.refused else DONE

@@ -54,21 +54,21 @@ class Outcome:
     found: Mapping[str, Any] = field(default_factory=dict)
 
     def with_file(self, words: str, output: Path, **found: Any) -> Outcome:
-        """The same, and the file that was written."""
+        """Add the file that was written to an outcome."""
         known = {**self.found, **found, "written": str(output)}
         return Outcome(f"{self.words}\n{words}", self.unproved, known)
 
 
 @contextmanager
 def keras_imported(step: Callable[[str], None]) -> Iterator[None]:
-    """Keras, imported and used quietly."""
+    """Import Keras, and use it quietly."""
     step(importing_keras())
     with keras_quiet():
         yield
 
 
 def planned_conversion(file: ModelFile, output: Path | None, keywords: Mapping[str, Any]) -> Report:
-    """The conversion of a file, planned; what stops it is found before Keras is imported.
+    """Plan the conversion of a file; find what stops it before Keras is imported.
 
     Raises:
         ConversionError: Layers stand in the way, or are not made from a file.
@@ -130,7 +130,7 @@ def convert_and_save(
 
 
 def stays_behind(planned: Report, output: Path | None) -> str:
-    """Why a file of Keras does not get the model's compile settings, "" where it does."""
+    """Say why a file of Keras does not get the model's compile settings, "" where it does."""
     settings = planned.plan.before.compile_settings
     if planned.input_size is not None or output is None or output.suffix not in SUFFIXES:
         return ""
@@ -140,7 +140,7 @@ def stays_behind(planned: Report, output: Path | None) -> str:
 
 
 def _are_by_output(settings: Mapping[str, Any]) -> bool:
-    """Whether a loss or metric is given for each output, which Keras does not read from `.h5`."""
+    """Tell whether a loss or metric is given per output, which Keras does not read from `.h5`."""
     given = [settings.get(key) for key in ("loss", "loss_weights", "metrics", "weighted_metrics")]
     by_name = [value for value in given if isinstance(value, Mapping)]
     listed = any(isinstance(value, list) for value in given[:2])
@@ -148,14 +148,14 @@ def _are_by_output(settings: Mapping[str, Any]) -> bool:
 
 
 def _without_settings(planned: Report, output: Path) -> Plan:
-    """The plan, without compile settings where the file cannot have them."""
+    """Return the plan, without compile settings where the file cannot have them."""
     if not stays_behind(planned, output):
         return planned.plan
     return replace(planned.plan, before=replace(planned.plan.before, compile_settings={}))
 
 
 def verdict_on(planned: Report, converted: Any) -> Outcome:
-    """The verification in one line, of the model that the file describes and its conversion."""
+    """Verify a conversion against the model that a file describes; tell the outcome in a line."""
     if not planned.lossless:
         return Outcome(
             "not verified: this conversion does not keep the outputs; train the result, or fit it: "
@@ -173,7 +173,7 @@ def verdict_on(planned: Report, converted: Any) -> Outcome:
 
 
 def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) -> str:
-    """What was planned and how it went."""
+    """Say what was planned and how it went."""
     ways = [
         f"stands in the way and stays: {printable(str(obstacle))}" for obstacle in planned.obstacles
     ]
@@ -183,7 +183,7 @@ def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) 
 
 
 def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
-    """The same for JSON; what was not asked for is None."""
+    """Say the same as data for JSON; what was not asked for is None."""
     report = planned.to_dict()
     told = ("model", "input_size", "lossless", "totals", "obstacles")
     asked = dict.fromkeys(("verification", "calibration", "onnx", "written"))
@@ -191,7 +191,7 @@ def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
 
 
 def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
-    """Where the conversion of a file goes: into a folder under its own name, or where it says.
+    """Say where the conversion of a file goes: into a folder under its own name, or where it says.
 
     Raises:
         OptionError: Several files go to what is no folder.
@@ -227,7 +227,7 @@ def calibrated(graph: Graph, converted: Any, file: Path) -> allconv.Calibration:
 
 
 def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:
-    """The images among the arrays of a file: by the inputs' names, or under a usual name.
+    """Find the images among the arrays of a file: by the inputs' names, or under a usual name.
 
     Raises:
         OptionError: It cannot be told which array holds them.

@@ -50,18 +50,18 @@ _OPTIONS = (
 
 
 def onnx_options(command: Command) -> Command:
-    """Adds the options that say how to write an ONNX file; `export_options` makes sense of them."""
+    """Add the options that say how to write an ONNX file; `export_options` makes sense of them."""
     return with_options(command, _OPTIONS)
 
 
 def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `allconv.export_onnx` that these options stand for."""
+    """Return the keyword arguments of `allconv.export_onnx` that these options stand for."""
     names = ("opset_version", "data_format", "float16", "int8")
     return {name: options[name] for name in names if options[name] not in (None, False)}
 
 
 def export_options(options: dict[str, Any], verify: bool) -> ExportOptions:
-    """How to write an ONNX file.
+    """Say how to write an ONNX file.
 
     Raises:
         OptionError: An option is unknown, or two exclude each other.
@@ -74,7 +74,7 @@ def export_options(options: dict[str, Any], verify: bool) -> ExportOptions:
 def export_options_for(
     output: Path | None, options: dict[str, Any], verify: bool
 ) -> ExportOptions | None:
-    """How to write an output; None where it is no ONNX file.
+    """Say how to write an output; None where it is no ONNX file.
 
     Raises:
         OptionError: As of `export_options`, or there are options for ONNX and the output is none.
@@ -89,7 +89,7 @@ def export_options_for(
 
 
 def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
-    """A network from a file, on images of another size if one is given.
+    """Read the network to export, on images of another size if one is given.
 
     Raises:
         ConversionError: Layers fit one size only, or are not made from a file.
@@ -125,15 +125,15 @@ def export_converted(
 
 
 def unproved(report: OnnxReport) -> bool:
-    """Whether ONNX Runtime was compared with Keras, and that proves nothing."""
+    """Tell whether ONNX Runtime was compared with Keras, and that proves nothing."""
     return report.parity is not None and report.parity.passed is None
 
 
 def written_word(output: Path) -> str:
-    """What will be said of a file that is about to be written."""
+    """Choose the word for a file that is about to be written."""
     return "overwritten" if output.exists() else "written"
 
 
 def told(report: OnnxReport, written: str = "written") -> str:
-    """What was written, in words that a terminal may be sent."""
+    """Say what was written, in words that are safe to send to a terminal."""
     return "\n".join(map(printable, f"{written}: {report}".splitlines()))

@@ -37,7 +37,7 @@ class Commands(click.Group):
     """Commands whose foreseen errors are told in one message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Runs a command line and ends the program, unless `standalone_mode` is false."""
+        """Run a command line and end the program, unless `standalone_mode` is false."""
         prepare_streams()
         run: Callable[..., Any] = super().main
         if not extra.pop("standalone_mode", True):
@@ -51,12 +51,12 @@ class Commands(click.Group):
             sys.exit(INTERRUPTED)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Reads the words of a command line."""
+        """Read the words of a command line."""
         with _help_may_be_unread():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command."""
+        """Run a command."""
         try:
             with _help_may_be_unread():
                 return super().invoke(ctx)
@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 @contextmanager
 def _help_may_be_unread() -> Iterator[None]:
-    """Lets click's own words end with status 0 where nobody reads them."""
+    """Let click's own words end with status 0 where nobody reads them."""
     try:
         yield
     except BrokenPipeError:
@@ -79,7 +79,7 @@ def _help_may_be_unread() -> Iterator[None]:
 
 
 def _message(error: Exception, command: str | None) -> str:
-    """What is said of an error."""
+    """Say what went wrong."""
     if isinstance(error, AllconvError):
         return error_words(error)
     if lack := lack_of_memory(error):
@@ -92,13 +92,13 @@ def _message(error: Exception, command: str | None) -> str:
 
 
 def error_words(error: AllconvError) -> str:
-    """What an error says, with what it advises in the words of the command line."""
+    """Say what an error says, with its advice in the words of the command line."""
     message = in_options(str(error))
     return "\n".join(map(printable, message.splitlines()))
 
 
 def _tell(error: click.ClickException) -> None:
-    """Shows an error, if anybody reads it."""
+    """Show an error, if anybody reads it."""
     try:
         error.show()
     except OSError:
@@ -106,13 +106,13 @@ def _tell(error: click.ClickException) -> None:
 
 
 def laid_out(result: Report | ShapeCheck) -> str:
-    """A result as the terminal has room for it."""
+    """Lay out a result for the width of the terminal."""
     on = page()
     return result.to_text(on.width, on.color)
 
 
 def show(text: object) -> None:
-    """Prints a text with what colours it has; whether it has any was for `page` to say.
+    """Print a text with the colours that it has; whether it has any was for `page` to say.
 
     Raises:
         FileError: Where it goes is full.

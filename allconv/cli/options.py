@@ -94,7 +94,7 @@ CALIBRATE = click.option(
 
 
 def verify_option(compared: str) -> Callable[[Command], Command]:
-    """The option that leaves out a comparison; its help says what is compared."""
+    """Make the option that leaves out a comparison; its help says what is compared."""
     return click.option(
         "--verify/--no-verify",
         default=True,
@@ -119,19 +119,19 @@ OVERWRITE = click.option(
 
 
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
-    """A command with further options, told in this order."""
+    """Add further options to a command, shown in this order."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def conversion_options(command: Command) -> Command:
-    """Adds the options that say how to convert; `conversion_keywords` makes sense of them."""
+    """Add the options that say how to convert; `conversion_keywords` makes sense of them."""
     return with_options(command, _OPTIONS)
 
 
 def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `allconv.convert` that the options of a command stand for."""
+    """Return the keyword arguments of `allconv.convert` that the options of a command stand for."""
     conv = {
         name.removeprefix("conv_"): value
         for name, value in options.items()
@@ -148,7 +148,7 @@ def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
-    """What `allconv.convert(pooling=...)` takes, from the words of the command line.
+    """Read what `allconv.convert(pooling=...)` takes from the words of the command line.
 
     Args:
         choices: Words such as `"exact"`, `"pool1=conv"` or `"*=stride"`.
@@ -178,7 +178,7 @@ def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
 
 
 def parse_input_size(text: str | None) -> InputSize | None:
-    """What `allconv.convert(input_size=...)` takes, from the words of the command line."""
+    """Read what `allconv.convert(input_size=...)` takes from the words of the command line."""
     if text is None:
         return None
     if text == "any":
@@ -187,7 +187,7 @@ def parse_input_size(text: str | None) -> InputSize | None:
 
 
 def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:
-    """The numbers of `"HEIGHTxWIDTH"`, or one for a model of sequences, three for one of volumes.
+    """Read `"HEIGHTxWIDTH"`, or one number for a model of sequences, three for one of volumes.
 
     Args:
         option: The option that the text is given for.
@@ -203,7 +203,7 @@ def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:
 
 
 def read_arrays(path: Path) -> Any:
-    """The array in a `.npy` file, or the arrays in a `.npz` file by name.
+    """Read the array in a `.npy` file, or the arrays in a `.npz` file by name.
 
     Raises:
         FileError: The file cannot be read, or holds something else.

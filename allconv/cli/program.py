@@ -68,7 +68,7 @@ def watched(command: Sequence[str]) -> int:
 
 @contextmanager
 def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Passes on what would end this process."""
+    """Pass on what would end this process."""
 
     def pass_on(number: int, _: object) -> None:
         with suppress(OSError, ValueError):
@@ -84,7 +84,7 @@ def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
 
 
 def _crash(status: int) -> str:
-    """What ended a process that did not end by itself, "" where it did or was asked to."""
+    """Say what ended a process that did not end by itself; "" where it did or was asked to."""
     if status > 255:
         return f"error {status:#x} of Windows"
     name = signal.Signals(-status).name if status < 0 else ""

@@ -21,7 +21,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @contextmanager
 def keras_quiet() -> Iterator[None]:
-    """Imports Keras, and keeps it and its backend from logging and warning.
+    """Import Keras, and keep it and its backend from logging and warning.
 
     Raises:
         AllconvError: Keras, or the backend that it is set to use, is not installed.
@@ -50,7 +50,7 @@ def _import_keras() -> None:
 
 
 def _why_not(error: Exception) -> str:
-    """Why Keras cannot be imported, and what helps."""
+    """Say why Keras cannot be imported, and what helps."""
     backend = configured_backend()
     if lack := lack_of_memory(error):
         return f"Keras cannot be imported: {lack}"
@@ -68,7 +68,7 @@ def _why_not(error: Exception) -> str:
 
 
 def _limit_of_memory() -> str:
-    """How much memory the process may have, in words; "" where there is no limit."""
+    """Say how much memory the process may have, in words; "" where there is no limit."""
     if sys.platform == "win32":
         return ""
     import resource
@@ -81,7 +81,7 @@ def _limit_of_memory() -> str:
 
 
 def configured_backend() -> str:
-    """The backend that Keras is set to; Keras says tensorflow where nothing else does."""
+    """Find the backend that Keras is set to; Keras takes tensorflow where no setting says."""
     with suppress(OSError, ValueError, AttributeError, RuntimeError):  # there may be no home at all
         home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
         settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
@@ -91,7 +91,7 @@ def configured_backend() -> str:
 
 @contextmanager
 def stderr_kept() -> Iterator[None]:
-    """Keeps back what is written to file descriptor 2, and shows it if an unforeseen error follows.
+    """Hold back what is written to file descriptor 2; show it if an unforeseen error follows.
 
     TensorFlow's C++ says there that it found no GPU, before any setting can stop it; HDF5 tells of
     a full disk in fifty lines.
@@ -113,12 +113,12 @@ def stderr_kept() -> Iterator[None]:
 
 
 def _is_foreseen(error: BaseException) -> bool:
-    """Whether an error is told in one line of its own."""
+    """Tell whether an error is told in one line of its own."""
     return isinstance(error, (AllconvError, KeyboardInterrupt)) or bool(lack_of_memory(error))
 
 
 def _somewhere() -> IO[bytes]:
-    """A file of no name; where no disk has room for one, nowhere."""
+    """Open a file without a name; where no disk has room for one, one that keeps nothing."""
     try:
         return tempfile.TemporaryFile()
     except OSError:

@@ -24,7 +24,7 @@ MOVING = "|/-\\"
 
 
 def page() -> Page:
-    """What stdout is: as wide as its window, but never below 80; plain and 80 where it is none.
+    """Describe stdout: as wide as its window, at least 80; plain and 80 where it is no window.
 
     NO_COLOR (no-color.org) and TERM=dumb turn colours off, FORCE_COLOR turns them on in a pipe.
     """
@@ -35,7 +35,7 @@ def page() -> Page:
 
 
 def prepare_streams() -> None:
-    """Opens to nowhere what the caller has closed of stdin, stdout and stderr.
+    """Open to nowhere what the caller has closed of stdin, stdout and stderr.
 
     Otherwise the next files to be opened would get their numbers, and what C code logs. Letters
     that a stream has no bytes for are written as escapes: not every system writes UTF-8.
@@ -53,12 +53,12 @@ def prepare_streams() -> None:
 
 
 def is_unread(error: OSError) -> bool:
-    """Whether an error says that what reads a stream has closed it, as `head` does."""
+    """Tell whether an error says that what reads a stream has closed it, as `head` does."""
     return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
 
 
 def no_longer_read(stream: TextIO) -> None:
-    """Sends to nowhere what a stream still holds and what follows: Python flushes it at the end."""
+    """Send to nowhere what a stream still holds and what follows: Python flushes it at the end."""
     with suppress(OSError, ValueError):  # in tests it is no file
         number, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
@@ -67,7 +67,7 @@ def no_longer_read(stream: TextIO) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows on stderr which step runs, if that takes more than a second; gone when done.
+    """Show on stderr which step runs, if that takes more than a second; gone when done.
 
     Yields:
         What takes the next step, in words. Where stderr is no window, it does nothing.
@@ -94,12 +94,12 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def importing_keras() -> str:
-    """The step of importing Keras, with the backend that it is set to use."""
+    """Name the step of importing Keras, with the backend that it is set to use."""
     return f"importing Keras ({configured_backend()})"
 
 
 def _show(steps: list[str], done: threading.Event, window: TextIO, width: int) -> None:
-    """Draws the last of the steps over and over, and at the end nothing.
+    """Draw the last of the steps over and over, and at the end nothing.
 
     Not by rich: its import here would meet that of Keras, which imports it too, in another thread.
     """

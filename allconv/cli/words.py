@@ -27,7 +27,7 @@ _TABLE = (
 
 
 def in_options(text: str) -> str:
-    """A text with what it advises in options of the command line.
+    """Rewrite the advice in a text as options of the command line.
 
     Example:
         >>> in_options("input_size=(224, 224) gives the images a size")
