@@ -68,12 +68,12 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """The public names, without the modules behind them."""
+    """Return the public names, without the modules behind them."""
     return __all__
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported when it is asked for, since a report does not need it."""
+    """Import a public name when it is first asked for, since a report does not need all of them."""
     if name != "OnnxReport":
         raise AttributeError(f"module 'allconv' has no attribute {name!r}")
     from allconv.export.onnx_report import OnnxReport

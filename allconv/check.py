@@ -86,7 +86,7 @@ class ShapeCheck(Result):
         return self.to_text()
 
     def to_dict(self) -> dict[str, Any]:
-        """The check as plain data, ready for `json.dumps`."""
+        """Return the check as plain data, ready for `json.dumps`."""
         return {**super().to_dict(), "passed": self.passed, "unknown": list(self.unknown)}
 
     def _repr_html_(self) -> str:
@@ -99,7 +99,7 @@ class ShapeCheck(Result):
         return f"{html_table(heads, rows)}\n<pre>{html.escape(said)}</pre>"
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """The check on lines of `width` characters: at 80, without colours, what `print` shows."""
+        """Write the check on lines of `width` characters; `print` shows 80, without colours."""
         page = Page(width, color)
         rows = [self._cells(position, row) for position, row in enumerate(self.rows, 1)]
         return "\n".join([table(COLUMNS, rows, page=page), "", *self._conclusions(page)])

@@ -114,7 +114,7 @@ def convert(
 
 
 def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile) -> bool:
-    """Whether a model is made of convolutions and of layers that work cell by cell.
+    """Tell whether a model is made of convolutions and of layers that work cell by cell.
 
     Two things that are no such layers may stand at its ends: a Flatten or Reshape that gives a 1x1
     map of an output as a vector, or makes a map of an input. `report(model).obstacles` names the

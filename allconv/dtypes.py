@@ -17,7 +17,7 @@ KEEPS_TYPE = SPATIAL | RELABELS | PICKS | {"Identity", "Concatenate", ITEM}
 
 
 def policy_of(node: Node) -> Any:
-    """The dtype policy of a layer, by its name or description, without quantization.
+    """Return the dtype policy of a layer, by its name or description, without quantization.
 
     An operation has none and computes in its tensor's dtype: that of the nearest layer above.
     """
@@ -30,25 +30,25 @@ def policy_of(node: Node) -> Any:
 
 
 def variable_dtype(policy: Any) -> str:
-    """The dtype in which a layer of a dtype policy, by its name or description, has its weights."""
+    """Return the dtype of the weights of a layer with a dtype policy (its name or description)."""
     name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
     return name if name in ("float64", "float16", "bfloat16") else "float32"
 
 
 def compute_dtype(policy: Any) -> str:
-    """The dtype in which a layer of a dtype policy, by its name or description, computes."""
+    """Return the dtype in which a layer with a dtype policy (its name or description) computes."""
     name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
     return str(name or "float32").removeprefix("mixed_")
 
 
 def with_32_bits(policy: Any) -> Any:
-    """The policy that computes in the same dtype, and has weights in 32 bits where it has 16."""
+    """Return the policy that computes in the same dtype, with weights in 32 bits for 16."""
     stored = variable_dtype(policy)
     return f"mixed_{stored}" if "16" in stored else policy
 
 
 def dtype_of(node: Node) -> str:
-    """The dtype of a tensor, "" where it is not known."""
+    """Return the dtype of a tensor, "" where it is not known."""
     while holds_integers(node) and node.kind in KEEPS_TYPE:
         node = node.inputs[0]
     if node.kind in ("InputLayer", "ops.Cast"):
@@ -57,7 +57,7 @@ def dtype_of(node: Node) -> str:
 
 
 def holds_integers(node: Node) -> bool:
-    """Whether a tensor holds whole numbers, as images are given."""
+    """Tell whether a tensor holds whole numbers, as images are given."""
     # Not the tensor's own dtype: Keras' symbolic ZeroPadding says float32 where it returns uint8.
     if node.kind in ("InputLayer", "ops.Cast"):
         return "int" in str(node.config.get("dtype"))

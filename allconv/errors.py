@@ -60,7 +60,7 @@ _AROUND = re.compile(r"\x1b\[\d*m|^{{.*?}} ")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another package's error that says what happened; "" where none does."""
+    """Find the line of another package's error that says what happened; "" where none does."""
     lines = (_AROUND.sub("", line).strip() for line in str(error).splitlines())
     return next((line for line in lines if line and not _HEADING.fullmatch(line)), "")
 
@@ -73,7 +73,7 @@ _LACKS_MEMORY = (
 
 
 def lack_of_memory(error: BaseException) -> str:
-    """That an error comes of too little memory, in words; "" where it does not."""
+    """Say that too little memory caused an error; "" where it did not."""
     what = f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
     return (
         f"there is not enough memory ({what})"

@@ -99,7 +99,7 @@ def _target(filepath: Any) -> Path:
 
 
 def _source(model: Any) -> Path | None:
-    """The file that a model is read from; None for one in memory."""
+    """Return the file that a model is read from; None for one in memory."""
     if isinstance(model, ModelFile):
         return Path(model.path)
     return None if is_live(model) or isinstance(model, Graph) else Path(model)

@@ -56,11 +56,11 @@ class Spec:
         return call(self, inputs)
 
     def with_config(self, **changes: Any) -> Spec:
-        """The same layer with some entries of its configuration changed."""
+        """Return the same layer with some entries of its configuration changed."""
         return replace(self, config={**self.config, **changes})
 
     def same_layer(self, other: Spec) -> bool:
-        """Whether both describe the same layer but for its name."""
+        """Tell whether both describe the same layer but for its name."""
         return (
             (self.kind, self.module, self.layer) == (other.kind, other.module, other.layer)
             and _nameless(self.config) == _nameless(other.config)
@@ -194,7 +194,7 @@ class Graph:
     def with_outputs(
         self, inputs: Iterable[Node], outputs: Iterable[Node], names: tuple[str, ...] = ()
     ) -> Graph:
-        """The same model around other tensors; nodes that no output needs are left out.
+        """Return the same model around other tensors; nodes that no output needs are left out.
 
         Args:
             inputs: The model's inputs.
@@ -206,7 +206,7 @@ class Graph:
         return replace(self, nodes=nodes, inputs=inputs, outputs=outputs, output_names=names)
 
     def with_specs(self, specs: Mapping[Spec, Spec]) -> Graph:
-        """The same model with other layers in the places of some; the shapes stay."""
+        """Return the same model with other layers in the places of some; the shapes stay."""
         nodes: dict[Node, Node] = {}
         for node in self.nodes:
             inputs = tuple(nodes[source] for source in node.inputs)
@@ -214,7 +214,7 @@ class Graph:
         return self.with_nodes(nodes)
 
     def with_nodes(self, nodes: Mapping[Node, Node]) -> Graph:
-        """The same model with each of its nodes replaced, in the same order."""
+        """Return the same model with each of its nodes replaced, in the same order."""
         return replace(
             self,
             nodes=tuple(nodes.values()),
@@ -223,11 +223,11 @@ class Graph:
         )
 
     def names_of_outputs(self) -> tuple[str, ...]:
-        """What the outputs are called; as the layers that give them where nobody has said."""
+        """Say what the outputs are called; as the layers that give them where nobody has said."""
         return self.output_names or tuple(node.name for node in self.outputs)
 
     def users(self) -> dict[Node, list[Node]]:
-        """For each node, the nodes that take its tensor, once per use."""
+        """Collect for each node the nodes that take its tensor, once per use."""
         users: dict[Node, list[Node]] = {node: [] for node in self.nodes}
         for node in self.nodes:
             for source in node.inputs:
@@ -235,11 +235,11 @@ class Graph:
         return users
 
     def specs(self) -> list[Spec]:
-        """Every spec once, in the order of its first call."""
+        """Return every spec once, in the order of its first call."""
         return list({id(node.spec): node.spec for node in self.nodes}.values())
 
     def is_chain(self) -> bool:
-        """Whether every node takes the tensor of the node before it, as a `Sequential` does."""
+        """Tell whether every node takes the tensor of the node before it, as in a `Sequential`."""
         pairs = zip(self.nodes, self.nodes[1:], strict=False)
         once = len(self.specs()) == len(self.nodes)
         plain = all(
@@ -251,7 +251,7 @@ class Graph:
 
 
 def topological(ends: Iterable[Node], known: Container[Node] = ()) -> Iterator[Node]:
-    """Every node that `ends` need, each after its inputs, but for `known` nodes and those above."""
+    """List every node that `ends` need, each after its inputs; `known` ones end the walk."""
     seen: set[Node] = set()
     stack = [(node, False) for node in reversed(list(ends))]
     while stack:
@@ -265,7 +265,7 @@ def topological(ends: Iterable[Node], known: Container[Node] = ()) -> Iterator[N
 
 
 def map_slots(structure: Any, fill: Callable[[int], Any]) -> Any:
-    """A copy of nested lists, tuples and dictionaries with `fill(index)` for each `Slot`."""
+    """Copy nested lists, tuples and dictionaries with `fill(index)` for each `Slot`."""
     if isinstance(structure, Slot):
         return fill(structure.index)
     if isinstance(structure, Mapping):

@@ -43,7 +43,7 @@ def with_unique_layers(
 
 
 def _renamed(specs: list[Spec], old_names: set[str]) -> dict[Spec, Spec]:
-    """Each spec under a free name; those that have it of a layer of the model choose first."""
+    """Give each spec a free name; those that have that of a layer of the model choose first."""
     taken: dict[str, int] = {}
     names: dict[Spec, str] = {}
     # A part of "pool" may be called "pool_relu", but so may a layer of the model.

@@ -58,7 +58,7 @@ def with_output_names(graph: Graph, before: Graph) -> tuple[Graph, dict[Node, No
 
 
 def _named_ends(graph: Graph, names: Sequence[str]) -> dict[Node, Spec]:
-    """The layer of each node, those under other names that give an output."""
+    """Give each node its layer, under another name where that gives an output."""
     layers = {node: node.spec for node in graph.nodes}
     ends: dict[str, list[Node]] = defaultdict(list)
     for name, node in zip(names, graph.outputs, strict=True):
@@ -75,7 +75,7 @@ def _named_ends(graph: Graph, names: Sequence[str]) -> dict[Node, Spec]:
 
 
 def _taking_one_name(nodes: Sequence[Node], graph: Graph, taken: Set[Spec]) -> list[Node]:
-    """The nodes whose layer gets a new name where these are to have it; none where none can.
+    """List the nodes whose layer gets a new name so that these can have it; none where none can.
 
     A layer that only says how values lie is made as often as it is needed; all calls of any other
     go along.
@@ -90,7 +90,7 @@ def _taking_one_name(nodes: Sequence[Node], graph: Graph, taken: Set[Spec]) -> l
 
 
 def _renamed(graph: Graph, layers: Mapping[Node, Spec], wanted: set[str]) -> dict[Spec, Spec]:
-    """The layers; those that have an output's name and do not give it get another."""
+    """Rename the layers that have an output's name and do not give it."""
     ends = {layers[node] for node in graph.outputs}
     specs = list(dict.fromkeys(layers.values()))
     displaced = [
@@ -106,13 +106,13 @@ def _renamed(graph: Graph, layers: Mapping[Node, Spec], wanted: set[str]) -> dic
 
 
 def part(kind: str) -> str:
-    """What a layer is called as a part of what had its name: `"conv"`, `"batch_normalization"`."""
+    """Name a layer as a part of what had its name: `"conv"`, `"batch_normalization"`."""
     name = re.split(r"[>.]", kind)[-1]
     return "conv" if "Conv" in name else _CAMEL.sub("_", name).lower()
 
 
 def _behind(node: Node, name: str, old: Node) -> Node:
-    """A tensor that has a name already under another one."""
+    """Give a tensor that has a name already another one."""
     if node.kind in RELABELS:
         return replace(node, spec=_called(node.spec, name))
     dtype = policy_of(old)
@@ -124,7 +124,7 @@ def _called(spec: Spec, name: str) -> Spec:
 
 
 def with_old_names(graph: Graph, before: Graph) -> Graph:
-    """A converted network whose layers are called as they are where outputs take no names.
+    """Name the layers of a converted network as they are where outputs take no names.
 
     So its layers can be paired with the original's by name, wherever the converted network comes
     from.
@@ -147,7 +147,7 @@ def with_old_names(graph: Graph, before: Graph) -> Graph:
 def _undone(
     name: str, old: Node, node: Node, old_names: set[str], graph: Graph
 ) -> Iterator[tuple[Spec, Spec]]:
-    """The layers that `with_output_names` has renamed at an output, under their former names."""
+    """Yield the layers that `with_output_names` renamed at an output, with their former names."""
     if node.kind in RELABELS:
         if old.kind in RELABELS and old.name == name:
             return
@@ -164,7 +164,7 @@ def _undone(
 
 
 def _displaced(name: str, node: Node, old_names: set[str]) -> Node | None:
-    """The layer above an output that had its name; None where there is none."""
+    """Find the layer above an output that had its name; None where there is none."""
     while len(node.inputs) == 1:
         (node,) = node.inputs
         if node.name.startswith(f"{name}_") and node.name not in old_names:

@@ -28,7 +28,7 @@ InputSize = Literal["any"] | Sequence[int]
 
 
 def with_own_size(graph: Graph, size: InputSize | None) -> Graph:
-    """The model with its free sizes, if it has any, fixed to `size`; itself for `"any"` and None.
+    """Fix the model's free sizes, if it has any, to `size`; change nothing for `"any"` and None.
 
     Raises:
         OptionError: The size is none, or no input of the model has as many axes.
@@ -59,7 +59,7 @@ def _refuse_small(graph: Graph, fixed: Mapping[Node, Shape], size: Sequence[int]
 
 
 def resized(plan: Plan, size: InputSize) -> Plan:
-    """The plan with the result on images of another size, giving maps.
+    """Return the plan with the result on images of another size, giving maps.
 
     Args:
         plan: Made with `any_size`.
@@ -76,7 +76,7 @@ def resized(plan: Plan, size: InputSize) -> Plan:
 
 
 def at_own_size(plan: Plan) -> Plan:
-    """The plan at the model's own size, giving maps as it does at others."""
+    """Return the plan at the model's own size, giving maps as it does at others."""
     return _on_inputs(plan, giving_maps(plan.after), {})
 
 
@@ -102,18 +102,18 @@ def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
 
 
 def giving_maps(graph: Graph) -> Graph:
-    """The same network without the layers that make vectors of the maps at its outputs."""
+    """Remove the layers that make vectors of the maps at the network's outputs."""
     outputs = map(_unflattened, graph.outputs)
     return graph.with_outputs(graph.inputs, outputs, graph.output_names)
 
 
 def _unflattened(node: Node) -> Node:
-    """The map of which a node gives the values, or the cells, as a list."""
+    """Find the map of which a node gives the values, or the cells, as a list."""
     return map_before(node) if is_list(node) else node
 
 
 def on_inputs(graph: Graph, shapes: Mapping[Node, Shape]) -> tuple[Graph, dict[Node, Node]]:
-    """The same network on inputs of other shapes, and its nodes by those of `graph`."""
+    """Call the network on inputs of other shapes; find its nodes by those of `graph`."""
     nodes: dict[Node, Node] = {}
     for node in graph.nodes:
         spec = node.spec
@@ -147,7 +147,7 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: I
 
 
 def _advice(graph: Graph, size: Sequence[int]) -> str:
-    """Which sizes a network takes in place of one that does not fit; "" where no other fits."""
+    """Say which sizes a network takes in place of one that does not fit; "" where no other fits."""
     try:
         shapes, problems = shapes_at(graph, _tried_shapes(graph, at_any_size(graph)))
         if problems or any(silent_problems(graph, shapes)):
@@ -158,7 +158,7 @@ def _advice(graph: Graph, size: Sequence[int]) -> str:
 
 
 def _tried_shapes(maps: Graph, wanted: Mapping[Node, Shape]) -> dict[Node, Shape]:
-    """Shapes to try: those wanted; in place of a free size, the model's own and all strides."""
+    """List the shapes to try: those wanted; for a free size, the model's own and all strides."""
     any_size = any(None in shape[1:] for shape in wanted.values())
     step = _common_stride(maps) if any_size else 0
     return {
@@ -175,7 +175,7 @@ def _common_stride(maps: Graph) -> int:
 
 
 def _told(problem: Problem, plan: Plan, maps: Graph) -> str:
-    """A problem, with the layer that looks at the whole map where one causes it."""
+    """Describe a problem, with the layer that looks at the whole map where one causes it."""
     node = next(node for node in maps.nodes if node.name == problem.layer)
     for source in node.inputs:
         seen = _whole_map(source, plan)
@@ -185,7 +185,7 @@ def _told(problem: Problem, plan: Plan, maps: Graph) -> str:
 
 
 def _whole_map(node: Node, plan: Plan) -> str:
-    """The nearest layer above that looks at a whole map, in words; "" for none."""
+    """Name the nearest layer above that looks at a whole map; "" for none."""
     while node.inputs:
         origin = plan.origins[node.spec]
         window = node.config.get("kernel_size", (1,))

@@ -17,7 +17,7 @@ class Result:
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data, ready for `json.dumps`; what JSON has no number for is None."""
+        """Return the result as plain data for `json.dumps`; what JSON has no number for is None."""
         data: dict[str, Any] = plain(self)
         return data
 
@@ -26,7 +26,7 @@ class Result:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: of results and other dataclasses their attributes, by name."""
+    """Turn a value into what JSON knows; results and other dataclasses into attributes by name."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -41,7 +41,7 @@ def plain(value: Any) -> Any:
 
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A small table for a notebook; every text is escaped, since names are a stranger's."""
+    """Write a small table for a notebook; every text is escaped, since names are a stranger's."""
     lines = [_html_row("th", heads), *(_html_row("td", row) for row in rows)]
     return "\n".join(["<table>", *lines, "</table>"])
 

@@ -24,7 +24,7 @@ def check_writable(
     suffixes: tuple[str, ...] = SUFFIXES,
     overwrite: bool = True,
 ) -> None:
-    """Finds what would stop `save_model` before any work is done.
+    """Find what would stop `save_model` before any work is done.
 
     Raises:
         FileError: The name does not end in one of `suffixes`, its folder is missing or cannot be
@@ -60,7 +60,7 @@ def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> 
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Writes a model to a file of Keras.
+    """Write a model to a file of Keras.
 
     A failure leaves no part of a file, and an older file as it was.
 
@@ -78,7 +78,7 @@ def _save(model: Any, part: Path) -> None:
 
 
 def _most_bytes(model: Any) -> int:
-    """Bytes of a model as an `.h5` file, and some more: of weights, description and groups."""
+    """Count the bytes of a model as an `.h5` file: weights, description and groups, and more."""
     weights = sum(math.prod(each.shape) * item_bytes(str(each.dtype)) for each in model.weights)
     return int(weights) + 3 * len(model.to_json()) + 2**12 * (len(model.weights) + 16)
 
@@ -96,12 +96,12 @@ def _find_room(part: Path, count: int) -> None:
 
 
 def save_text(text: str, path: Path) -> None:
-    """Writes a text likewise."""
+    """Write a text likewise."""
     _write(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside `path`, and moves what is written there when it is complete."""
+    """Write beside `path`, and move what is written there when it is complete."""
     try:
         place = real_place(path)
         with draft_folder(place) as folder:
@@ -115,6 +115,6 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the system says; HDF5 tells it among much else."""
+    """Return what the system says; HDF5 tells it among much else."""
     told = re.search(r"error message = '([^']+)'", str(error))
     return told[1] if told else getattr(error, "strerror", None) or first_line(error)

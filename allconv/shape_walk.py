@@ -54,7 +54,7 @@ class Image:
         return self._parts()[1]
 
     def shape(self, sizes: Sequence[int | None]) -> Shape:
-        """The shape of the input with other sizes."""
+        """Return the shape of the input with other sizes."""
         batch, _, channels = self._parts()
         return join({"data_format": self.data_format}, batch, sizes, channels)
 
@@ -64,14 +64,14 @@ class Image:
 
 
 def images(graph: Graph) -> tuple[Image, ...]:
-    """The inputs of a model that are maps of one, two or three axes."""
+    """List the inputs of a model that are maps of one, two or three axes."""
     users = graph.users()
     maps = [node for node in graph.inputs if node.shape and len(node.shape) in (3, 4, 5)]
     return tuple(Image(node, _data_format(node, users)) for node in maps)
 
 
 def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
-    """The shapes of a model's inputs at an image size; inputs of other axes are left out.
+    """Return the shapes of a model's inputs at an image size; leave out inputs of other axes.
 
     Raises:
         OptionError: The size is none, or no input of the model has as many axes.
@@ -90,7 +90,7 @@ def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
 
 
 def at_any_size(graph: Graph) -> dict[Node, Shape]:
-    """The shapes of a model's inputs with the sizes of all images free."""
+    """Return the shapes of a model's inputs with the sizes of all images free."""
     return {image.node: image.shape([None] * len(image.sizes)) for image in images(graph)}
 
 
@@ -127,7 +127,7 @@ def shapes_at(
 
 
 def call_shape(node: Node, inputs: list[Shape | None], own_sizes: str = "") -> Shape | None:
-    """What a call gives on inputs of these shapes; None where that is unknown.
+    """Work out what a call gives on inputs of these shapes; None where that is unknown.
 
     Raises:
         ShapeError: The layer does not fit; `own_sizes` are the model's own, for the message.
@@ -138,12 +138,12 @@ def call_shape(node: Node, inputs: list[Shape | None], own_sizes: str = "") -> S
 
 
 def size_words(sizes: Sequence[int | None]) -> str:
-    """Sizes in words, `28x28`; `?` where one is free."""
+    """Write sizes in words, `28x28`; `?` where one is free."""
     return "x".join("?" if size is None else str(size) for size in sizes)
 
 
 def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
-    """What a call gives; of a class that is not known here what the model's own shapes tell."""
+    """Work out what a call gives; of an unknown class what the model's own shapes tell."""
     # A constant that fits the model's own size only is found, and named, by `sizes.fixed_layers`.
     operands = () if node.kind in BINARY_OPS else (*node.args, *node.kwargs.values())
     shape, own = output_shape(node.kind, node.config, inputs, operands), node.shape
@@ -160,7 +160,7 @@ def _shape(node: Node, inputs: list[Shape | None]) -> Shape | None:
 
 
 def _are_free(shapes: list[Shape | None]) -> bool:
-    """Whether shapes leave a size open: what is made of them all alike does not depend on it."""
+    """Tell whether shapes leave a size open: what all of them make alike does not depend on it."""
     return any(shape is not None and None in shape[1:] for shape in shapes)
 
 
@@ -185,7 +185,7 @@ def _remedy(node: Node) -> str:
 
 
 def _data_format(source: Node, users: Mapping[Node, list[Node]]) -> str:
-    """Where an input's channels are: the nearest layer behind it that says so knows."""
+    """Say where an input's channels are: the nearest layer behind it that says so knows."""
     behind, seen = [source], {source}
     for node in behind:
         # Flatten's data format is a wish for the order of its output, not a fact about its input.

@@ -21,14 +21,14 @@ Padding = str | tuple[int, int]
 
 
 def span(window: int, dilation: int = 1) -> int:
-    """Number of cells from the first to the last cell of a dilated window, both included."""
+    """Count the cells from the first to the last cell of a dilated window, both included."""
     return (window - 1) * dilation + 1
 
 
 def window_output(
     size: Size, window: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> Size:
-    """Number of places where a window fits on an axis: the size after a convolution or a pool.
+    """Count the places where a window fits on an axis: the size after a convolution or a pool.
 
     Relationship 15, `floor((size + padding - span) / stride) + 1`; 1 to 7 are cases of it.
 
@@ -61,7 +61,7 @@ def window_output(
 def padding_cells(
     size: int, window: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> tuple[int, int]:
-    """Cells that a padding adds before and after an axis, negative where cells are cropped.
+    """Count the cells that a padding adds before and after an axis, negative where it crops.
 
     Args:
         size: cells of the axis; only "same" with a stride above 1 depends on it.
@@ -98,7 +98,7 @@ def padding_cells(
 
 
 def same_padding(size: int, window: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Cells that `padding="same"` adds before and after an axis, the smaller half first.
+    """Count the cells that `padding="same"` adds before and after an axis, the smaller half first.
 
     TensorFlow's rule, which Keras follows on every backend: just enough for `ceil(size / stride)`
     windows (https://www.tensorflow.org/api_docs/python/tf/nn, "Notes on padding").
@@ -113,7 +113,7 @@ def same_padding(size: int, window: int, stride: int, dilation: int = 1) -> tupl
 
 
 def product(sizes: Iterable[Size]) -> Size:
-    """Product of sizes, None where one of them is unknown."""
+    """Multiply sizes; None where one of them is unknown."""
     total = 1
     for size in sizes:
         if size is None:
@@ -123,7 +123,7 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 def broadcast(shapes: Sequence[Shape], *, forget_unknown: bool = False) -> Shape:
-    """Shape of an element-by-element operation: aligned at the last axis, 1 stretches to any size.
+    """Return the shape of an element-by-element operation: aligned at the last axis, 1 stretches.
 
     Args:
         shapes: the shapes of the operands, at least one.
@@ -144,7 +144,7 @@ def broadcast(shapes: Sequence[Shape], *, forget_unknown: bool = False) -> Shape
 
 
 def _common_size(sizes: Sequence[Size], shapes: Sequence[Shape], forget_unknown: bool) -> Size:
-    """The size that operands of these sizes on one axis have together."""
+    """Return the size that operands of these sizes on one axis have together."""
     known = [size for size in dict.fromkeys(sizes) if size is not None and size != 1]
     if len(known) > 1:
         first, second = (shapes[sizes.index(size)] for size in known[:2])
@@ -157,7 +157,7 @@ def _common_size(sizes: Sequence[Size], shapes: Sequence[Shape], forget_unknown:
 
 
 def _does_not_fit(size: int, window: int, dilation: int, before: int, after: int) -> str:
-    """A window of 3 with dilation 2 (5 cells) does not fit a map of 2 padded by 1 + 1."""
+    """Write that a window of 3 with dilation 2 (5 cells) does not fit a map of 2."""
     dilated = f" with dilation {dilation} ({span(window, dilation)} cells)" if dilation > 1 else ""
     padded = f" padded by {before} + {after}" if before or after else ""
     return f"a window of {window}{dilated} does not fit a map of {size}{padded}"

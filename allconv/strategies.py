@@ -84,7 +84,7 @@ NAMES: dict[str, Strategy] = {
 
 
 def strategy(choice: str | Strategy) -> Strategy:
-    """The strategy that a name stands for.
+    """Return the strategy that a name stands for.
 
     Raises:
         OptionError: There is none of that name.
@@ -100,13 +100,13 @@ def strategy(choice: str | Strategy) -> Strategy:
 
 
 def keeps_all_others(pooling: Pooling) -> bool:
-    """Whether pools that are no max pools, which have no strategies by name, are to stay."""
+    """Tell whether pools that are no max pools, which have no strategies by name, are to stay."""
     others = pooling.get("*", "exact") if isinstance(pooling, Mapping) else pooling
     return isinstance(strategy(others), KeepPool)
 
 
 def strategy_of_each(pooling: Pooling, pools: list[str]) -> dict[str, Strategy]:
-    """The strategy of each of a model's max pools.
+    """Choose the strategy of each of a model's max pools.
 
     Args:
         pooling: One choice for all, or choices by layer name; `"*"` stands for the pools not named,

@@ -85,7 +85,7 @@ def verify(
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Verification:
-    """Runs both models on the same inputs and measures how far their outputs are apart.
+    """Run both models on the same inputs and measure how far their outputs are apart.
 
     Outputs are compared before a final softmax or sigmoid, which would hide differences, where both
     models are Functional or Sequential; others are compared as they come. Models that
@@ -152,7 +152,7 @@ def verify(
 
 
 def _runnable(model: Any, role: str) -> Any:
-    """A model that can be called; of a file, the one that is built from it."""
+    """Build the model of a file; return one that can be called as it is."""
     if not is_live(model):
         return build(read(model))
     if not callable(model):
@@ -173,7 +173,7 @@ def _vast_map(model: Any) -> str:
 
 
 def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
-    """Both models, or float32 copies where one computes in 16 bits, and a note on how they run.
+    """Return both models, or float32 copies where one computes in 16 bits, with a note on it.
 
     Raises:
         Stop: Keras cannot copy them.
@@ -187,7 +187,7 @@ def _comparable(original: Any, converted: Any) -> tuple[Any, Any, str]:
 
 
 def _copied(models: Sequence[Any]) -> list[Any]:
-    """Float32 copies; a model may hold layers that only its owner can make again."""
+    """Return the float32 copies; a model may hold layers that only its owner can make again."""
     try:
         return [in_float32(model) for model in models]
     except Exception as error:  # a layer of the user's own raises what it likes
@@ -199,7 +199,7 @@ def _copied(models: Sequence[Any]) -> list[Any]:
 
 
 def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
-    """The inputs to run both on: the caller's, checked, or drawn ones.
+    """Find the inputs to run both on: the caller's, checked, or drawn ones.
 
     Raises:
         OptionError: Those of the caller do not fit the original.
@@ -220,7 +220,7 @@ def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
 
 
 def _drawn(original: Any, converted: Any, seed: int) -> Any:
-    """Inputs that suit the original's graph, of a size that fits it."""
+    """Draw inputs that suit the original's graph, of a size that fits it."""
     if not is_graph(original):
         raise Stop(None, "the original's inputs are not known from its graph; give some")
     if not leaves_sizes_open(original):
@@ -236,7 +236,7 @@ def _drawn(original: Any, converted: Any, seed: int) -> Any:
 def _verdict(
     tallies: Sequence[Tally], samples: int, tolerance: float, limit: float, note: str
 ) -> Verification:
-    """Holds each output against the tolerance, then asks whether passing it proves anything."""
+    """Hold each output against the tolerance, then ask whether passing it proves anything."""
     worst = max(tallies, key=lambda tally: tally.error)
     decisions = sum(tally.decisions for tally in tallies)
     measured = Verification(
@@ -264,7 +264,7 @@ def _verdict(
 def _unless_chaotic(
     failed: Verification, tallies: Sequence[Tally], moved: Sequence[float]
 ) -> Verification:
-    """A failure, unless the original moves as far where its numbers are rounded another way."""
+    """Fail, unless the original moves as far where its numbers are rounded another way."""
     wrong = [
         (tally, by_rounding)
         for tally, by_rounding in zip(tallies, moved, strict=True)
@@ -281,7 +281,7 @@ def _unless_chaotic(
 
 
 def _which(tallies: Sequence[Tally], tally: Tally) -> str:
-    """Names one output where there are several."""
+    """Name one output where there are several."""
     return f"output {tallies.index(tally) + 1} of {len(tallies)}" if len(tallies) > 1 else ""
 
 

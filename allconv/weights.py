@@ -62,45 +62,45 @@ class Array:
         return values.astype(_wide(self.dtype), copy=False) if self.fixed else values
 
     def in_dtype(self, dtype: str) -> Array:
-        """The same made-up, or fresh, values in another dtype; a model's own stay as they are."""
+        """Convert made-up, or fresh, values to another dtype; leave a model's own as they are."""
         if not (self.fixed or self.is_fresh) or dtype == self.dtype:
             return self
         parts = tuple(p.in_dtype(dtype) if isinstance(p, Array) else p for p in self.parts)
         return replace(self, dtype=dtype, parts=parts)
 
     def in_32_bits(self) -> Array:
-        """The same values in 32 bits where they have 16, so that no product of them is rounded."""
+        """Convert values of 16 bits to 32, so that no product of them is rounded."""
         if "16" not in self.dtype:
             return self
         return replace(derive(_in_float32, self, shape=self.shape), dtype="float32")
 
     def reshape(self, *shape: int) -> Array:
-        """The same values in the same row-major order under another shape."""
+        """Give the values, in the same row-major order, another shape."""
         return derive(np.reshape, self, shape, shape=shape)
 
     def transpose(self, *axes: int) -> Array:
-        """The same values with their axes in another order."""
+        """Put the axes of the values in another order."""
         if axes == tuple(range(len(self.shape))):
             return self
         return derive(np.transpose, self, axes, shape=[self.shape[axis] for axis in axes])
 
     def broadcast_to(self, *shape: int) -> Array:
-        """The same values along further axes, or along axes of length 1."""
+        """Repeat the values along further axes, or along axes of length 1."""
         return derive(broadcast, self, shape, shape=shape)
 
 
 def fresh(shape: Sequence[int], dtype: str = "float32") -> Array:
-    """An array whose values the layer's own initializer draws."""
+    """Make an array whose values the layer's own initializer draws."""
     return Array(tuple(shape), dtype)
 
 
 def broadcast(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The recipe of `Array.broadcast_to`."""
+    """Return the recipe of `Array.broadcast_to`."""
     return np.array(np.broadcast_to(values, shape))
 
 
 def derive(recipe: Callable[..., np.ndarray], *parts: Any, shape: Sequence[int]) -> Array:
-    """The array `recipe(*parts)`, of the first part's dtype; fresh where a part is fresh.
+    """Derive the array `recipe(*parts)`, of the first part's dtype; fresh where a part is fresh.
 
     It is fixed where no part is an array, or all of them are fixed. `recipe` is a named function,
     so that equal derivations are equal.
@@ -121,6 +121,6 @@ def _wide(dtype: str) -> str:
 
 
 def item_bytes(dtype: str) -> int:
-    """Bytes of one value: the name tells the bits, of types too that NumPy itself does not know."""
+    """Count the bytes of one value by the bits in its dtype's name, which NumPy may not know."""
     bits = re.search(r"\d+", dtype)
     return max(int(bits[0]) // 8, 1) if bits else 1
