@@ -51,7 +51,7 @@ BUILDERS = {
 
 
 def main() -> None:
-    """Measures network by network, prints a table, writes the numbers."""
+    """Measure network by network, print a table, write the numbers."""
     options = parse_arguments()
     if options.child:
         print(json.dumps(measure(options.names[0], options.size, options.images)))
@@ -77,7 +77,7 @@ def updated(before: Iterable[Any], rows: Iterable[Any]) -> list[Any]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options; `--child` is how the benchmark calls itself."""
+    """Read the command line's options; `--child` is how the benchmark calls itself."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--names", nargs="+", choices=BUILDERS, default=list(BUILDERS), metavar="NAME"
@@ -109,7 +109,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_child(name: str, size: int | None, images: int) -> dict[str, Any]:
-    """What `measure` finds in a process of its own, or how that process ended."""
+    """Return what `measure` finds in a process of its own, or how that process ended."""
     command = [sys.executable, __file__, "--child", "--names", name, "--images", str(images)]
     command += ["--size", str(size)] if size else []
     found = subprocess.run(
@@ -126,7 +126,7 @@ def run_child(name: str, size: int | None, images: int) -> dict[str, Any]:
 
 
 def measure(name: str, size: int | None, images: int) -> dict[str, Any]:
-    """One row of numbers: a network made, converted, verified, and verified to be verifiable."""
+    """Measure one row: a network made, converted, verified, and verified to be verifiable."""
     start = time.perf_counter()
     original = make(name, size)
     made = time.perf_counter()
@@ -168,7 +168,7 @@ def measure(name: str, size: int | None, images: int) -> dict[str, Any]:
 
 
 def draw_weights(model: keras.Model, inputs: Any) -> float | None:
-    """Gives a network random weights with which it is worth measuring, if any of those tried are.
+    """Give a network random weights with which it is worth measuring, if any of those tried are.
 
     Returns:
         What its residual branches were divided by; None where nothing helped.
@@ -181,7 +181,7 @@ def draw_weights(model: keras.Model, inputs: Any) -> float | None:
 
 
 def is_worth_measuring(model: keras.Model, inputs: Any) -> bool:
-    """Whether the output depends on the input, and a change by rounding moves it by rounding.
+    """Tell whether the output depends on the input, and a change by rounding moves it by rounding.
 
     That is asked of the network alone, before it is converted.
     """
@@ -201,7 +201,7 @@ def smallest_image(model: keras.Model) -> tuple[int, ...] | None:
 
 
 def make(name: str, size: int | None) -> keras.Model:
-    """A network with Keras' own fresh weights, for images of `size` or of its own size.
+    """Make a network with Keras' own fresh weights, for images of `size` or of its own size.
 
     MobileNetV3's builders leave the size open, where others take 224.
     """
@@ -214,12 +214,12 @@ def make(name: str, size: int | None) -> keras.Model:
 
 
 def first_convolution(model: keras.Model) -> keras.layers.Conv2D:
-    """The first full convolution of a model; its kernel reaches every output."""
+    """Find the first full convolution of a model; its kernel reaches every output."""
     return next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
 
 
 def amounts(amount: Any) -> dict[str, Any]:
-    """A number before and after, and its ratio."""
+    """Return a number before and after, and its ratio."""
     return {"before": amount.before, "after": amount.after, "ratio": amount.ratio}
 
 
@@ -240,7 +240,7 @@ COLUMNS = (
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
-    """A row in words, one for each column."""
+    """Write a row in words, one for each column."""
     if "crash" in row:
         return [row["model"], "", "no: crashed", *[""] * (len(COLUMNS) - 3)]
     counts = [row[key] for key in ("parameters", "multiply_accumulates")]
@@ -258,7 +258,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def in_words(row: Mapping[str, Any]) -> str:
-    """A row in a line, while the others are being measured."""
+    """Write a row in a line, while the others are being measured."""
     if "crash" in row:
         return str(row["crash"])
     kernel = f"{row['scaled_kernel']} x {FACTOR}: {number(row['scaled_error'])}"
@@ -267,19 +267,19 @@ def in_words(row: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """A relative error."""
+    """Write a relative error."""
     return "not run" if value is None else f"{value:.1e}"
 
 
 def metric(count: int | None) -> str:
-    """A count in millions or thousand millions."""
+    """Write a count in millions or thousand millions."""
     if count is None:
         return "unknown"
     return f"{count / 1e9:.1f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 
 def ratio(value: float | None) -> str:
-    """Times the original's."""
+    """Write how many times the original's a number is."""
     return "unknown" if value is None else f"{value:.2f}x"
 
 
@@ -333,12 +333,12 @@ squeeze-and-excitation blocks of an EfficientNet for large images. Seconds are t
 
 
 def is_good(row: Mapping[str, Any]) -> bool:
-    """Whether a network became all-convolutional and was verified."""
+    """Tell whether a network became all-convolutional and was verified."""
     return bool(row.get("all_convolutional") and row.get("passed"))
 
 
 def remarks(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Why networks did not become all-convolutional, or were not verified."""
+    """Say why networks did not become all-convolutional, or were not verified."""
     for row in rows:
         if not is_good(row):
             found = row.get("obstacles") or [row.get("crash") or row["verification"]]
@@ -347,7 +347,7 @@ def remarks(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def markdown(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A table: the first column to the left, numbers to the right."""
+    """Yield the lines of a table: the first column to the left, numbers to the right."""
     columns = list(columns)
     yield f"| {' | '.join(columns)} |"
     yield f"| --- |{' ---: |' * (len(columns) - 1)}"

@@ -31,7 +31,7 @@ MEMORY_TARGET = 1.1
 
 
 def clone(model: keras.Model) -> keras.Model:
-    """A second model with the same weights, made by Keras alone."""
+    """Make a second model with the same weights, by Keras alone."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
@@ -44,7 +44,7 @@ ACTIONS: Mapping[str, Callable[[keras.Model], keras.Model]] = {
 
 
 def main() -> None:
-    """Measures, prints a table, writes the numbers."""
+    """Measure, print a table, write the numbers."""
     options = parse_arguments()
     if options.child:
         print(json.dumps(memory_of(ACTIONS[options.child], options.file)))
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options; `--child` is how the benchmark calls itself."""
+    """Read the command line's options; `--child` is how the benchmark calls itself."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--memory-rounds", type=int, default=3, help="default: %(default)s")
@@ -84,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def measure_memory(model: keras.Model, rounds: int) -> dict[str, dict[str, float]] | None:
-    """Bytes by action, medians over child processes; None where the system has no /proc.
+    """Return the bytes by action, medians over child processes; None where the system has no /proc.
 
     `extra` is the peak of the action over what was resident before it. `beyond_loading` is the peak
     over that of loading the file, which itself needs twice the weights and hides as much.
@@ -102,13 +102,13 @@ def measure_memory(model: keras.Model, rounds: int) -> dict[str, dict[str, float
 
 
 def run_child(name: str, file: Path) -> dict[str, float]:
-    """What `memory_of` measures in a process of its own."""
+    """Return what `memory_of` measures in a process of its own."""
     command = [sys.executable, __file__, "--child", name, str(file)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def memory_of(action: Callable[[keras.Model], keras.Model], file: str) -> dict[str, float]:
-    """Loads a model, runs `action` on it, and says how many bytes that took."""
+    """Load a model, run `action` on it, and say how many bytes that took."""
     original = keras.saving.load_model(file)
     gc.collect()
     loading_peak, resident = process_memory("VmHWM"), process_memory("VmRSS")
@@ -120,7 +120,7 @@ def memory_of(action: Callable[[keras.Model], keras.Model], file: str) -> dict[s
 
 
 def process_memory(field: str) -> int:
-    """Bytes of a memory field of this process: `VmRSS` now, `VmHWM` at its peak.
+    """Count the bytes of a memory field of this process: `VmRSS` now, `VmHWM` at its peak.
 
     Not `getrusage`: its peak is inherited from the parent process that started the child.
     """
@@ -131,7 +131,7 @@ def process_memory(field: str) -> int:
 
 
 def describe(result: Mapping[str, Any]) -> str:
-    """The result as a table, with the targets below."""
+    """Write the result as a table, with the targets below."""
     memory, weights_bytes = result["memory_bytes"], result["weights_bytes"]
     rows = []
     for name in ACTIONS:
@@ -159,7 +159,7 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def share(part: float | None, whole: float) -> str:
-    """A part in times the whole, or that it was not measured."""
+    """Write a part in times the whole, or that it was not measured."""
     return "not measured" if part is None else f"{part / whole:.2f}x"
 
 

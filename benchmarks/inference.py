@@ -32,7 +32,7 @@ TARGETS = {("pools", 1): 1.05, ("both", 1): 1.15}
 
 
 def main() -> None:
-    """Measures, prints a table, writes the numbers."""
+    """Measure, print a table, write the numbers."""
     options = parse_arguments()
     rows: list[dict[str, Any]] = []
     for name, make in MODELS.items():
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument(
@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def mnist_cnn() -> keras.Model:
-    """The CNN of examples/mnist.py: 98,442 parameters, images `(batch, 28, 28, 1)`."""
+    """Build the CNN of examples/mnist.py: 98,442 parameters, images `(batch, 28, 28, 1)`."""
     model = keras.Sequential([keras.Input((28, 28, 1))])
     for filters in (16, 32, 64):
         model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
@@ -74,7 +74,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
 
 
 def measure(name: str, original: keras.Model, seconds: float) -> Iterator[dict[str, Any]]:
-    """One row of numbers for each variant of `original` and each batch size."""
+    """Yield one row of numbers for each variant of `original` and each batch size."""
     random = np.random.default_rng(0)
     for variant, options in VARIANTS.items():
         converted = allconv.convert(original, **options)
@@ -93,7 +93,7 @@ def measure(name: str, original: keras.Model, seconds: float) -> Iterator[dict[s
 
 
 def compiled(model: keras.Model, images: tf.Tensor) -> Callable[[], object]:
-    """A call of `model` on `images` as a graph that TensorFlow has compiled, waited for."""
+    """Make a call of `model` on `images` as a graph that TensorFlow has compiled, waited for."""
     graph = tf.function(partial(model, training=False))
     return lambda: graph(images).numpy()
 
@@ -101,7 +101,7 @@ def compiled(model: keras.Model, images: tf.Tensor) -> Callable[[], object]:
 def compare(
     original: Callable[[], object], converted: Callable[[], object], seconds: float
 ) -> dict[str, Any]:
-    """Times both in turn for about `seconds`, and for at least ten rounds."""
+    """Time both in turn for about `seconds`, and for at least ten rounds."""
     actions = {"original": original, "converted": converted}
     trial = paired_times(actions, rounds=2)
     rounds = max(10, min(500, round(seconds / sum(times.min() for times in trial.values()))))
@@ -114,7 +114,7 @@ def compare(
 
 
 def describe(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table, with targets beside the ratios."""
+    """Write the rows as a table, with targets beside the ratios."""
     columns = ("model", "converted", "batch", "original ms", "ratio", "quartiles", "target")
     return table(
         columns,

@@ -23,7 +23,7 @@ PACKAGES = ("allconv", "keras", "numpy", "tensorflow", "jax")
 
 
 def he_kernels(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Draws every kernel of `model` from He's normal distribution, in place.
+    """Draw every kernel of `model` from He's normal distribution, in place.
 
     With Keras' own initial weights the signal fades on its way down a deep network, and arithmetic
     on numbers next to zero is not what a trained network costs. He et al. 2015, arXiv 1502.01852.
@@ -43,7 +43,7 @@ def paired_times(
     rounds: int,
     between: Callable[[], object] = lambda: None,
 ) -> dict[str, np.ndarray]:
-    """Seconds that each action takes, `(rounds,)` by name.
+    """Return the seconds that each action takes, `(rounds,)` by name.
 
     Every round runs every action once, in turn forwards and backwards: what else the machine does
     meets all of them, and none profits from its place. A first round that is not counted warms up.
@@ -60,13 +60,13 @@ def paired_times(
 
 
 def quartiles(values: np.ndarray) -> dict[str, float]:
-    """First quartile, median and third quartile, by name."""
+    """Return the first quartile, median and third quartile, by name."""
     names = ("first_quartile", "median", "third_quartile")
     return dict(zip(names, np.quantile(values, (0.25, 0.5, 0.75)).tolist(), strict=True))
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on: versions, and the cores that this process may use."""
+    """Say what the numbers depend on: versions, and the cores that this process may use."""
     return {
         "python": platform.python_version(),
         **versions(),
@@ -76,7 +76,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that are installed, by name."""
+    """Return the versions of the packages that are installed, by name."""
     found = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -98,7 +98,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
-    """Writes a result, and says where to."""
+    """Write a result, and say where to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"\nwritten to {path}")

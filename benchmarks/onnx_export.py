@@ -36,7 +36,7 @@ MODELS = ("ResNet50", "VGG16")
 
 
 def by_tf2onnx(model: keras.Model, path: Path) -> None:
-    """What a user of tf2onnx writes: the model's call as a function, of its own image size."""
+    """Export as a user of tf2onnx does: the model's call as a function, of its own image size."""
     import tf2onnx
 
     images = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="images")
@@ -54,7 +54,7 @@ TARGET = 1.0
 
 
 def main() -> None:
-    """Measures, prints tables, writes the numbers."""
+    """Measure, print tables, write the numbers."""
     options = parse_arguments()
     if options.child:
         limit = int(options.most_memory * 1e9)
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options; `--child` is how the benchmark calls itself."""
+    """Read the command line's options; `--child` is how the benchmark calls itself."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
@@ -96,14 +96,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def available_memory() -> int:
-    """Bytes that programs can take before the machine runs out: proc(5)."""
+    """Return the bytes that programs can take before the machine runs out: proc(5)."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     sizes = dict(line.split(":") for line in lines)
     return int(sizes["MemAvailable"].split()[0]) * 1024
 
 
 def all_runs(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """The runs of each action on a network; none of one that the memory does not suffice for."""
+    """Run each action on a network several times; not one for which the memory does not suffice."""
     runs: dict[str, list[dict[str, float]]] = {action: [] for action in ACTIONS}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.keras")
@@ -122,7 +122,7 @@ def all_runs(name: str, options: argparse.Namespace) -> dict[str, list[dict[str,
 
 
 def run_child(name: str, file: Path, most_memory: float) -> dict[str, float] | None:
-    """What `measured` finds in a process of its own; None where that was ended."""
+    """Return what `measured` finds in a process of its own; None where that was ended."""
     command = [sys.executable, __file__, "--child", name, "--most-memory", str(most_memory)]
     child = subprocess.run([*command, str(file)], capture_output=True, text=True)
     if child.returncode:
@@ -134,7 +134,7 @@ def run_child(name: str, file: Path, most_memory: float) -> dict[str, float] | N
 
 
 def measured(action: Callable[[keras.Model, Path], object], file: str) -> dict[str, float]:
-    """Loads a model, exports it, and says how long that took and how many bytes."""
+    """Load a model, export it, and say how long that took and how many bytes."""
     model = keras.saving.load_model(file, compile=False)
     gc.collect()
     resident = process_memory("VmRSS")
@@ -148,7 +148,7 @@ def measured(action: Callable[[keras.Model, Path], object], file: str) -> dict[s
 def summary(
     runs: list[dict[str, float]], plain: list[dict[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """Medians and quartiles, and the ratios to plain tf2onnx; nothing where no run ended well."""
+    """Return medians and quartiles, and ratios to plain tf2onnx; nothing if no run ended well."""
     if not runs:
         return {}
     columns = {kind: np.array([run[kind] for run in runs]) for kind in runs[0]}
@@ -161,7 +161,7 @@ def summary(
 
 
 def describe(name: str, rows: Mapping[str, Any], options: argparse.Namespace) -> str:
-    """The numbers of a network as a table."""
+    """Write the numbers of a network as a table."""
     title = f"{name} at 224x224, He kernels, {options.rounds} rounds"
     columns = (title, "seconds", "extra MB", "time", "quartiles", "memory")
     ended = f"needs more than {options.most_memory:.1f} GB"
@@ -170,7 +170,7 @@ def describe(name: str, rows: Mapping[str, Any], options: argparse.Namespace) ->
 
 
 def cells(row: Mapping[str, Any]) -> Iterator[str]:
-    """The cells behind the name of an action."""
+    """Yield the cells behind the name of an action."""
     yield f"{row['seconds']['median']:.1f}"
     yield f"{row['extra_bytes']['median'] / 1e6:,.0f}"
     if "time_ratio" in row:

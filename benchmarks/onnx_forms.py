@@ -21,7 +21,7 @@ Cell = tuple[int, ...]
 
 
 def with_pools_as(form: Form, model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a network of two axes, with its unpadded MaxPools written in another form."""
+    """Copy a network of two axes, with its unpadded MaxPools written in another form."""
     written = shape_inference.infer_shapes(model)
     graph = written.graph
     channels = {
@@ -56,19 +56,19 @@ class Pool:
         self.constants: list[onnx.TensorProto] = []
 
     def operator(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Writes an operator, and gives the name of its result."""
+        """Write an operator, and give the name of its result."""
         name = output or f"{self.name}/{kind}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, values: np.ndarray) -> str:
-        """Writes a constant, and gives its name."""
+        """Write a constant, and give its name."""
         name = f"{self.name}/constant{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
     def picked(self, image: str, size: Cell, strides: Cell, factors: Mapping[Cell, float]) -> str:
-        """A depthwise convolution whose kernel has factors in some cells."""
+        """Write a depthwise convolution whose kernel has factors in some cells."""
         kernel = np.zeros((self.channels, 1, *size), "float32")
         for cell, factor in factors.items():
             kernel[(..., *cell)] = factor
@@ -82,12 +82,12 @@ class Pool:
         )
 
     def larger_of_two(self, image: str, size: Cell, strides: Cell, a: Cell, b: Cell) -> str:
-        """The larger of two cells of each window."""
+        """Write the larger of two cells of each window."""
         rise = self.operator("Relu", self.picked(image, size, strides, {a: 1, b: -1}))
         return self.operator("Add", rise, self.picked(image, size, strides, {b: 1}))
 
     def larger(self, a: str, b: str, subtracted: bool) -> str:
-        """The larger of two maps; without Sub, by a convolution with -1 and Add."""
+        """Write the larger of two maps; without Sub, by a convolution with -1 and Add."""
         difference = (
             self.operator("Sub", a, b)
             if subtracted
@@ -100,7 +100,7 @@ Form = Callable[[Pool, str, Sequence[int], Sequence[int]], str]
 
 
 def steps_without_sub(pool: Pool, image: str, window: Sequence[int], strides: Sequence[int]) -> str:
-    """The steps of allconv's plan, but with winners that meet by a convolution instead of Sub."""
+    """Write the steps of allconv's plan, with winners that meet by a convolution, not by Sub."""
     for step in max_steps(window, strides):
         size, apart = step.window.size, step.window.strides
         pairs = [step.cells[i : i + 2] for i in range(0, len(step.cells), 2)]
@@ -115,7 +115,7 @@ def steps_without_sub(pool: Pool, image: str, window: Sequence[int], strides: Se
 
 
 def slices(pool: Pool, image: str, window: Sequence[int], strides: Sequence[int]) -> str:
-    """Each cell of the window by a Slice, then winners by Sub, Relu and Add."""
+    """Return each cell of the window by a Slice, then winners by Sub, Relu and Add."""
     axes, steps = pool.constant(np.array([2, 3])), pool.constant(np.array(strides))
     left = []
     for cell in itertools.product(*map(range, window)):
@@ -134,7 +134,7 @@ def _largest(pool: Pool, left: list[str], subtracted: bool) -> str:
 
 
 def axis_by_axis(pool: Pool, image: str, window: Sequence[int], strides: Sequence[int]) -> str:
-    """A window that grows by two cells at a time, along one axis, then the other.
+    """Write a window that grows by two cells at a time, along one axis, then the other.
 
     The last step of each axis takes that axis' stride.
     """
@@ -142,12 +142,12 @@ def axis_by_axis(pool: Pool, image: str, window: Sequence[int], strides: Sequenc
 
 
 def grown_first(pool: Pool, image: str, window: Sequence[int], strides: Sequence[int]) -> str:
-    """The same, but all strides in the last step: equal ones, as Keras layers have them."""
+    """Write the same, but all strides in the last step: equal ones, as Keras layers have them."""
     return _growing(pool, image, window, [(1, 1), tuple(strides)])
 
 
 def _growing(pool: Pool, image: str, window: Sequence[int], ends: Sequence[Cell]) -> str:
-    """The strides are those of the last step of each axis."""
+    """Write growing windows; the strides are those of the last step of each axis."""
     for axis, (wanted, strides) in enumerate(zip(window, ends, strict=True)):
         width = 1
         while width < wanted:

@@ -60,7 +60,7 @@ MOST_ROUNDS = 500
 
 
 def main() -> None:
-    """Measures, prints a table, writes the numbers."""
+    """Measure, print a table, write the numbers."""
     options = parse_arguments()
     rows: list[dict[str, Any]] = []
     for name in options.models:
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
@@ -97,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def written_elsewhere(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Path]:
-    """The files of a network, each written by a process that takes Keras' memory with it."""
+    """Write the files of a network, each in a process that takes Keras' memory with it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         if options.forms:
             return pool.submit(forms_of, name, folder).result()
@@ -108,7 +108,7 @@ def written_elsewhere(name: str, folder: Path, options: argparse.Namespace) -> d
 
 
 def network(name: str) -> keras.Model:
-    """A network with drawn weights, the same at every call."""
+    """Build a network with drawn weights, the same at every call."""
     return damp_branches(randomize(MODELS[name]()))
 
 
@@ -127,7 +127,7 @@ def write(variant: str, name: str, file: Path) -> None:
 
 
 def forms_of(name: str, folder: Path) -> dict[str, Path]:
-    """Files of the exact conversion in all forms, by name, that with MaxPool first.
+    """Return the files of the exact conversion in all forms, by name, that with MaxPool first.
 
     In that one everything is converted but max pools; the others differ in these alone.
     """
@@ -151,7 +151,7 @@ def forms_of(name: str, folder: Path) -> dict[str, Path]:
 def measure(
     name: str, files: Mapping[str, Path], options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """One row of numbers for each number of threads and each batch size."""
+    """Yield one row of numbers for each number of threads and each batch size."""
     for threads in options.threads:
         yield from on_threads(threads, name, files, options)
 
@@ -192,7 +192,7 @@ def session(file: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def run_of(one: onnxruntime.InferenceSession, batch_size: int) -> Callable[[], np.ndarray]:
-    """A run on images drawn from a seed, the same for both layouts."""
+    """Make a run on images drawn from a seed, the same for both layouts."""
     (given,) = one.get_inputs()
     _, *sizes = given.shape
     channels_first = sizes[0] < sizes[-1]
@@ -205,7 +205,7 @@ def run_of(one: onnxruntime.InferenceSession, batch_size: int) -> Callable[[], n
 
 
 def difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Largest difference, relative to the spread of what is expected."""
+    """Return the largest difference, relative to the spread of what is expected."""
     return float(np.abs(expected - found).max() / np.ptp(expected))
 
 
@@ -223,14 +223,14 @@ def require_agreement(name: str, differences: Mapping[str, float]) -> None:
 def compared(
     runs: Mapping[str, Callable[[], object]], options: argparse.Namespace
 ) -> dict[str, np.ndarray]:
-    """Times all in turn for about so many seconds, and for at least so many rounds."""
+    """Time all in turn for about so many seconds, and for at least so many rounds."""
     trial = paired_times(runs, rounds=1)
     rounds = round(options.seconds / sum(float(times.min()) for times in trial.values()))
     return paired_times(runs, max(options.rounds, min(MOST_ROUNDS, rounds)))
 
 
 def describe(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table: milliseconds of the first variant, ratios of the others to it."""
+    """Write the rows as a table: milliseconds of the first variant, ratios of the others to it."""
     first, *others = rows[0]["ratios"]
     columns = ("model", "threads", "batch", f"{first} ms", *others)
     return table(
@@ -249,13 +249,13 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 
 def ratio(values: Mapping[str, float]) -> str:
-    """The median with its quartiles."""
+    """Write the median with its quartiles."""
     low, middle, high = (values[name] for name in ("first_quartile", "median", "third_quartile"))
     return f"{middle:.2f}x ({low:.2f}-{high:.2f})"
 
 
 def described_means(rows: list[dict[str, Any]]) -> str:
-    """Geometric means over the networks, by threads and batch size."""
+    """Return the geometric means over the networks, by threads and batch size."""
     cases = dict.fromkeys((row["threads"], row["batch_size"]) for row in rows)
     lines = []
     for case in cases:

@@ -32,7 +32,7 @@ COLUMNS = ("network", "form", "operators", "error", "tolerance")
 
 
 def main() -> int:
-    """Exports network by network, prints a table, writes the numbers; returns the exit status."""
+    """Export network by network, print a table, write the numbers; return the exit status."""
     options = parse_arguments()
     if options.child:
         print(json.dumps(rows_of(options.child)))
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options; `--child` is how the benchmark calls itself."""
+    """Read the command line's options; `--child` is how the benchmark calls itself."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--names",
@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_child(name: str) -> list[dict[str, Any]]:
-    """What `rows_of` finds in a process of its own, or how that process ended."""
+    """Return what `rows_of` finds in a process of its own, or how that process ended."""
     command = [sys.executable, __file__, "--child", name]
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode == 0:
@@ -73,7 +73,7 @@ def run_child(name: str) -> list[dict[str, Any]]:
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
-    """A network's two rows: as it is, and converted."""
+    """Return a network's two rows: as it is, and converted."""
     model = BUILDERS[name](weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
     draw_weights(model, draw_inputs(model, seed=0))
     forms = {"original": model, "converted": allconv.convert(model)}
@@ -81,7 +81,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def exported(model: keras.Model) -> dict[str, Any]:
-    """What the report of an export says, to a folder that is gone afterwards; or the error."""
+    """Export to a folder that is gone afterwards; return what the report says, or the error."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             report = allconv.export_onnx(model, Path(folder) / "model.onnx")
@@ -96,7 +96,7 @@ def exported(model: keras.Model) -> dict[str, Any]:
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row as text."""
+    """Write a row as text."""
     if "failed" in row:
         return row["network"], row["form"], row["failed"], "", ""
     operators = ", ".join(f"{count} {kind}" for kind, count in row["operators"].items())

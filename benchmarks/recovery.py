@@ -91,7 +91,7 @@ class Network(NamedTuple):
 
 
 def main() -> int:
-    """Trains, converts, recovers, prints tables, writes the numbers; returns the exit status."""
+    """Train, convert, recover, print tables, write the numbers; return the exit status."""
     options = parse_arguments()
     options.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
@@ -125,7 +125,7 @@ NOTE = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--work", type=Path, default=Path("recovery"), metavar="FOLDER")
@@ -151,7 +151,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_data(file: Path) -> Data:
-    """A data set from a .npz file."""
+    """Read a data set from a .npz file."""
     with np.load(file) as arrays:
         train, test = (
             Images(scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel())
@@ -165,7 +165,7 @@ def read_data(file: Path) -> Data:
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
-    """Bytes as numbers from 0 to 1, with channels."""
+    """Return the bytes as numbers from 0 to 1, with channels."""
     images = images.astype("float32") / 255
     return images[..., None] if images.ndim == 3 else images
 
@@ -176,7 +176,7 @@ def mnist_cnn() -> keras.Model:
 
 
 def cifar10_cnn() -> keras.Model:
-    """The same for colour images of 32x32: 553,514 parameters."""
+    """Build the same for colour images of 32x32: 553,514 parameters."""
     return with_pools((32, 32, 3), 512)
 
 
@@ -213,7 +213,7 @@ def deeper(norm: bool) -> keras.Model:
 
 
 def conv_relu(model: keras.Sequential, filters: int, kernel: int, norm: bool) -> None:
-    """A convolution and a relu, with a BatchNormalization between if wanted."""
+    """Add a convolution and a relu, with a BatchNormalization between if wanted."""
     model.add(layers.Conv2D(filters, kernel, padding="same", use_bias=not norm))
     if norm:
         model.add(layers.BatchNormalization())
@@ -229,7 +229,7 @@ NETWORKS: Mapping[str, Network] = {
 
 
 def trained(name: str, seed: int, data: Data, options: argparse.Namespace) -> keras.Model:
-    """The network, trained with labels or as an earlier run left it."""
+    """Return the network, trained with labels or as an earlier run left it."""
     file = options.work / f"{name}-{seed}.keras"
     if file.exists():
         return keras.saving.load_model(file)
@@ -256,7 +256,7 @@ def trained(name: str, seed: int, data: Data, options: argparse.Namespace) -> ke
 def recover(
     name: str, seed: int, data: Data, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """One row for the original, the conversion, and each way of recovery."""
+    """Yield one row for the original, the conversion, and each way of recovery."""
     original = trained(name, seed, data, options)
     order = np.random.default_rng(seed).permutation(len(data.train.images))
     shown = data.validation if options.validation else data.test
@@ -307,7 +307,7 @@ def recover(
 
 
 def timed(function: Callable[..., Any], *args: Any, **keywords: Any) -> tuple[Any, Spent]:
-    """What a function returns, and the time it took."""
+    """Return what a function returns, and the time it took."""
     start = Spent(time.perf_counter(), time.process_time())
     result = function(*args, **keywords)
     end = Spent(time.perf_counter(), time.process_time())
@@ -320,7 +320,7 @@ def are_right(model: keras.Model, images: Images) -> np.ndarray:
 
 
 def mcnemar(lost: int, won: int) -> float:
-    """The exact two-sided test of McNemar, of images that only one of two models has right.
+    """Compute McNemar's exact two-sided test of images that only one of two models has right.
 
     If both were equally good, each such image were a coin's toss (McNemar 1947, Psychometrika 12).
     """
@@ -370,12 +370,12 @@ COLUMNS = (
 
 
 def describe(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table."""
+    """Write the rows as a table."""
     return table(COLUMNS, summary(rows))
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table for the docs."""
+    """Write the rows as a table for the docs."""
     lines = [COLUMNS, ("---", "---", *["---:"] * (len(COLUMNS) - 2)), *summary(rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 

@@ -32,7 +32,7 @@ BYTES_TARGET = 80e6
 
 
 def main() -> None:
-    """Measures, prints a table, writes the numbers."""
+    """Measure, print a table, write the numbers."""
     options = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         file = options.file or Path(folder, "vgg16.h5")
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--file", type=Path, help="a model file; by default VGG16 is made")
@@ -53,7 +53,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def measure(file: Path, rounds: int) -> dict[str, Any]:
-    """Seconds and bytes of both programs on `file`, and how many times faster the report is."""
+    """Measure seconds and bytes of both programs on `file`, and how much faster the report is."""
     peaks: dict[str, list[int]] = {"report": [], "summary": []}
     commands = {
         "report": [sys.executable, "-m", "allconv", "report", str(file)],
@@ -76,7 +76,7 @@ def measure(file: Path, rounds: int) -> dict[str, Any]:
 
 
 def run(command: list[str]) -> int:
-    """Runs a program to its end, and says how many bytes were resident at its peak.
+    """Run a program to its end, and say how many bytes were resident at its peak.
 
     Raises:
         CalledProcessError: The program failed; what it wrote to stderr is shown.
@@ -95,14 +95,14 @@ def run(command: list[str]) -> int:
 
 
 def environment() -> dict[str, str]:
-    """The variables of a user: Python keeps what it has compiled, TensorFlow does not log."""
+    """Return a user's variables: Python keeps what it has compiled, TensorFlow does not log."""
     variables = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     return variables
 
 
 def describe(result: Mapping[str, Any]) -> str:
-    """The result as a table, with the targets below."""
+    """Write the result as a table, with the targets below."""
     rows = (
         (
             name,
@@ -127,7 +127,7 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def spread(values: Mapping[str, float]) -> str:
-    """First and third quartile."""
+    """Return the first and third quartile."""
     return f"{values['first_quartile']:.2f}-{values['third_quartile']:.2f}"
 
 

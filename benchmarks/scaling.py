@@ -34,18 +34,18 @@ Block = Callable[[Any], Any]
 
 
 def plain(tensor: Any) -> Any:
-    """A convolution and its ReLU."""
+    """Add a convolution and its ReLU."""
     return layers.ReLU()(layers.Conv2D(4, 3, padding="same")(tensor))
 
 
 def residual(tensor: Any) -> Any:
-    """A block of ResNet: a convolution, normalized, and its input added."""
+    """Add a block of ResNet: a convolution, normalized, and its input added."""
     branch = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(tensor))
     return layers.ReLU()(layers.Add()([tensor, branch]))
 
 
 def squeeze_and_excitation(tensor: Any) -> Any:
-    """A global pool whose channels become factors. Hu et al. 2018, arXiv 1709.01507."""
+    """Add a global pool whose channels become factors. Hu et al. 2018, arXiv 1709.01507."""
     vector = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, padding="same")(tensor))
     vector = layers.Dense(2, activation="relu")(vector)
     vector = layers.Dense(4, activation="sigmoid")(vector)
@@ -75,7 +75,7 @@ ACTIONS = {
 
 
 def main() -> None:
-    """Measures, prints tables, writes the numbers."""
+    """Measure, print tables, write the numbers."""
     options = parse_arguments()
     # Keras walks a model by recursion, a few calls for every layer of its longest path.
     sys.setrecursionlimit(10 * max(*options.sizes, 1000))
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="in layers")
     parser.add_argument("--applications", nargs="*", default=list(LONGEST), metavar="NAME")
@@ -112,14 +112,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def said(things: Iterable[Any], what: str = "") -> Iterator[Any]:
-    """Each of them, said on the terminal when its turn comes."""
+    """Yield each of them, said on the terminal when its turn comes."""
     for thing in things:
         print("measuring", what, thing, flush=True)
         yield thing
 
 
 def repeat(name: str, size: int) -> keras.Model:
-    """A network of about `size` layers on images `(batch, 16, 16, 4)`."""
+    """Build a network of about `size` layers on images `(batch, 16, 16, 4)`."""
     block_layers, block = BLOCKS[name]
     tensor = inputs = keras.Input((16, 16, 4))
     for _ in range(round(size / block_layers)):
@@ -128,7 +128,7 @@ def repeat(name: str, size: int) -> keras.Model:
 
 
 def measure(model: keras.Model, rounds: int) -> dict[str, Any]:
-    """The seconds of every action on a model, and its layers before and after."""
+    """Measure the seconds of every action on a model, and count its layers before and after."""
     after = len(plan_conversion(model).after.specs())
     actions = {name: partial(action, model) for name, action in ACTIONS.items()}
     seconds = paired_times(actions, rounds, between=gc.collect)
@@ -153,12 +153,12 @@ def exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
 
 
 def median(row: Mapping[str, Any], action: str) -> float:
-    """Seconds of an action."""
+    """Return the seconds of an action."""
     return float(row["seconds"][action]["median"])
 
 
 def describe(result: Mapping[str, Any]) -> str:
-    """The result as a table, with the exponents below."""
+    """Write the result as a table, with the exponents below."""
     columns = ("network", "layers", "after", "plan s", "convert s", "convert ms/layer", "clone s")
     rows = list(lines(result))
     grown = [
@@ -178,7 +178,7 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[list[str]]:
-    """The rows of the table."""
+    """Yield the rows of the table."""
     named = [(n, row) for n, network in result["networks"].items() for row in network["rows"]]
     for name, row in [*named, *result["applications"].items()]:
         yield [
@@ -193,7 +193,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def power(exponent: float | None) -> str:
-    """An exponent, or that there were too few networks to fit one."""
+    """Write an exponent, or that there were too few networks to fit one."""
     return "not fitted" if exponent is None else f"{exponent:.2f}"
 
 

@@ -72,6 +72,6 @@ def write_report(app, error: Exception | None) -> None:
 
 
 def setup(app) -> None:
-    """Called by Sphinx."""
+    """Register with Sphinx, which calls this."""
     app.connect("build-finished", write_report)
     app.connect("autodoc-process-docstring", as_rest, priority=100)

@@ -17,7 +17,7 @@ CELL = re.compile(r"^```\{code-cell\} python\n(.*?)^```$", re.MULTILINE | re.DOT
 
 
 def main() -> None:
-    """Runs the tutorial and keeps one figure."""
+    """Run the tutorial and keep one figure."""
     matplotlib.use("Agg")
     names: dict[str, Any] = {}
     for cell in CELL.findall((DOCS / "tutorial.md").read_text()):

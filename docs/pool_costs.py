@@ -56,7 +56,7 @@ PAIRS = [(k, stride) for k in range(2, 6) for stride in range(1, k + 1)]
 
 
 def page() -> str:
-    """The page."""
+    """Write the page."""
     return PAGE.format(
         matrix=table(["", *map(str, range(1, 9))], matrix()),
         plans=table(["window, stride", "at once", "doubling", "chosen", "steps"], planned()),
@@ -67,7 +67,7 @@ def page() -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown."""
+    """Write a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
@@ -80,7 +80,7 @@ def matrix() -> Iterator[list[object]]:
 
 
 def planned() -> Iterator[list[object]]:
-    """The plan chosen for each pool, and what two others cost."""
+    """Yield the plan chosen for each pool, and what two others cost."""
     for k, stride in PAIRS:
         chosen = max_steps((k, k), (stride, stride))
         others = [cost([at_once(k, stride)]), cost(doubling(k, stride))]
@@ -88,7 +88,7 @@ def planned() -> Iterator[list[object]]:
 
 
 def bordered() -> Iterator[list[object]]:
-    """What padding 'same' costs at any size, with a lower bound and without."""
+    """Yield what padding 'same' costs at any size, with a lower bound and without."""
     for k, stride in PAIRS:
         window, strides = (k, k), (stride, stride)
         padded = stride > 1 and same_pads((None, None), window, strides) is not None
@@ -97,12 +97,12 @@ def bordered() -> Iterator[list[object]]:
 
 
 def at_once(k: int, stride: int) -> Step:
-    """All cells of a window of k x k in one step."""
+    """Return all cells of a window of k x k in one step."""
     return Step(tuple(itertools.product(range(k), range(k))), Window((k, k), (stride, stride)))
 
 
 def doubling(k: int, stride: int) -> PoolPlan:
-    """Steps of two cells at stride 1, the last ones of both axes joined into a step of four."""
+    """Plan steps of two cells at stride 1, with the last of both axes joined to one of four."""
     steps, width = [], 1
     while width < k:
         steps.append(min(width, k - width))
@@ -117,12 +117,12 @@ def doubling(k: int, stride: int) -> PoolPlan:
 
 
 def words(plan: PoolPlan) -> str:
-    """The steps of a plan, `2x1, 2x1, 1x3/2`."""
+    """Write the steps of a plan, `2x1, 2x1, 1x3/2`."""
     return ", ".join(map(word, plan))
 
 
 def word(step: Step) -> str:
-    """One step, `1x3/2`."""
+    """Return one step, `1x3/2`."""
     (rows, columns), stride = step.window.size, step.window.strides[0]
     skips = f"({len(step.cells)})" if len(step.cells) < rows * columns else ""
     return f"{rows}x{columns}{skips}" + (f"/{stride}" if stride > 1 else "")

@@ -31,7 +31,7 @@ def cnn(
     padding: str = "same",
     activation: str = "relu",
 ) -> keras.Model:
-    """One convolution, 2x2 max pool and dropout for each of `filters`, then two Dense layers.
+    """Build one convolution, 2x2 max pool and dropout for each of `filters`, then two Denses.
 
     98,442 parameters on MNIST, 553,514 on CIFAR-10, by default.
     """
@@ -50,7 +50,7 @@ def cnn(
 
 
 def fcn(shape: Shape, classes: int = 10) -> keras.Model:
-    """The CNN with 3x3 convolutions for pools and one convolution for its Dense layers.
+    """Build the CNN with 3x3 convolutions for pools and one convolution for its Dense layers.
 
     74,362 parameters on MNIST, 79,184 on CIFAR-10. The weights are drawn anew: the conversion
     starts its convolutions as means, which would not be training from scratch.
@@ -98,7 +98,7 @@ def model_c(
 
 
 def rectified(filters: int, kernel_size: int, **options: object) -> layers.Layer:
-    """A convolution with ReLU, weight decay and He's initial weights (arXiv 1502.01852)."""
+    """Make a convolution with ReLU, weight decay and He's initial weights (arXiv 1502.01852)."""
     return layers.Conv2D(
         filters,
         kernel_size,

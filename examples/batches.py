@@ -19,7 +19,7 @@ def augmentation(mirrored: bool) -> list[layers.Layer]:
 
 
 def scaled(pixels: np.ndarray) -> np.ndarray:
-    """Bytes as float32 from 0 to 1."""
+    """Return the bytes as float32 from 0 to 1."""
     return pixels.astype("float32") / 255
 
 
@@ -48,37 +48,37 @@ class Batches(keras.utils.PyDataset):
         self.orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        """Batches to an epoch."""
+        """Return the batches to an epoch."""
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `step` of the present epoch: float32 `(batch, ...)` and classes `(batch,)`."""
+        """Return batch `step` of this epoch: float32 `(batch, ...)` and classes `(batch,)`."""
         number = self.epoch * self.steps + step
         chosen = self.chosen(number)
         images = self.varied(scaled(self.images[chosen]), self.random_states(number))
         return keras.ops.convert_to_numpy(images), self.labels[chosen]
 
     def chosen(self, number: int) -> np.ndarray:
-        """Which images are in the batch of this number, `(batch,)`."""
+        """Say which images are in the batch of this number, `(batch,)`."""
         pass_number, place = divmod(number, self.in_a_pass)
         return self.order(pass_number)[place * self.batch_size :][: self.batch_size]
 
     def order(self, pass_number: int) -> np.ndarray:
-        """The order of all images in one pass, `(count,)`."""
+        """Draw the order of all images in one pass, `(count,)`."""
         if pass_number not in self.orders:
             random = np.random.default_rng((self.seed, pass_number))
             self.orders = {pass_number: random.permutation(len(self.images))}
         return self.orders[pass_number]
 
     def random_states(self, number: int) -> np.ndarray:
-        """What the augmentation layers draw from for the batch of this number, `(layers, 2)`."""
+        """Draw what the augmentation layers use for the batch of this number, `(layers, 2)`."""
         count = len(self.augment)
         streams = [(self.seed * count + place) % 2**32 for place in range(count)]
         states = [(stream, number * DRAWS_PER_BATCH % 2**32) for stream in streams]
         return np.array(states, "uint32").reshape(count, 2)
 
     def varied(self, images: Any, random_states: Any) -> Any:
-        """Images `(batch, ...)` after the augmentation layers, which draw from these states."""
+        """Run images `(batch, ...)` through the augmentation layers, drawing from these states."""
         for place, layer in enumerate(self.augment):
             layer.generator.state.assign(random_states[place])
             images = layer(images, training=True)

@@ -21,7 +21,7 @@ CONFIDENT = 0.5
 
 
 def show_class_map(path: Path, kinds: Sequence[str], picture: Path) -> str:
-    """Draws a scene, the class map of the model in `path` over it, and says how many names fit."""
+    """Draw a scene, the class map of the model in `path` over it, and say how many names fit."""
     model = keras.saving.load_model(path)
     scene, things = draw_scene(seed=2)
     anywhere = allconv.convert(model, input_size="any")
@@ -40,7 +40,7 @@ def show_class_map(path: Path, kinds: Sequence[str], picture: Path) -> str:
 
 
 def draw_scene(seed: int) -> tuple[np.ndarray, list[Thing]]:
-    """An image of bytes with nine things on a loose grid, and these."""
+    """Draw an image of bytes with nine things on a loose grid; return it and them."""
     random = np.random.default_rng(seed)
     canvas = background(GRID * PITCH, GRID * PITCH, random)
     things = []
@@ -54,7 +54,7 @@ def draw_scene(seed: int) -> tuple[np.ndarray, list[Thing]]:
 
 
 def nearest_cell(thing: Thing, where: allconv.Geometry) -> tuple[int, int]:
-    """The cell of the class map that looks at the middle of a thing."""
+    """Find the cell of the class map that looks at the middle of a thing."""
     (first_row, first_column), (rows, columns) = where.offset, where.output_stride
     return round((thing.centre[0] - 0.5 - first_row) / rows), round(
         (thing.centre[1] - 0.5 - first_column) / columns
@@ -68,7 +68,7 @@ def draw_map(
     kinds: Sequence[str],
     where: allconv.Geometry,
 ) -> None:
-    """The scene, and beside it a sign in its colour wherever the map is more sure than not."""
+    """Draw the scene, and beside it a sign in its colour wherever the map is more sure than not."""
     with figure(path, 9, 4.5) as drawn:
         drawn.add_subplot(1, 2, 1, title="image").imshow(scene)
         axes = drawn.add_subplot(1, 2, 2, title="class map, where surer than 50 %")

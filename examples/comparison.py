@@ -27,7 +27,7 @@ Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
 def compare(runs: Runs, images: Images, out: Path) -> dict[str, Any]:
-    """Prints tables of `runs` and writes `summary.json` into `out`."""
+    """Print tables of `runs` and write `summary.json` into `out`."""
     pairs = list(combinations(runs, 2))
     summary = {
         "networks": {name: in_all(list(seeds.values())) for name, seeds in runs.items()},
@@ -41,7 +41,7 @@ def compare(runs: Runs, images: Images, out: Path) -> dict[str, Any]:
 
 
 def in_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a network's runs come to."""
+    """Sum up a network's runs."""
     return {
         "seeds": [run["settings"]["seed"] for run in runs],
         "trained_with": runs[0]["versions"],
@@ -64,7 +64,7 @@ def pair_of(runs: Runs, pair: tuple[str, str], labels: np.ndarray) -> dict[str, 
 
 
 def speeds(runs: Runs, images: Images) -> list[dict[str, Any]]:
-    """Milliseconds an image, and the ratio to the first network, in turns in one loop."""
+    """Time both in turns in one loop: milliseconds an image, and the ratio to the first network."""
     folders = {name: next(iter(seeds.values()))["folder"] for name, seeds in runs.items()}
     models = {
         name: keras.saving.load_model(folder / "model.keras") for name, folder in folders.items()
@@ -81,7 +81,7 @@ def speeds(runs: Runs, images: Images) -> list[dict[str, Any]]:
 def row_of_times(
     name: str, work: str, size: int, times: Mapping[str, Sequence[float]], first: str
 ) -> dict[str, Any]:
-    """One network's time for an image at one kind of work."""
+    """Return one network's time for an image at one kind of work."""
     return {
         "network": name,
         "work": work,
@@ -92,7 +92,7 @@ def row_of_times(
 
 
 def describe(summary: Mapping[str, Any]) -> str:
-    """The summary as Markdown tables."""
+    """Write the summary as Markdown tables."""
     parts = [describe_networks("network", summary["networks"])]
     if summary["pairs"]:
         parts += [describe_tests(summary["pairs"]), describe_times(summary["times"])]
@@ -100,7 +100,7 @@ def describe(summary: Mapping[str, Any]) -> str:
 
 
 def describe_networks(title: str, networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """What networks come to, one to a row, as a Markdown table whose first column has a title."""
+    """Write what networks come to as a Markdown table, one to a row, the first column titled."""
     rows = [
         [
             name,
@@ -137,7 +137,7 @@ def describe_tests(pairs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def describe_times(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Times for an image, as a Markdown table."""
+    """Write times for an image as a Markdown table."""
     cells = [
         [
             f"{row['work'].partition('_')[0]}, batches of {row['batch_size']}",

@@ -16,7 +16,7 @@ NEAR_TIE = 1e-4
 
 
 def converts_exactly(original: keras.Model, images: np.ndarray, labels: np.ndarray) -> bool:
-    """Converts, prints report, verification and comparison; whether every claim holds."""
+    """Convert, print report, verification and comparison; return whether every claim holds."""
     print(allconv.report(original))
     exact = allconv.convert(original)
     verification = allconv.verify(original, exact, images)
@@ -28,7 +28,7 @@ def converts_exactly(original: keras.Model, images: np.ndarray, labels: np.ndarr
 def compare_classes(
     original: keras.Model, exact: keras.Model, images: np.ndarray, labels: np.ndarray
 ) -> bool:
-    """Prints how many predicted classes are equal; whether all are, but for near-ties."""
+    """Print how many predicted classes are equal; return whether all are, but for near-ties."""
     before = original.predict(images, batch_size=500, verbose=0)
     after = exact.predict(images, batch_size=500, verbose=0)
     for name, predicted in (("original", before), ("exact", after)):
@@ -48,7 +48,7 @@ def compare_classes(
 
 
 def logits_gap(before: np.ndarray, after: np.ndarray) -> float:
-    """How far apart the original's logits of the two predicted classes are, from probabilities.
+    """Say how far apart the original's logits of the two predicted classes are, from probabilities.
 
     Softmax shifts all logits of an image alike, so their difference is that of the logarithms.
     """

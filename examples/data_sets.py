@@ -31,7 +31,7 @@ class Images(NamedTuple):
 
 
 def read(name: str, folder: Path | None) -> Images:
-    """The data set `name` from `folder`, or from Keras' own download where `folder` is None.
+    """Read the data set `name` from `folder`, or from Keras' own download where `folder` is None.
 
     Raises:
         Refusal: It is not to be had, or is not what its name says.
@@ -48,7 +48,7 @@ def read(name: str, folder: Path | None) -> Images:
 
 
 def downloaded(name: str) -> Mapping[str, np.ndarray]:
-    """The arrays that Keras downloads once and keeps."""
+    """Return the arrays that Keras downloads once and keeps."""
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a bare Exception where a download fails
@@ -60,7 +60,7 @@ def downloaded(name: str) -> Mapping[str, np.ndarray]:
 
 
 def read_file(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz file with the keys of Keras' own: x_train, y_train, x_test, y_test."""
+    """Read an .npz file with the keys of Keras' own: x_train, y_train, x_test, y_test."""
     try:
         with path.open("rb") as data, np.load(data) as file:
             arrays = {key: file[key] for key in ARRAYS if key in file}
@@ -72,7 +72,7 @@ def read_file(path: Path) -> Mapping[str, np.ndarray]:
 
 
 def checked(arrays: Mapping[str, np.ndarray], name: str, source: str) -> Mapping[str, np.ndarray]:
-    """The same arrays, if their kinds, shapes and counts are those of data set `name`.
+    """Check that arrays have the kinds, shapes and counts of data set `name`.
 
     Raises:
         Refusal: An array is missing, is no image or no class, or is not as long as its partner.
@@ -102,5 +102,5 @@ def checked(arrays: Mapping[str, np.ndarray], name: str, source: str) -> Mapping
 
 
 def with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A grey image's shape `(height, width)` with its one channel; others as they are."""
+    """Add the one channel to a grey image's shape `(height, width)`; leave others as they are."""
     return (*shape, 1) if len(shape) == 2 else shape

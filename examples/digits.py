@@ -48,7 +48,7 @@ class Digits(NamedTuple):
 
 
 def main() -> None:
-    """Tells the story, and ends it where a claim does not hold."""
+    """Tell the story, and end it where a claim does not hold."""
     keras.utils.set_random_seed(SEED)
     digits = read_digits()
 
@@ -93,7 +93,7 @@ def read_digits() -> Digits:
 
 
 def train(digits: Digits) -> keras.Model:
-    """A CNN of 35,914 parameters from images `(batch, 8, 8, 1)` to probabilities `(batch, 10)`."""
+    """Train a CNN of 35,914 parameters from images `(batch, 8, 8, 1)` to classes `(batch, 10)`."""
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -130,13 +130,13 @@ def test_accuracy(model: keras.Model, digits: Digits) -> float:
 
 
 def is_all_convolutional(model: keras.Model) -> bool:
-    """Whether no layer of `model` is a pooling or a Dense layer."""
+    """Tell whether no layer of `model` is a pooling or a Dense layer."""
     kinds = [type(layer).__name__ for layer in model.layers]
     return not any("Pooling" in kind or kind == "Dense" for kind in kinds)
 
 
 def predict_without_allconv(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What `model` predicts after it was saved, and loaded where allconv cannot be imported."""
+    """Predict with `model`, saved and loaded where allconv cannot be imported."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("model.keras", "images.npy", "predictions.npy")]
         model.save(files[0])
@@ -151,12 +151,12 @@ def predict_without_allconv(model: keras.Model, images: np.ndarray) -> np.ndarra
 
 
 def title(text: str) -> None:
-    """Prints a heading."""
+    """Print a heading."""
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
 def claim(holds: bool, text: str) -> None:
-    """Prints a claim, and ends the program with exit status 1 where it does not hold."""
+    """Print a claim, and end the program with exit status 1 where it does not hold."""
     print(f"  {'ok' if holds else 'FAILED'}: {text}", flush=True)
     if not holds:
         sys.exit(1)

@@ -19,7 +19,7 @@ Scope = Callable[[], AbstractContextManager[Any]]
 
 
 def scope_of_devices() -> Scope:
-    """What a model is made, compiled and trained in; to be called before anything is computed.
+    """Return what a model is made, compiled and trained in; call it before anything is computed.
 
     Raises:
         Refusal: Keras runs on a backend that has no such means.
@@ -35,7 +35,7 @@ def scope_of_devices() -> Scope:
 
 
 def on_tensorflow() -> Scope:
-    """The scope of a MirroredStrategy over all GPUs, or over two logical CPU devices."""
+    """Return the scope of a MirroredStrategy over all GPUs, or over two logical CPU devices."""
     import tensorflow as tf
 
     if len(tf.config.list_physical_devices("GPU")) >= DEVICES:
@@ -51,7 +51,7 @@ def on_tensorflow() -> Scope:
 
 
 def on_jax() -> Scope:
-    """The scope of a DataParallel over all GPUs, or over two CPU devices."""
+    """Return the scope of a DataParallel over all GPUs, or over two CPU devices."""
     import jax
 
     try:

@@ -24,7 +24,7 @@ COLOURS = {
 
 
 def pointed(points: int, waist: float) -> Boundary:
-    """A star, or a polygon: straight lines from points at 1 to the waist halfway between them."""
+    """Outline a star, or a polygon: straight lines from points at 1 to waists between."""
     half = np.pi / points
 
     def boundary(angles: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def background(height: int, width: int, random: np.random.Generator) -> np.ndarr
 
 
 def draw(canvas: np.ndarray, thing: Thing) -> None:
-    """Paints a thing over `canvas` `(height, width, 3)`, its edge one pixel soft."""
+    """Paint a thing over `canvas` `(height, width, 3)`, its edge one pixel soft."""
     rows, columns = np.indices(canvas.shape[:2]) + 0.5
     rows, columns = rows - thing.centre[0], columns - thing.centre[1]
     angles = np.arctan2(rows, columns) + thing.rotation
@@ -75,13 +75,13 @@ def draw(canvas: np.ndarray, thing: Thing) -> None:
 
 
 def area_radius(shape: str) -> float:
-    """How far a shape's farthest point lies from its centre, for a circle's area of pi."""
+    """Say how far a shape's farthest point lies from its centre, for a circle's area of pi."""
     angles = np.linspace(0, 2 * np.pi, 3600, endpoint=False)
     return float(1 / np.sqrt(np.mean(SHAPES[shape](angles) ** 2)))
 
 
 def drawn_at_random(height: int, width: int, random: np.random.Generator) -> Thing:
-    """A thing that lies wholly within so large an image."""
+    """Draw a thing at random that lies wholly within so large an image."""
     shape, colour = random.choice(list(SHAPES)), random.choice(list(COLOURS))
     size = random.uniform(0.18, 0.28) * min(height, width)
     reach = size * area_radius(shape)
@@ -90,5 +90,5 @@ def drawn_at_random(height: int, width: int, random: np.random.Generator) -> Thi
 
 
 def as_bytes(canvas: np.ndarray) -> np.ndarray:
-    """A painted canvas as bytes."""
+    """Return a painted canvas as bytes."""
     return np.clip(canvas, 0, 255).round().astype("uint8")

@@ -25,7 +25,7 @@ ROUNDS = 20
 def evaluate(
     model: keras.Model, settings: Settings, images: Images, folder: Path
 ) -> dict[str, Any]:
-    """The run's numbers, from its folder where they have been worked out before.
+    """Work out the run's numbers, or read them from its folder.
 
     Writes `metrics.json` last, so that where it is, `predictions.npy` and the pictures are, too.
     """
@@ -49,7 +49,7 @@ def evaluate(
 
 
 def draw_pictures(folder: Path, images: Images, probabilities: np.ndarray) -> None:
-    """Draws what there is to see of a run."""
+    """Draw what there is to see of a run."""
     predicted, classes = probabilities.argmax(-1), images.classes
     counts = confusion(images.test_labels, predicted, len(classes))
     draw_history(folder / "history.png", read_json(folder / HISTORY))
@@ -69,7 +69,7 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def time_of(model: keras.Model, pixels: np.ndarray) -> dict[str, float]:
-    """Median milliseconds for an image, by batch size."""
+    """Return the median milliseconds for an image, by batch size."""
     times = {}
     for size in BATCH_SIZES:
         predict = methodcaller("predict_on_batch", pixels[:size])
@@ -78,11 +78,11 @@ def time_of(model: keras.Model, pixels: np.ndarray) -> dict[str, float]:
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of minus the logarithm of each right class' probability, in nats."""
+    """Compute the mean of minus the logarithm of each right class' probability, in nats."""
     right = probabilities[np.arange(len(labels)), labels].astype("float64")
     return float(-np.log(np.maximum(right, 1e-12)).mean())
 
 
 def right_answers(folder: Path, labels: np.ndarray) -> np.ndarray:
-    """Whether the run in `folder` classified each test image right, `(images,)`."""
+    """Tell whether the run in `folder` classified each test image right, `(images,)`."""
     return np.load(folder / "predictions.npy") == labels

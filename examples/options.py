@@ -9,7 +9,7 @@ from typing import Any
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """A parser whose help tells each option's default."""
+    """Make a parser whose help tells each option's default."""
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -20,7 +20,7 @@ TRAINING = ("epochs", "steps_per_epoch", "batch_size", "augment", "whole_epochs"
 
 
 def add_training(parser: argparse.ArgumentParser, out: Path, **defaults: Any) -> None:
-    """Adds how long is trained, on what batches, how often, and where the results go."""
+    """Add how long is trained, on what batches, how often, and where the results go."""
     add = parser.add_argument
     add("--epochs", type=at_least_one, help="passes, or as many times --steps-per-epoch")
     add("--steps-per-epoch", type=at_least_one, metavar="STEPS", help="batches to an epoch")
@@ -33,29 +33,29 @@ def add_training(parser: argparse.ArgumentParser, out: Path, **defaults: Any) ->
 
 
 def training_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that `add_training` added, by name."""
+    """Return the settings that `add_training` added, by name."""
     return {name: getattr(options, name) for name in TRAINING}
 
 
 def add_data(parser: argparse.ArgumentParser, files: str) -> None:
-    """Adds the folder that holds the data."""
+    """Add the folder that holds the data."""
     parser.add_argument(
         "--data", type=Path, metavar="FOLDER", help=f"folder that holds {files}; else a download"
     )
 
 
 def at_least_one(text: str) -> int:
-    """A whole number above zero."""
+    """Read a whole number above zero."""
     return whole_number(text, 1)
 
 
 def not_negative(text: str) -> int:
-    """A whole number from zero."""
+    """Read a whole number from zero."""
     return whole_number(text, 0)
 
 
 def above_zero(text: str) -> float:
-    """A number above zero.
+    """Read a number above zero.
 
     Raises:
         argparse.ArgumentTypeError: It is not.
@@ -70,7 +70,7 @@ def above_zero(text: str) -> float:
 
 
 def whole_number(text: str, least: int) -> int:
-    """The number that a text is.
+    """Read the number that a text is.
 
     Raises:
         argparse.ArgumentTypeError: It is none, or less than `least`.

@@ -15,7 +15,7 @@ IN_GALLERY = 20
 
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of that many inches, drawn without a screen, written as PNG at the end."""
+    """Open a figure of that many inches, drawn without a screen, written as PNG at the end."""
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
     yield drawn
@@ -35,7 +35,7 @@ def draw_history(path: Path, epochs: Sequence[Mapping[str, float]]) -> None:
 
 
 def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """How many images of each class were taken for each class; colours are shares of a row."""
+    """Say how many images of each class were taken for each class; colours are shares of a row."""
     side = max(5.0, 0.5 * len(classes))
     with figure(path, side + 1, side) as drawn:
         axes = drawn.add_subplot(xlabel="predicted", ylabel="class")
@@ -57,7 +57,7 @@ def draw_gallery(
     probabilities: np.ndarray,
     classes: Sequence[str],
 ) -> None:
-    """The first images, and those that are wrong most confidently, with what was predicted."""
+    """Draw the first images, and those that are wrong most confidently, with what was predicted."""
     predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong])][: IN_GALLERY // 2]

@@ -11,7 +11,7 @@ class Refusal(Exception):
 
 
 def status_of(main: Callable[[], int]) -> int:
-    """The exit status of `main`; 2 after a `Refusal`, whose message is printed."""
+    """Return the exit status of `main`; 2 after a `Refusal`, whose message is printed."""
     try:
         return main()
     except Refusal as refusal:

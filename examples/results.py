@@ -42,19 +42,19 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
 
 
 def tail(splits: int, tosses: int) -> float:
-    """`splits / 2**tosses`, at most 1, where the quotient's terms are too large for a float."""
+    """Compute `splits / 2**tosses`, at most 1, with terms too large for a float."""
     return min(1.0, math.exp(math.log(splits) - tosses * math.log(2)))
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How many images of each class (rows) were taken for each class (columns)."""
+    """Say how many images of each class (rows) were taken for each class (columns)."""
     counts = np.zeros((classes, classes), int)
     np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns stand below each other; all but the first to the right."""
+    """Write a Markdown table with aligned columns; all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -67,12 +67,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def percent(values: Mapping[str, float]) -> str:
-    """A spread of shares in per cent: mean, standard deviation, range."""
+    """Write a spread of shares in per cent: mean, standard deviation, range."""
     return "{mean:.2%} ± {sd:.2%} ({least:.2%} to {most:.2%})".format_map(values)
 
 
 def versions() -> dict[str, Any]:
-    """The backend, and the versions of what is installed."""
+    """Return the backend, and the versions of what is installed."""
     found = {"backend": keras.backend.backend()}
     for package in PACKAGES:
         try:

@@ -35,7 +35,7 @@ TASKS = {"colour": tuple(COLOURS), "shape": tuple(SHAPES), "both": tuple(KINDS)}
 
 
 def main() -> int:
-    """Trains a network for each task, prints a table, shows the class map."""
+    """Train a network for each task, print a table, show the class map."""
     options = parse_arguments()
     found = {}
     for task in options.task:
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = parser_of("Trains a network on coloured shapes that the script draws.")
     add = parser.add_argument
     add("--task", nargs="+", choices=TASKS, default=list(TASKS), help="what is to be told apart")
@@ -74,7 +74,7 @@ def drawn_images(task: str, count: int) -> Images:
 
 
 def drawn(count: int, seed: int) -> tuple[np.ndarray, list[Thing]]:
-    """Images `(count, 32, 32, 3)` of bytes, and the thing on each."""
+    """Return the images `(count, 32, 32, 3)` of bytes, and the thing on each."""
     random = np.random.default_rng(seed)
     images, things = np.zeros((count, SIDE, SIDE, 3), "uint8"), []
     for image in images:
@@ -86,7 +86,7 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, list[Thing]]:
 
 
 def labels(task: str, things: list[Thing]) -> np.ndarray:
-    """The class of each thing in a task, `(count,)`."""
+    """Return the class of each thing in a task, `(count,)`."""
     names = {
         "colour": [thing.colour for thing in things],
         "shape": [thing.shape for thing in things],
@@ -96,12 +96,12 @@ def labels(task: str, things: list[Thing]) -> np.ndarray:
 
 
 def folder_of(task: str, seed: int, options: argparse.Namespace) -> Path:
-    """Where a run's files lie."""
+    """Say where a run's files lie."""
     return options.out / f"{task}-{options.network}-{seed}"
 
 
 def run(task: str, seed: int, images: Images, options: argparse.Namespace) -> dict[str, object]:
-    """The numbers of one run."""
+    """Return the numbers of one run."""
     settings = Settings(
         data=f"{options.images} shapes, {task}",
         network=options.network,

@@ -30,7 +30,7 @@ import allconv
 
 
 def main(data: str, **defaults: Any) -> int:
-    """Trains and compares what the command line names; returns the exit status."""
+    """Train and compare what the command line names; return the exit status."""
     options = parse_arguments(data, defaults)
     scope = scope_of_devices() if options.distribute else nullcontext
     images = read(data, options.data)
@@ -46,7 +46,7 @@ def main(data: str, **defaults: Any) -> int:
 
 
 def parse_arguments(data: str, defaults: dict[str, Any]) -> argparse.Namespace:
-    """The command line's options; `defaults` are those of the data set."""
+    """Read the command line's options; `defaults` are those of the data set."""
     parser = parser_of(f"Trains networks on {data} from scratch and compares them.")
     add = parser.add_argument
     add("--network", nargs="+", choices=NETWORKS, default=["cnn"], help="one or several")
@@ -68,7 +68,7 @@ def parse_arguments(data: str, defaults: dict[str, Any]) -> argparse.Namespace:
 def run(
     network: str, settings: Settings, images: Images, scope: Scope, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """The numbers of one run, and the folder that it lies in."""
+    """Return the numbers of one run, and the folder that it lies in."""
     folder = options.out / f"{settings.network}-{settings.seed}"
     print(f"\n{folder}", flush=True)
     shape, classes = images.train_images.shape[1:], len(images.classes)
@@ -78,7 +78,7 @@ def run(
 
 
 def settings_of(data: str, network: str, seed: int, options: argparse.Namespace) -> Settings:
-    """What decides a run, from the command line."""
+    """Read what decides a run from the command line."""
     return Settings(
         data=data,
         network=f"{network}-{options.pooling}" if options.pooling else network,
@@ -90,6 +90,6 @@ def settings_of(data: str, network: str, seed: int, options: argparse.Namespace)
 
 
 def built(network: str, pooling: str | None, shape: Shape, classes: int) -> keras.Model:
-    """An untrained network, converted where `pooling` says how."""
+    """Build an untrained network, converted where `pooling` says how."""
     model = NETWORKS[network](shape, classes)
     return allconv.convert(model, pooling=pooling) if pooling else model

@@ -42,7 +42,7 @@ SWEEPS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def main() -> int:
-    """Trains, prints one table for each sweep, writes `sweep.json`."""
+    """Train, print one table for each sweep, write `sweep.json`."""
     options = parse_arguments()
     images = read(options.data_set, options.data)
     found: dict[str, Any] = {"versions": versions()}
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line's options."""
+    """Read the command line's options."""
     parser = parser_of("Varies one choice of the CNN at a time.")
     parser.add_argument("--vary", nargs="+", choices=SWEEPS, default=list(SWEEPS), help="sweeps")
     parser.add_argument("--data-set", choices=IMAGE_SHAPES, default="mnist", help="what is learnt")
@@ -69,7 +69,7 @@ def parse_arguments() -> argparse.Namespace:
 def run(
     change: dict[str, Any], seed: int, images: Images, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """The numbers of one run; sweeps whose values come to the same network share it."""
+    """Return the numbers of one run; sweeps whose values come to the same network share it."""
     architecture = {name: value for name, value in change.items() if name != "epochs"}
     label = " ".join(["cnn", *(f"{name} {value}" for name, value in architecture.items())])
     settings = Settings(

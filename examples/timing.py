@@ -15,7 +15,7 @@ def milliseconds_per_image(
     images: int,
     rounds: int,
 ) -> dict[str, list[float]]:
-    """Times of `work`, which is on so many images, by name, one for each of `rounds` rounds.
+    """Time `work`, which is on so many images, by name, once for each of `rounds` rounds.
 
     A first round that is not counted compiles and warms up.
     """
@@ -29,6 +29,6 @@ def milliseconds_per_image(
 
 
 def ratio(times: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
-    """Median and quartiles of the ratios of neighbouring runs."""
+    """Return the median and quartiles of the ratios of neighbouring runs."""
     ratios = np.divide(times, reference)
     return float(np.median(ratios)), *map(float, np.quantile(ratios, (0.25, 0.75)))

@@ -55,7 +55,7 @@ class Diary(keras.callbacks.Callback):
         self.epochs: list[dict[str, float]] = read_json(path) if path.exists() else []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Sets what is random, and the clock."""
+        """Set what is random, and the clock."""
         self.batches.epoch = epoch
         # PyTorch's dropout has no other seed than this one, of 32 bits.
         keras.utils.set_random_seed((self.seed << 16 | epoch) % 2**32)
@@ -66,13 +66,13 @@ class Diary(keras.callbacks.Callback):
         self.start = self.end = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stops the clock for now: what comes behind the last batch is evaluation."""
+        """Stop the clock for now: what comes behind the last batch is evaluation."""
         if logs and batch == self.params["steps"] - 1:
             float(logs["loss"])  # waits: JAX goes on before it has computed
         self.end = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Adds the epoch to the file."""
+        """Add the epoch to the file."""
         seconds = self.end - self.start
         numbers = {name: float(value) for name, value in (logs or {}).items()}
         self.epochs = [*self.epochs[:epoch], {"epoch": epoch + 1, "seconds": seconds, **numbers}]
@@ -88,7 +88,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         self.saved = -math.inf
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Saves what has been learnt, if the last time is long enough ago."""
+        """Save what has been learnt, if the last time is long enough ago."""
         if time.perf_counter() - self.saved > SECONDS_BETWEEN_BACKUPS:
             super().on_epoch_end(epoch, logs)
             self.saved = time.perf_counter()
@@ -101,7 +101,7 @@ def train(
     folder: Path,
     scope: Scope = nullcontext,
 ) -> keras.Model:
-    """The model that `build` makes, trained; from `folder` where it has been trained before.
+    """Train the model that `build` makes, or read it from `folder` where it was trained before.
 
     Raises:
         Refusal: The folder holds a run with other settings, or Keras' backend has no whole epochs.
@@ -122,7 +122,7 @@ def train_anew(
     folder: Path,
     scope: Scope,
 ) -> None:
-    """Builds, trains and saves a model, or goes on where that was interrupted."""
+    """Build, train and save a model, or go on where that was interrupted."""
     batches = (WholeEpochs if settings.whole_epochs else Batches)(
         images.train_images,
         images.train_labels,
@@ -161,7 +161,7 @@ def fit(
 
 
 def hold_to(settings: Settings, folder: Path) -> None:
-    """Writes the settings of a new run, and refuses to go on with others in the same folder."""
+    """Write the settings of a new run, and refuse to go on with others in the same folder."""
     path = folder / "settings.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

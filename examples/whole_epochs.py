@@ -20,7 +20,7 @@ Epoch = dict[str, Any]
 
 
 def refuse_other_backends() -> None:
-    """Raises an error where Keras does not run on JAX.
+    """Raise an error where Keras does not run on JAX.
 
     Raises:
         Refusal: It does not.
@@ -42,11 +42,11 @@ class WholeEpochs(Batches):
         self.on_device = {"images": jnp.asarray(self.images), "labels": jnp.asarray(self.labels)}
 
     def __len__(self) -> int:
-        """What Keras takes for the batches of an epoch."""
+        """Return what Keras takes for the batches of an epoch."""
         return 1
 
     def __getitem__(self, step: int) -> tuple[Epoch]:
-        """The present epoch: `chosen` `(steps, batch)`, `random_states` `(steps, layers, 2)`."""
+        """Return the present epoch: `chosen` (steps, batch), `random_states` (steps, layers, 2)."""
         numbers = range(self.epoch * self.steps, (self.epoch + 1) * self.steps)
         chosen = np.stack([self.chosen(number) for number in numbers]).astype("int32")
         states = np.stack([self.random_states(number) for number in numbers])
@@ -54,7 +54,7 @@ class WholeEpochs(Batches):
 
 
 def train_by_epochs(model: keras.Model, epochs: WholeEpochs) -> None:
-    """Lets `model`, compiled, take an epoch of `epochs` in each step of its `fit`."""
+    """Let `model`, compiled, take an epoch of `epochs` in each step of its `fit`."""
     train_on_batch = model.train_step
 
     def train_step(state: State, data: tuple[Epoch]) -> tuple[dict[str, Any], State]:
