@@ -49,7 +49,7 @@ class Obstacle:
 
 
 def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
-    """The layers of a plan's result that stand in the way, in order, each once."""
+    """List the layers of a plan's result that stand in the way, in order, each once."""
     found = {obstacle.layer: obstacle for obstacle in _own_class(plan.after)}
     ends = lists(plan.after)
     stay = set(_kept_pools(plan))
@@ -76,7 +76,7 @@ def refuse_obstacles(plan: Plan, advice: str = "") -> None:
 
 
 def _advice(plan: Plan) -> str:
-    """What to do about obstacles: they can stay, if they can be made."""
+    """Say what to do about obstacles: they can stay, if they can be made."""
     unmade = not_made(plan.after)
     if not unmade:
         return "strict=False leaves them as they are"
@@ -84,7 +84,7 @@ def _advice(plan: Plan) -> str:
 
 
 def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
-    """The way out where layers need a size that the model leaves free; "" where none does."""
+    """Say what to do where layers need a size that the model leaves free; "" where none does."""
     if not has_free_sizes(plan.before) or not any("needs a fixed" in o.reason for o in found):
         return ""
     size = _usual_size(plan.before)
@@ -92,7 +92,7 @@ def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
 
 
 def _usual_size(graph: Graph) -> Sizes:
-    """224 cells along each axis, or the first that fit above."""
+    """Choose 224 cells along each axis, or the first size above that fits."""
     usual = (224,) * max(len(image.sizes) for image in images(graph))
     try:
         return free_sizes(graph).at_least(usual)
@@ -107,12 +107,12 @@ def _own_class(graph: Graph) -> Iterator[Obstacle]:
 
 
 def kept_pools(plan: Plan) -> tuple[str, ...]:
-    """Names of the model's pools that stay pools, as the user chose: they are no obstacles."""
+    """List the names of the pools that stay pools, as the user chose: they are no obstacles."""
     return tuple(dict.fromkeys(plan.origins[node.spec].name for node in _kept_pools(plan)))
 
 
 def _kept_pools(plan: Plan) -> Iterator[Node]:
-    """The pools of a plan's result that may stay; where maps grow, a global one would not slide."""
+    """Yield the pools of a result that may stay; where maps grow, a global one would not slide."""
     may_stay = kinds.POOLS - kinds.GLOBAL_POOLS if plan.any_size else kinds.POOLS
     for node in plan.after.nodes:
         if node.kind in may_stay and plan.origins[node.spec].name in plan.kept:
@@ -120,20 +120,20 @@ def _kept_pools(plan: Plan) -> Iterator[Node]:
 
 
 def is_all_convolutional(graph: Graph) -> bool:
-    """Whether no layer of a graph stands in the way."""
+    """Tell whether no layer of a graph stands in the way."""
     ends = lists(graph)
     return not graph.own_class and not any(_problem(node, ends) for node in graph.nodes)
 
 
 def is_fully_convolutional(graph: Graph) -> bool:
-    """Whether nothing but pools stands in the way."""
+    """Tell whether nothing but pools stands in the way."""
     others = [node for node in graph.nodes if node.kind not in kinds.POOLS]
     ends = lists(graph)
     return not graph.own_class and not any(_problem(node, ends) for node in others)
 
 
 def _reason(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
-    """Why a node stands in the way, "" where it does not; the rules' words go first."""
+    """Say why a node stands in the way, "" where it does not; the rules' words go first."""
     problem = _problem(node, ends)
     if not problem:
         return ""
@@ -154,7 +154,7 @@ def _problem(node: Node, ends: set[Node]) -> str:
 
 
 def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
-    """Whether a node only gives the model's own input or output, or one cell, another shape."""
+    """Tell whether a node only gives an input or output, or one cell, another shape."""
     source = node.inputs[0]
     enters = is_vector(source) and origin_of_vector(source) is None
     return node in ends or source.kind == "InputLayer" or enters or moves_ones_only(node)
@@ -176,7 +176,7 @@ def _unknown(node: Node) -> str:
 
 
 def _not_cellwise(node: Node) -> str:
-    """Why a layer mixes cells, or images, "" where it does not."""
+    """Say why a layer mixes cells, or images, "" where it does not."""
     if node.shape is None:
         return ""
     if problem := along_batch(node.kind, node.config, len(node.shape)):

@@ -48,15 +48,15 @@ class Report(Facts, Result):
         return text.as_text(self)
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """The report on lines of `width` characters: at 80, without colours, what `print` shows."""
+        """Write the report on lines of `width` characters; `print` shows 80, without colours."""
         return text.as_text(self, Page(width, color))
 
     def to_markdown(self) -> str:
-        """The report as Markdown: one wide table, and what is to be said about it."""
+        """Write the report as Markdown: one wide table, and what is to be said about it."""
         return text.as_markdown(self)
 
     def to_html(self) -> str:
-        """The report as one HTML page to look at, complete in itself; it loads nothing."""
+        """Write the report as one HTML page to look at, complete in itself; it loads nothing."""
         from allconv.reporting.html.page import as_html  # only here: few reports are pages
 
         return as_html(self)
@@ -65,7 +65,7 @@ class Report(Facts, Result):
         return text.as_html_table(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data, ready for `json.dumps`."""
+        """Return the report as plain data, ready for `json.dumps`."""
         totals = plain(self.totals)
         for name in totals:
             totals[name]["ratio"] = getattr(self.totals, name).ratio

@@ -67,14 +67,14 @@ class Row:
 
 
 def rows_of(plan: Plan) -> tuple[Row, ...]:
-    """One row for each layer of the model, in the order of the first calls."""
+    """Return one row for each layer of the model, in the order of the first calls."""
     writer = _RowWriter(plan)
     calls = enumerate(_calls(plan.before).items(), 1)
     return tuple(writer.row(position, spec, nodes) for position, (spec, nodes) in calls)
 
 
 def total(counts: Iterable[int | None]) -> int | None:
-    """The sum; None where a count is unknown."""
+    """Return the sum; None where a count is unknown."""
     known = 0
     for count in counts:
         if count is None:
@@ -84,7 +84,7 @@ def total(counts: Iterable[int | None]) -> int | None:
 
 
 def weight_bytes(specs: Iterable[Spec]) -> int:
-    """Bytes of all weights, in their own element types."""
+    """Count the bytes of all weights, in their own element types."""
     arrays = [array for spec in specs for array in spec.weights.values()]
     return sum(array.size * item_bytes(array.dtype) for array in arrays)
 
@@ -104,7 +104,7 @@ class _RowWriter:
             self.changes[change.layer].append(change)
 
     def row(self, position: int, spec: Spec, calls: list[Node]) -> Row:
-        """What becomes of a layer of the model."""
+        """Say what becomes of a layer of the model."""
         placed, changes = self.placed[spec], self.changes[spec.name]
         specs = list(dict.fromkeys(node.spec for node in placed))
         return Row(
@@ -127,12 +127,12 @@ class _RowWriter:
         )
 
     def last_shape(self, placed: list[Node]) -> Shape | None:
-        """The shape of the node that comes last; not of a Flatten, which may have moved away."""
+        """Find the shape of the last node; not of a Flatten, which may have moved away."""
         nodes = [node for node in placed if node.kind not in kinds.RELABELS] or placed
         return max(nodes, key=self.order.__getitem__).shape if nodes else None
 
     def notes(self, calls: list[Node], placed: list[Node], changes: list[Change]) -> Iterator[str]:
-        """What is to be said of a layer."""
+        """Yield what is to be said of a layer."""
         if calls[0].spec.note:
             yield calls[0].spec.note
         yield from dict.fromkeys(change.note for change in changes if change.note)
@@ -148,13 +148,13 @@ class _RowWriter:
                 yield f"moved behind '{source.name}'"
 
     def skips(self, left: list[Node]) -> list[str]:
-        """Why rules that were tried do not apply to the calls of a layer that are left as it is."""
+        """Say why rules that were tried do not apply to the calls of a layer that stays."""
         skips = [skip for node in left for skip in self.plan.skips.get(node, ())]
         return each_once(skip.reason for skip in skips if not skip.absent)
 
 
 def layer_words(spec: Spec) -> str:
-    """A layer's class with its window and its strides, if it has any: `Conv2D 3x3/2`."""
+    """Name a layer's class with its window and its strides, if it has any: `Conv2D 3x3/2`."""
     window = spec.config.get("kernel_size", spec.config.get("pool_size"))
     if window is None or spec.kind not in KNOWN_KINDS:
         return spec.kind
@@ -169,7 +169,7 @@ def _each(setting: Any, axes: int) -> tuple[int, ...]:
 
 
 def _calls(graph: Graph) -> dict[Spec, list[Node]]:
-    """The calls of every layer; further tensors of a call are no layers."""
+    """Collect the calls of every layer; further tensors of a call are no layers."""
     calls: dict[Spec, list[Node]] = {}
     for node in graph.nodes:
         if node.kind != ITEM:

@@ -57,7 +57,7 @@ MARKDOWN_COLUMNS = (
 
 
 def as_text(report: Facts, page: Page = PLAIN) -> str:
-    """The report as wide as the page; layers that cost nothing are left out of the second table."""
+    """Write the report as wide as the page; the second table omits layers that cost nothing."""
     blocking = {obstacle.layer for obstacle in report.obstacles}
     layers = [
         [Styled(cell, _style(row, blocking)) for cell in _layer_cells(row)] for row in report.rows
@@ -80,7 +80,7 @@ def as_text(report: Facts, page: Page = PLAIN) -> str:
 
 
 def as_markdown(report: Facts) -> str:
-    """The report as Markdown."""
+    """Write the report as Markdown."""
     head = [column.title for column in MARKDOWN_COLUMNS]
     ruler = ["---:" if column.right else "---" for column in MARKDOWN_COLUMNS]
     rows = [_markdown_cells(row) for row in report.rows]
@@ -95,7 +95,7 @@ def as_markdown(report: Facts) -> str:
 
 
 def as_html_table(report: Facts) -> str:
-    """The report as one table for a notebook, between its title and its conclusions."""
+    """Write the report as one table for a notebook, between its title and its conclusions."""
     rows = [[*_layer_cells(row), *map(count_words, _costs(row))] for row in report.rows]
     totals = [cell.text for cell in _total_cells(report)]
     heads = [column.title for column in (*LAYER_COLUMNS, *COST_COLUMNS[2:])]
@@ -114,12 +114,12 @@ def _layer_cells(row: Row) -> list[str]:
 
 
 def _style(row: Row, blocking: Container[str]) -> Style:
-    """How the row of a layer looks."""
+    """Say how the row of a layer looks."""
     return "warning" if row.layer in blocking else "changed" if row.changed else ""
 
 
 def _costs(row: Row) -> list[int | None]:
-    """Parameters before and after, multiply-accumulates before and after."""
+    """Return parameters before and after, multiply-accumulates before and after."""
     return [
         row.parameters,
         row.parameters_after,
@@ -153,11 +153,11 @@ def _section(name: str, lines: list[str], page: Page) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text of which nothing is taken for Markdown, or for the HTML that may stand in it."""
+    """Escape a text, so that nothing of it is taken for Markdown, or for HTML in it."""
     return re.sub(r"[|*`]|](?=\()", r"\\\g<0>", printable(text)).replace("<", "&lt;")
 
 
 def _code(text: str) -> str:
-    """A text as Markdown's code, in a cell of a table."""
+    """Write a text as Markdown's code, in a cell of a table."""
     words = printable(text).replace("`", "'").replace("|", r"\|")
     return f"`{words}`"

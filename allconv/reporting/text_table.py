@@ -49,7 +49,7 @@ class Page:
     color: bool = False
 
     def paint(self, text: str, style: Style) -> str:
-        """A text in a style, or as it is on a page without colours."""
+        """Paint a text in a style; leave it as it is on a page without colours."""
         return f"\033[{STYLES[style]}m{text}\033[0m" if self.color and style and text else text
 
 
@@ -99,7 +99,7 @@ def table(
 
 
 def elide(text: str, width: int) -> str:
-    """A text on at most `width` >= 3 places, shortened in its middle: both ends of a name matter.
+    """Shorten a text to `width` >= 3 places, in its middle: both ends of a name matter.
 
     Example:
         >>> elide("block5_conv3_batch_normalization", 16)
@@ -113,7 +113,7 @@ def elide(text: str, width: int) -> str:
 
 
 def paragraph(text: str, indent: str = "", hang: str = "", *, page: Page = PLAIN) -> str:
-    """A text in lines as wide as the page, all but the first indented by `hang` more."""
+    """Wrap a text in lines as wide as the page, all but the first indented by `hang` more."""
     return textwrap.fill(
         printable(text),
         page.width,
@@ -125,7 +125,7 @@ def paragraph(text: str, indent: str = "", hang: str = "", *, page: Page = PLAIN
 
 
 def printable(text: str) -> str:
-    r"""A text without what moves a cursor, changes colours or turns lines around.
+    r"""Remove from a text what moves a cursor, changes colours or turns lines around.
 
     The names in a file are a stranger's: some terminals can be told to do things by what they show.
 
@@ -139,14 +139,14 @@ def printable(text: str) -> str:
 
 
 def shape_words(shape: Shape | None) -> str:
-    """A shape without its batch: `28x28x16`, `?x?x3` where sizes are free, `--` where unknown."""
+    """Write a shape without its batch: `28x28x16`, `?x?x3` with free sizes, `--` if unknown."""
     if shape is None:
         return UNKNOWN
     return "x".join("?" if size is None else str(size) for size in shape[1:]) or "1"
 
 
 def count_words(count: int | None) -> str:
-    """A number with commas, `--` where it is unknown."""
+    """Write a number with commas, `--` where it is unknown."""
     return UNKNOWN if count is None else f"{count:,}"
 
 
@@ -156,7 +156,7 @@ def _styled(cell: Cell) -> Styled:
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Styled]], width: int) -> list[int]:
-    """How wide each column is: of those that give way, the widest do, all down to one width."""
+    """Say how wide each column is: of those that give way, the widest do, all down to one width."""
     natural = [max(_places(cell.text) for cell in cells) for cells in zip(*rows, strict=True)]
     floors = [
         wide if column.fit == "whole" else min(wide, NARROWEST)
@@ -173,7 +173,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Styled]], width: 
 def _lines(
     row: Sequence[Styled], columns: Sequence[Column], widths: Sequence[int], page: Page
 ) -> Iterator[str]:
-    """The lines of one row: as many as its tallest cell takes."""
+    """Yield the lines of one row: as many as its tallest cell takes."""
     blocks = map(_block, row, columns, widths)
     for parts in zip_longest(*blocks, fillvalue=""):
         line = []
@@ -185,14 +185,14 @@ def _lines(
 
 
 def _block(cell: Styled, column: Column, width: int) -> list[str]:
-    """The lines of one cell."""
+    """Write the lines of one cell."""
     if column.fit == "wrap":
         return _wrapped(cell.text, width)
     return [elide(cell.text, width) if column.fit == "elide" else cell.text]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The words of a text in lines of `width` places; a word that is wider goes on in the next."""
+    """Wrap the words of a text in lines of `width` places; a wider word goes on in the next."""
     lines = [""]
     for word in text.split():
         if lines[-1] and _places(f"{lines[-1]} {word}") <= width:
@@ -207,7 +207,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _places(text: str) -> int:
-    """How many places of a terminal a text takes: some characters two, some none."""
+    """Say how many places of a terminal a text takes: some characters two, some none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len  # it knows Unicode's tables; to import it takes time
@@ -216,7 +216,7 @@ def _places(text: str) -> int:
 
 
 def _start(text: str, places: int) -> str:
-    """As much of a text as takes so many places, with a space where half a character would."""
+    """Cut a text to so many places, with a space where half a character would be."""
     if text.isascii():
         return text[:places]
     from rich.cells import set_cell_size

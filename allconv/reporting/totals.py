@@ -58,7 +58,7 @@ class Totals:
 
 
 def totals_of(plan: Plan, rows: Sequence[Row]) -> Totals:
-    """The sums over the rows of a plan."""
+    """Sum up the rows of a plan."""
     return Totals(
         parameters=Amount(
             total(row.parameters for row in rows), total(row.parameters_after for row in rows)
@@ -72,7 +72,7 @@ def totals_of(plan: Plan, rows: Sequence[Row]) -> Totals:
 
 
 def totals_table(totals: Totals, page: Page = PLAIN) -> str:
-    """The totals as a small table."""
+    """Write the totals as a small table."""
     amounts = {
         "parameters": totals.parameters,
         "multiply-accumulates": totals.multiply_accumulates,
@@ -92,7 +92,7 @@ def _amount_cells(amount: Amount) -> list[Styled]:
 
 
 def before_and_after(before: int | None, after: int | None) -> list[Styled]:
-    """Two cells, of which the second is marked where it is larger."""
+    """Return two cells, of which the second is marked where it is larger."""
     return [Styled(count_words(before), ""), Styled(count_words(after), _growth(before, after))]
 
 

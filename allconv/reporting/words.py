@@ -26,14 +26,14 @@ COSTS = "MACs: multiply-accumulates for one image."
 
 
 def title(report: Facts) -> str:
-    """How many layers change, as a title."""
+    """Say how many layers change, as a title."""
     changed = sum(row.changed for row in report.rows)
     change = "changes" if changed == 1 else "change"
     return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers {change}"
 
 
 def becomes_words(row: Row) -> str:
-    """What a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, 3 Add, ...`; "" for itself."""
+    """Say what a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, ...`; "" for itself."""
     if not row.changed:
         return ""
     parts = Counter(row.becomes).items()
@@ -41,13 +41,13 @@ def becomes_words(row: Row) -> str:
 
 
 def legend(report: Facts) -> str:
-    """What the tables do not explain themselves."""
+    """Explain what the tables do not explain themselves."""
     has_windows = any(re.search(r"\d/\d", becomes_words(row)) for row in report.rows)
     return f"{WINDOWS}  {COSTS}" if has_windows else COSTS
 
 
 def remarks(report: Facts) -> Iterator[tuple[str, list[str]]]:
-    """Titles, each with what is to be said under it, if anything."""
+    """Return titles, each with what is to be said under it, if anything."""
     rules = dict.fromkeys((change.rule, change.keeps) for change in report.changes)
     yield (
         "rules",
@@ -70,7 +70,7 @@ def remarks(report: Facts) -> Iterator[tuple[str, list[str]]]:
 
 
 def conclusions(report: Facts) -> Iterator[str]:
-    """What all of it comes to."""
+    """Yield what all of it comes to."""
     changes = any(row.changed for row in report.rows)
     if changes and report.lossless:
         yield "The result computes the same numbers as the model, up to rounding."
@@ -113,12 +113,12 @@ def conclusions(report: Facts) -> Iterator[str]:
 
 
 def left_behind(why: str) -> str:
-    """That a file's compile settings do not come along, and why."""
+    """Say that a file's compile settings do not come along, and why."""
     return f"Compile settings of the file stay behind, since {why}; compile the result yourself"
 
 
 def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
-    """What the result takes and gives, and whether its map is the model slid over the image."""
+    """Yield what the result takes and gives, and whether its map is the model slid."""
     own = f"{size_words(geometry.output_size)} at {size_words(geometry.input_size)}"
     if report.input_size == "any":
         smallest, step = size_words(geometry.minimum_input_size), geometry.input_size_step
@@ -147,7 +147,7 @@ def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
 
 
 def _crops(geometry: Geometry) -> str:
-    """Which crop of the image a cell of the map stands for."""
+    """Say which crop of the image a cell of the map stands for."""
     pairs = zip(geometry.output_stride, "ijk", strict=False)
     start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
     crop = f"a cell is what the model says of the crop of {size_words(geometry.input_size)}"
@@ -158,7 +158,7 @@ def _crops(geometry: Geometry) -> str:
 
 
 def _few(geometry: Geometry) -> str:
-    """The layers that pad, the first ones by name."""
+    """Count the layers that pad, and name the first ones."""
     names = geometry.padded
     if len(names) == 1:
         return f"'{names[0]}' pads or treats the border apart"

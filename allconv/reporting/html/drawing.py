@@ -23,7 +23,7 @@ HEAD, FOOT, MARGIN = 30, 16, 12
 
 
 def drawing(items: Sequence[Item], scale: Scale, name: str, prefix: str) -> str:
-    """The SVG element of a graph.
+    """Draw the SVG element of a graph.
 
     Args:
         items: Its nodes, each after those it takes.
@@ -49,7 +49,7 @@ class _Drawing:
         self.middles, self.height = self._lanes()
 
     def _words(self) -> list[str]:
-        """The size of the largest map of each column."""
+        """Write the size of the largest map of each column."""
         largest: dict[int, Item] = {}
         for item, column in zip(self.items, self.layering.columns, strict=True):
             if column not in largest or item.cells > largest[column].cells:
@@ -57,7 +57,7 @@ class _Drawing:
         return [_sizes_words(largest[column]) for column in range(len(self.widths))]
 
     def _lanes(self) -> tuple[dict[tuple[int, int], float], float]:
-        """The middle of each lane in each column, and the height of the drawing.
+        """Find the middle of each lane in each column, and the height of the drawing.
 
         Columns of one map size, up to the next where all branches have met, make a stretch, whose
         lanes are as high as it needs. Lane 0 is straight.
@@ -84,7 +84,7 @@ class _Drawing:
         }, top + bottom + MARGIN
 
     def _heights(self) -> dict[tuple[int, int], float]:
-        """How high each lane has to be in each column that it has a node or a link in."""
+        """Say how high each lane has to be in each column that it has a node or a link in."""
         columns, lanes = self.layering.columns, self.layering.lanes
         tall = {
             (link.lane, column): 12.0
@@ -104,7 +104,7 @@ class _Drawing:
         )
 
     def _bands(self) -> Iterator[str]:
-        """Stripes behind columns of one map size, with the size above them."""
+        """Draw stripes behind columns of one map size, with the size above them."""
         words = self.words
         for index, (text, columns) in enumerate(groupby(range(len(words)), words.__getitem__)):
             first, *rest = columns
@@ -116,7 +116,7 @@ class _Drawing:
                 yield f'<text class="size" x="{px(left + width / 2)}" y="16">{text}</text>'
 
     def _links(self) -> str:
-        """All links in one path."""
+        """Return all links in one path."""
         return f'<path class="links" d="{"".join(map(self._link, self.layering.links))}"/>'
 
     def _link(self, link: Link) -> str:
@@ -131,7 +131,7 @@ class _Drawing:
         return f"{''.join(path)}H{px(self._left(link.target))}"
 
     def _across(self, column: int, y0: float, y1: float) -> str:
-        """From one height at the right end of a column to another at the left end of the next."""
+        """Lead from a height at the right end of a column to one at the left end of the next."""
         if abs(y0 - y1) < 0.1:
             return ""
         left = self.lefts[column] + self.widths[column]
@@ -164,7 +164,7 @@ class _Drawing:
 
 
 def _mark(look: str, x: float, y: float) -> str:
-    """A sign above a box: a triangle where it changes, a cross where it stands in the way."""
+    """Draw a sign above a box: a triangle where it changes, a cross where it stands in the way."""
     if "blocks" in look:
         return f'<path class="mark" d="M{px(x - 4)} {px(y - 8)}l8 8m0-8l-8 8"/>'
     if "changed" in look:
@@ -173,7 +173,7 @@ def _mark(look: str, x: float, y: float) -> str:
 
 
 def escaped(words: str) -> str:
-    """A stranger's words as HTML that is text and nothing else, in attributes too."""
+    """Escape a stranger's words to HTML that is text and nothing else, in attributes too."""
     return escape(printable(words))
 
 
@@ -184,7 +184,7 @@ def _sizes_words(item: Item) -> str:
 
 
 def _largest(keys: Iterable[Key], values: Iterable[float]) -> dict[Key, float]:
-    """The largest value of each key."""
+    """Find the largest value of each key."""
     largest: dict[Key, float] = {}
     for key, value in zip(keys, values, strict=True):
         largest[key] = max(value, largest.get(key, 0))

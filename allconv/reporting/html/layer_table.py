@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 def layer_table(report: Facts) -> str:
-    """The table of layers: one row for each, with the `id` of its number, and the totals."""
+    """Write the table of layers: one row for each, with the `id` of its number, and the totals."""
     heads = "".join(
         f'<th scope="col" class="{column.sort}" data-sort="{column.sort}">{column.title}</th>'
         for column in COLUMNS
@@ -85,7 +85,7 @@ def _total_cells(report: Facts) -> list[str]:
 
 
 def _cells(texts: Sequence[str], href: str) -> str:
-    """The cells of a row; the layer's name heads it, and leads to its box."""
+    """Write the cells of a row; the layer's name heads it, and leads to its box."""
     return "".join(
         _heading(text, href)
         if column.title == "layer"

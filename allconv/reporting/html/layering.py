@@ -70,7 +70,7 @@ def layered(inputs: Sequence[Sequence[int]]) -> Layering:
 
 
 def columns_of(inputs: Sequence[Sequence[int]]) -> list[int]:
-    """The column of each node: the length of the longest path to it."""
+    """Find the column of each node: the length of the longest path to it."""
     columns: list[int] = []
     for sources in inputs:
         columns.append(1 + max((columns[source] for source in sources), default=-1))
@@ -78,7 +78,7 @@ def columns_of(inputs: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _outwards(lane: int) -> Iterator[int]:
-    """All lanes, from one on: the nearest first, of two as near the one below."""
+    """Yield all lanes, from one on: the nearest first, of two as near the one below."""
     yield lane
     for step in count(1):
         yield lane + step

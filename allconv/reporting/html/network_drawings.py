@@ -32,7 +32,7 @@ LEGEND = {
 
 
 def legend() -> str:
-    """What the looks of tensor_boxes mean."""
+    """Explain the looks of tensor_boxes."""
     samples = "".join(
         f'<li><svg aria-hidden="true" width="16" height="14"><g class="node {look}">'
         f'<path class="m" d="M1 1h14v12h-14z"/></g></svg> {words}</li>'
@@ -42,7 +42,7 @@ def legend() -> str:
 
 
 def drawings(report: Facts) -> str:
-    """The network before and after, in boxes that scroll; a sentence where it is too large."""
+    """Draw the network before and after, in boxes that scroll; say so where it is too large."""
     before, after = report.plan.before, report.plan.after
     if not (_is_drawn(before) and _is_drawn(after)):
         return (
@@ -66,7 +66,7 @@ def _is_drawn(graph: Graph) -> bool:
 
 
 def _passed(graph: Graph) -> int:
-    """How many columns the links of a graph pass in all: a measure of the work of drawing it."""
+    """Count the columns that the links of a graph pass in all: the work of drawing it."""
     number = {node: index for index, node in enumerate(graph.nodes)}
     inputs = [[number[source] for source in node.inputs] for node in graph.nodes]
     columns = columns_of(inputs)
@@ -95,14 +95,14 @@ def _items_after(report: Facts) -> list[Item]:
 
 
 def _layer(node: Node) -> Node:
-    """The node of the layer that a tensor comes from; further tensors of a call are no layers."""
+    """Find the node of the layer that a tensor comes from; further tensors are no layers."""
     while node.kind == ITEM:
         node = node.inputs[0]
     return node
 
 
 def _shapes_after(report: Facts) -> dict[Node, Shape | None]:
-    """Where the result takes images of any size, the shapes at the model's own, as in the rows."""
+    """Return the result's shapes; where it takes any size, those at the model's own."""
     after = report.plan.after
     if report.input_size != "any":
         return {node: node.shape for node in after.nodes}
@@ -120,7 +120,7 @@ def _item(node: Node, shape: Shape | None, row: Row, blocking: set[str]) -> Item
 
 
 def _group(kind: str) -> str:
-    """What a layer is drawn as: `"conv"`, `"pool"`, `"dense"`, or `"cell"` for all others."""
+    """Say how a layer is drawn: as `"conv"`, `"pool"`, `"dense"`, or `"cell"` for all others."""
     if kind in kinds.CONVOLUTIONS:
         return "conv"
     if "Pooling" in kind:

@@ -23,7 +23,7 @@ from allconv.reporting.words import COSTS, WINDOWS, conclusions, remarks, title
 
 
 def as_html(report: Facts) -> str:
-    """The report as one HTML page, complete in itself."""
+    """Write the report as one HTML page, complete in itself."""
     style, script = _part("page.css"), _part("page.js")
     name, _, summary = title(report).rpartition(": ")
     return Template(_part("page.html")).substitute(
@@ -51,7 +51,7 @@ def _part(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """A Content-Security-Policy that allows this style and this script, and nothing else."""
+    """Write a Content-Security-Policy that allows this style and this script, and nothing else."""
     return (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -80,7 +80,7 @@ def _bars(report: Facts) -> Iterator[str]:
 
 
 def _pair(name: str, amount: Amount) -> str:
-    """Two bars on one scale; none where a number is unknown."""
+    """Draw two bars on one scale; none where a number is unknown."""
     most = max(amount.before or 0, amount.after or 0, 1)
     ratio = "--" if amount.ratio is None else f"{amount.ratio:.2f}x"
     bars = [_bar("before", amount.before, most), _bar("after", amount.after, most)]

@@ -85,7 +85,7 @@ class Scale:
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> Scale:
-        """The scale in which the largest of these boxes fits; one for drawings to be compared."""
+        """Find the scale in which the largest of these boxes fits, one for all drawings."""
         edges = [[edge or NOMINAL for edge in item.edges] for item in items]
         longest = max((max(height, width) for height, width, _ in edges), default=1)
         thickest = max((channels for *_, channels in edges), default=1)
@@ -108,7 +108,7 @@ class TensorBox:
         return self.thickness + self.right, self.height + self.up
 
     def faces(self, x: float, y: float) -> str:
-        """Its map (behind), its top and its front, with the left upper corner at `(x, y)`."""
+        """Draw its map (behind), its top and its front, with the left upper corner at `(x, y)`."""
         front, top = x + self.thickness, y + self.up
         lean, back = f"{px(self.right)} {px(-self.up)}", f"{px(-self.right)} {px(self.up)}"
         high, thick = px(self.height), px(self.thickness)
@@ -120,7 +120,7 @@ class TensorBox:
 
 
 def slab_of(item: Item, scale: Scale) -> TensorBox:
-    """The box of a node's tensor."""
+    """Make the box of a node's tensor."""
     height, width, channels = (math.sqrt(edge or NOMINAL) for edge in item.edges)
     right, up = (width * scale.cells * lean for lean in LEAN)
     return TensorBox(
@@ -129,5 +129,5 @@ def slab_of(item: Item, scale: Scale) -> TensorBox:
 
 
 def px(number: float) -> str:
-    """Pixels to a tenth: `12`, `3.5`."""
+    """Write pixels to a tenth: `12`, `3.5`."""
     return f"{number:.1f}".removesuffix(".0")
