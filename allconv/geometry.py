@@ -124,7 +124,7 @@ def geometry(
 
 
 def graph_geometry(graph: Graph) -> Geometry | None:
-    """The geometry of an all-convolutional network; None where it has none."""
+    """Work out the geometry of an all-convolutional network; None where it has none."""
     try:
         return _geometry(giving_maps(graph))
     except ConversionError:
@@ -154,7 +154,7 @@ def _geometry(maps: Graph) -> Geometry:
 
 
 def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
-    """What all cells see, where there is one output and it sees an image."""
+    """Work out what all cells see, where there is one output and it sees an image."""
     if len(maps.outputs) != 1:
         count = len(maps.outputs)
         raise ConversionError(f"model '{maps.name}' has {count} outputs; geometry is that of one")
@@ -174,7 +174,7 @@ def _number(stride: Fraction) -> int | float:
 
 
 def _image(maps: Graph) -> Image:
-    """The first image with as many axes as the map."""
+    """Find the first image with as many axes as the map."""
     rank = layout(maps.outputs[0]).rank
     found = next((image for image in images(maps) if len(image.sizes) == rank), None)
     if found is None:
@@ -186,7 +186,7 @@ def _image(maps: Graph) -> Image:
 
 
 def _treats_border_apart(node: Node) -> bool:
-    """Whether the outermost cells that a layer gives are made of fewer cells than others are."""
+    """Tell whether the outermost cells of a layer are made of fewer cells than others are."""
     if node.kind.startswith("UpSampling"):
         return bool(node.config.get("interpolation", "nearest") != "nearest")
     if node.kind.startswith("ZeroPadding"):

@@ -21,7 +21,7 @@ MOST = 256
 
 
 def pictures(folder: Path, graph: Graph) -> tuple[list[Callable[[], list[np.ndarray]]], str]:
-    """Functions that read a picture each, and what has to be known of them.
+    """Return functions that read a picture each, and what has to be known of them.
 
     Pictures are found in subfolders too. They are scaled to the network's size, bilinearly, where
     it has one, and their numbers are 0 to 255 as `keras.utils.image_dataset_from_directory` has
@@ -102,6 +102,6 @@ def _read(file: Path, image: Image) -> list[np.ndarray]:
 
 
 def _scales(graph: Graph) -> bool:
-    """Whether the network itself brings pixels into the range it was trained on."""
+    """Tell whether the network itself brings pixels into the range it was trained on."""
     users = graph.users()[graph.inputs[0]]
     return all(user.kind in ("Rescaling", "Normalization") for user in users)

@@ -51,7 +51,7 @@ class Samples:
 
 
 def read_samples(images: Images, graph: Graph) -> Samples:
-    """Samples for a network from what a caller has.
+    """Read samples for a network from what a caller has.
 
     Args:
         images: An array of images as the Keras model takes them, a list of arrays or a dictionary
@@ -78,7 +78,7 @@ def read_samples(images: Images, graph: Graph) -> Samples:
 
 
 def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -> list[np.ndarray]:
-    """A sample that the network takes; its free sizes may be too small or not go together.
+    """Check that the network takes a sample; its free sizes may be too small or not go together.
 
     Args:
         sample: Gives it.
@@ -94,7 +94,7 @@ def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -
 
 
 def _arrays(path: Path) -> Any:
-    """What a `.npy` or `.npz` file holds."""
+    """Read what a `.npy` or `.npz` file holds."""
     try:
         with path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
@@ -109,7 +109,7 @@ def _arrays(path: Path) -> Any:
 
 
 def _arranged(images: Any, graph: Graph) -> list[np.ndarray]:
-    """One array for each input, of its type."""
+    """Return one array for each input, of its type."""
     inputs = [SimpleNamespace(name=node.name, shape=node.shape) for node in graph.inputs]
     if isinstance(images, Mapping) and len(images) == len(inputs) == 1:
         images = list(images.values())  # np.savez calls a single array arr_0
@@ -135,7 +135,7 @@ def _slices(arrays: Sequence[np.ndarray], part: slice) -> list[np.ndarray]:
 
 
 def drawn_samples(model: Any, graph: Graph) -> Samples:
-    """Batches drawn at random, at three sizes where the network takes several.
+    """Draw batches at random, at three sizes where the network takes several.
 
     Args:
         model: A Keras model of the network, whose first layers tell what it expects.
