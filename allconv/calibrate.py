@@ -100,7 +100,7 @@ def calibrate(
 def _fitted(
     pairing: Pairing, before: Graph, after: Graph, batches: Batches, passes: int, verbose: Verbose
 ) -> tuple[Graph, list[FittedLayer]]:
-    """The converted network with fitted layers, and what is told of each."""
+    """Fit the layers of the converted network, and say how each went."""
     layers = []
     with _bar(len(pairing.steps), verbose) as advance:
         for step in pairing.steps:
@@ -118,7 +118,7 @@ def _fitted(
 
 @contextmanager
 def _bar(steps: int, verbose: Verbose) -> Iterator[Callable[[], None]]:
-    """Keras' own bar, one step for each layer."""
+    """Make Keras' own bar, one step for each layer."""
     import keras
 
     if not verbose:

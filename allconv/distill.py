@@ -154,7 +154,7 @@ def _loss_of_held(trainer: Any, parts: Split) -> float:
 def _fit(
     trainer: Any, parts: Split, epochs: int, callbacks: list[Any], verbose: Verbose
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Keras' own `fit`; the losses epoch by epoch, and those of the images held back."""
+    """Run Keras' own `fit`; return the losses epoch by epoch, and those of the images held back."""
     history = trainer.fit(
         **parts.data,
         epochs=epochs,

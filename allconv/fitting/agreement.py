@@ -37,7 +37,7 @@ class Agreement:
 
 
 def agreement(original: Any, converted: Any, batches: Iterable[Inputs]) -> Agreement:
-    """Runs two networks on the same images.
+    """Run two networks on the same images.
 
     Raises:
         CalibrationError: Their outputs do not have the same shapes, or the original's are not
@@ -63,7 +63,7 @@ def agreement(original: Any, converted: Any, batches: Iterable[Inputs]) -> Agree
 
 
 def as_shaped(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """A map of one cell as the vector it stands for."""
+    """Flatten a map of one cell to the vector that it stands for."""
     if found.shape != wanted.shape and (found.size != wanted.size or len(found) != len(wanted)):
         raise CalibrationError(
             f"the converted model gives {found.shape} where the original gives {wanted.shape}: it "

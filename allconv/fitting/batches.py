@@ -50,7 +50,7 @@ class Batches:
             yield from slices(arrays, self.length)
 
     def given(self) -> Iterator[list[np.ndarray]]:
-        """The images as they were given, batch by batch or all at once, checked.
+        """Yield the images as they were given, batch by batch or all at once, checked.
 
         Raises:
             OptionError: They do not fit the model, or are not finite.
@@ -70,14 +70,14 @@ class Batches:
             self.fitting.add(shapes)
 
     def _parts(self) -> Iterator[Any]:
-        """What the model takes at once, batch by batch or all of it."""
+        """Yield what the model takes at once, batch by batch or all of it."""
         if self.is_whole():
             yield self.source
         else:
             yield from batches_of(self.source, "images")
 
     def is_whole(self) -> bool:
-        """Whether all images are there as arrays."""
+        """Tell whether all images are there as arrays."""
         return is_whole(self.source, self.model)
 
 

@@ -14,7 +14,7 @@ Verbose = Literal["auto", 0, 1, 2]
 
 
 def read_pair(original: Any, converted: Any) -> tuple[Graph, Graph]:
-    """An original and its conversion, read; layers that became one another have one name.
+    """Read an original and its conversion; layers that became one another have one name.
 
     Raises:
         CalibrationError: They do not belong together.
@@ -36,7 +36,7 @@ def read_pair(original: Any, converted: Any) -> tuple[Graph, Graph]:
 
 
 def _difference(before: Graph, after: Graph) -> str:
-    """What shows that two models do not belong together, "" where nothing does."""
+    """Say what shows that two models do not belong together; "" where nothing does."""
     for what in ("inputs", "outputs"):
         of_both = [getattr(graph, what) for graph in (before, after)]
         if len(of_both[0]) != len(of_both[1]):

@@ -10,7 +10,7 @@ from allconv.verification.logits import PASSED, SATURATING
 
 
 def without_ends(first: Graph, second: Graph) -> tuple[Graph, Graph, list[str]]:
-    """Two networks that take inputs alike, without the activations that both end with.
+    """Return two networks that take inputs alike, without the activations that both end with.
 
     Where they end with different ones, these stay.
 
@@ -29,13 +29,13 @@ def without_ends(first: Graph, second: Graph) -> tuple[Graph, Graph, list[str]]:
 
 
 def _taking_tuples(graph: Graph) -> Graph:
-    """The network on its one input, or on a tuple of them; TensorFlow's data sets have no lists."""
+    """Let the network take one input, or a tuple of them; TensorFlow's data sets have no lists."""
     slots = tuple(Slot(i) for i in range(len(graph.inputs)))
     return replace(graph, input_structure=slots[0] if len(slots) == 1 else slots)
 
 
 def _without_end(node: Node) -> tuple[Node, str]:
-    """An output before its last activation, and the activation's name; "" for none."""
+    """Find an output before its last activation, and the activation's name; "" for none."""
     if node.kind in PASSED and len(node.inputs) == 1:
         source, name = _without_end(node.inputs[0])
         return (call(node.spec, [source], node.args, node.kwargs, node.shape), name)

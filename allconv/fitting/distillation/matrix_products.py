@@ -21,7 +21,7 @@ def as_products(model: Any) -> None:
 
 
 def _covers_the_map(layer: Any) -> bool:
-    """Whether each call sees a map of the window's size, channels last, and gives one cell."""
+    """Tell whether each call sees a map of the window's size, channels last, and gives one cell."""
     if layer.data_format != "channels_last" or layer.groups != 1 or layer.padding == "causal":
         return False
     maps = [node.input_tensors[0].shape[1:-1] for node in layer._inbound_nodes]
@@ -31,7 +31,7 @@ def _covers_the_map(layer: Any) -> bool:
 
 
 def _product(inputs: Any, kernel: Any) -> Any:
-    """What the convolution gives, without its bias: `(batch, 1, ..., filters)`."""
+    """Compute what the convolution gives, without its bias: `(batch, 1, ..., filters)`."""
     from keras import ops
 
     *window, filters = kernel.shape

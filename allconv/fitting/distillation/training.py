@@ -9,7 +9,7 @@ TEMPERATURE = 2.0
 
 
 def trainer_of(teacher: Any, student: Any, ends: list[str]) -> Any:
-    """A model whose results are the losses of each output, and whose loss is the sum of means."""
+    """Make a model whose results are each output's losses, and whose loss is the sum of means."""
     import keras
 
     class Difference(keras.Model):  # type: ignore[misc]
@@ -37,7 +37,7 @@ def trainer_of(teacher: Any, student: Any, ends: list[str]) -> Any:
 
 
 def _loss(found: Any, wanted: Any, end: str) -> Any:
-    """The loss of values that are to be others, before the activation that was left out."""
+    """Compute the loss of values that are to be others, before the activation that was left out."""
     from keras import ops
 
     if end != "softmax":
@@ -47,7 +47,7 @@ def _loss(found: Any, wanted: Any, end: str) -> Any:
 
 
 def compile_trainer(trainer: Any, learning_rate: float, steps: int) -> None:
-    """Gives a trainer Keras' Adam, at a rate that falls to zero as half a cosine.
+    """Give a trainer Keras' Adam, at a rate that falls to zero as half a cosine.
 
     JAX without `jit` would run each operation by itself; TensorFlow has a graph anyway, and XLA
     would only add the time that it compiles.

@@ -36,12 +36,12 @@ class Split:
     length: int
 
     def measured(self) -> Iterator[list[np.ndarray]]:
-        """The images that are held back, in batches."""
+        """Yield the images that are held back, in batches."""
         return slices(self.held, self.length)
 
 
 def split(batches: Batches) -> Split:
-    """Images to train on and those held back; all are both where there are very few."""
+    """Return the images to train on and those held back; all are both where there are very few."""
     length = batches.length
     if not batches.images:
         raise CalibrationError("there are no images; give some")
@@ -58,12 +58,12 @@ def split(batches: Batches) -> Split:
 
 
 def plain(arrays: list[np.ndarray]) -> Any:
-    """Inputs as the networks take them."""
+    """Return inputs as the networks take them."""
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 def _in_order(batches: Batches, first: int, length: int) -> Any:
-    """The batches behind the first ones as a PyDataset."""
+    """Return the batches behind the first ones as a PyDataset."""
     import keras
 
     class InOrder(keras.utils.PyDataset):  # type: ignore[misc]

@@ -28,16 +28,16 @@ class Moments:
         self.squares = self.squares + (rows**2).sum(axis=0)
 
     def mean(self) -> np.ndarray:
-        """Of each channel."""
+        """Return the mean of each channel."""
         return np.asarray(self.sum / self.cells)
 
     def variance(self) -> np.ndarray:
-        """Of each channel."""
+        """Return the variance of each channel."""
         return np.maximum(self.squares / self.cells - self.mean() ** 2, 0.0)
 
 
 def match_norm(renorm: Renorm, before: Graph, after: Graph, batches: Iterable[Inputs]) -> Graph:
-    """The converted network with a BatchNormalization that gives the mean and variance it gave.
+    """Let a BatchNormalization of the converted network give the mean and variance that it gave.
 
     Its own statistics come from training and need not be those of these images, so they are not put
     in their place: they are moved as the layer's input has moved.
@@ -58,7 +58,7 @@ def match_norm(renorm: Renorm, before: Graph, after: Graph, batches: Iterable[In
 def _moved(
     mean: np.ndarray, variance: np.ndarray, was: Moments, now: Moments, epsilon: float
 ) -> dict[str, np.ndarray]:
-    """The statistics after which what comes now has the mean and variance of what came."""
+    """Find the statistics after which what comes now has the mean and variance of what came."""
     alive = (was.variance() > 0) & (now.variance() > 0)
     ratio = np.sqrt(np.where(alive, now.variance(), 1) / np.where(alive, was.variance(), 1))
     moved_mean = now.mean() - (was.mean() - mean) * ratio

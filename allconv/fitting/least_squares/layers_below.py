@@ -16,7 +16,7 @@ from allconv.weights import Array
 
 
 def is_refitted(old: Node, new: Node) -> bool:
-    """Whether a layer below is a convolution, or was a Dense, with as many results as before."""
+    """Tell whether a layer below is a convolution, or was a Dense, of as many results as before."""
     if not {old.kind, new.kind} <= PLAIN_LINEAR:
         return False
     plain = new.spec.weights.keys() <= {"kernel", "bias"} and "kernel" in new.spec.weights
@@ -27,19 +27,19 @@ def is_refitted(old: Node, new: Node) -> bool:
 
 
 def _plain_weights(weights: Mapping[str, Array]) -> bool:
-    """Whether a layer has a kernel, perhaps a bias, and nothing else."""
+    """Tell whether a layer has a kernel, perhaps a bias, and nothing else."""
     return "kernel" in weights and weights.keys() <= {"kernel", "bias"}
 
 
 def is_renormed(old: Node, new: Node) -> bool:
-    """Whether both are the same BatchNormalization over channels, with statistics of its own."""
+    """Tell whether both are the same BatchNormalization over channels, with own statistics."""
     if old.kind != "BatchNormalization" or new.kind != old.kind or old.shape is None:
         return False
     return is_along(old.config["axis"], layout(old).channel_axis, len(old.shape))
 
 
 def below(before: Graph, after: Graph, calls: list[Node], places: list[int]) -> Fit:
-    """A layer that was there before: to give what it gave, before its activation."""
+    """Fit a layer that was there before, to give what it gave before its activation."""
     spec = calls[0].spec.with_config(activation="linear")
     results = [call(spec, node.inputs, node.args, node.kwargs, node.shape) for node in calls]
     folded = _folded(before, after, calls)
@@ -49,7 +49,7 @@ def below(before: Graph, after: Graph, calls: list[Node], places: list[int]) -> 
 
 
 def _folded(before: Graph, after: Graph, calls: list[Node]) -> list[Node]:
-    """The BatchNormalization that the converted layer has taken into its weights, if it has one."""
+    """List the BatchNormalization that the converted layer has taken into its weights, if any."""
     users = before.users()[calls[0]]
     names = {node.name for node in after.nodes}
     gone = [node for node in users if is_renormed(node, node) and node.name not in names]
@@ -57,7 +57,7 @@ def _folded(before: Graph, after: Graph, calls: list[Node]) -> list[Node]:
 
 
 def _relu_behind(before: Graph, calls: list[Node]) -> tuple[bool, Spec | None]:
-    """Whether nothing but a relu takes what a layer gives, and what normalizes between."""
+    """Tell whether nothing but a relu takes what a layer gives, and what normalizes between."""
     node, norm = calls[0], None
     activation = node.config.get("activation", "linear")
     if activation != "linear" or len(calls) > 1:

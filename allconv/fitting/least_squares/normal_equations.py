@@ -74,20 +74,20 @@ class NormalEquations:
         self.rows += len(windows)
 
     def without_residuals(self) -> Self:
-        """The same windows; `add` gives them residuals anew."""
+        """Keep the windows; `add` gives them residuals anew."""
         other = type(self)(self.columns, self.moments.shape[1], len(self.gram) > self.columns)
         other.gram, other.rows = self.gram, self.rows
         return other
 
     def __add__(self, other: Self) -> Self:
-        """All rows of both."""
+        """Return all rows of both."""
         total = self.without_residuals()
         total.gram, total.rows = self.gram + other.gram, self.rows + other.rows
         total.moments = self.moments + other.moments
         return total
 
     def step(self, ridge: float, away: np.ndarray | float = 0.0) -> np.ndarray:
-        """The step `(columns, outputs)`, with the bias as one more row if there is one.
+        """Solve for the step `(columns, outputs)`, with the bias as one more row if there is one.
 
         Args:
             ridge: The penalty, in parts of the mean of G's diagonal; above 0.
@@ -107,12 +107,12 @@ class NormalEquations:
         return np.asarray(found)
 
     def error(self, step: np.ndarray) -> float:
-        """The sum of squares that a step leaves, up to what does not depend on it."""
+        """Sum the squares that a step leaves, up to what does not depend on it."""
         return float(np.sum(step * (self.gram @ step - 2 * self.moments)))
 
 
 def best_ridge(shown: NormalEquations, held: NormalEquations) -> float:
-    """The ridge whose step, fitted to some rows, does best on others."""
+    """Find the ridge whose step, fitted to some rows, does best on others."""
     if not shown.rows or not held.rows:
         return FEW
     return min(RIDGES, key=lambda ridge: held.error(shown.step(ridge)))

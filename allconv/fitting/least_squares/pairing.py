@@ -63,7 +63,7 @@ def pair(before: Graph, after: Graph, refit: bool = True) -> Pairing:
 def _step_below(
     before: Graph, after: Graph, calls: list[Node], places: list[int], refit: bool
 ) -> Fit | Renorm | None:
-    """What is done with a layer that was there before; None for nothing."""
+    """Choose what is done with a layer that was there before; None for nothing."""
     new = after.nodes[places[0]]
     if is_renormed(calls[0], new):
         targets = zip(places, (node.inputs[0] for node in calls), strict=True)
@@ -74,7 +74,7 @@ def _step_below(
 
 
 def _calls(graph: Graph) -> dict[str, list[Node]]:
-    """The calls of each layer, by name."""
+    """Collect the calls of each layer, by name."""
     return {
         name: [graph.nodes[place] for place in places] for name, places in _places(graph).items()
     }
@@ -88,7 +88,7 @@ def _places(graph: Graph) -> dict[str, list[int]]:
 
 
 def _stand_ins(before: Graph, after: Graph) -> tuple[dict[str, Fit], dict[str, str]]:
-    """Layers by name that stand for pools, and reasons by the names of pools for which none can."""
+    """Find by name the layers that stand for pools, and why none can for the other pools."""
     fits: dict[str, Fit] = {}
     not_fitted: dict[str, str] = {}
     places = _places(after)
@@ -110,7 +110,7 @@ def _stand_ins(before: Graph, after: Graph) -> tuple[dict[str, Fit], dict[str, s
 
 
 def _in_its_place(pools: list[Node], found: list[Node], places: list[int]) -> Fit | str:
-    """A convolution that is called as the pool was."""
+    """Fit a convolution that is called as the pool was."""
     pool, conv = pools[0], found[0]
     if len(pools) != len(found):
         return f"it is called {len(pools)} times, the convolution {len(found)} times"
@@ -128,7 +128,7 @@ def _in_its_place(pools: list[Node], found: list[Node], places: list[int]) -> Fi
 def _with_its_strides(
     before: Graph, pools: list[Node], after: Graph, places: Mapping[str, list[int]]
 ) -> Fit | str:
-    """A convolution above the pool that has its strides now; "" where there is none."""
+    """Fit a convolution above the pool that has its strides now; "" where there is none."""
     pool = pools[0]
     source = _conv_above(pool)
     if source is None or source.name not in places or len(pools) > 1:
@@ -147,7 +147,7 @@ def _with_its_strides(
 
 
 def _misfit(conv: Node, target: Node) -> str:
-    """Why the results of a convolution cannot be fitted to a tensor, "" where they can."""
+    """Say why the results of a convolution cannot be fitted to a tensor, "" where they can."""
     if conv.shape is None or target.shape is None or len(conv.shape) != len(target.shape):
         return f"'{conv.name}' gives {conv.shape} where it gave {target.shape}"
     pairs = zip(conv.shape, target.shape, strict=True)
@@ -161,7 +161,7 @@ def _misfit(conv: Node, target: Node) -> str:
 
 
 def _conv_above(pool: Node) -> Node | None:
-    """The convolution whose results come to a pool, through layers that work cell by cell."""
+    """Find the convolution whose results come to a pool, through layers that work cell by cell."""
     node = pool.inputs[0]
     while node.kind not in PLAIN_CONVOLUTIONS:
         cell_wise = node.kind in ("BatchNormalization", "PReLU", "Softmax")
@@ -173,7 +173,7 @@ def _conv_above(pool: Node) -> Node | None:
 
 
 def _chain(fit: Fit) -> Iterator[Node]:
-    """The layers between a convolution and the pool whose strides it has."""
+    """Yield the layers between a convolution and the pool whose strides it has."""
     for target in fit.targets:
         node = target.pool.inputs[0] if target.pool else None
         while node is not None and node.name != fit.layer:

@@ -58,7 +58,7 @@ class Feed:
         self.wanted = values_at(before, wanted, "original")
 
     def maps(self, batch: Inputs) -> list[Maps]:
-        """What each call takes, and what it is to give, channels last."""
+        """Compute what each call takes, and what it is to give, channels last."""
         held = iter(self.wanted(batch))
         targets = [
             values_of(target, [next(held) for _ in needed(target)]) for target in self.targets
@@ -84,7 +84,7 @@ class Rows:
         self.room = MOST_KEPT
 
     def __iter__(self) -> Iterator[Part]:
-        """All rows, a part of them at a time."""
+        """Yield all rows, a part of them at a time."""
         first = 0
         for number, batch in enumerate(self.batches):
             if number < len(self.kept):
@@ -107,7 +107,7 @@ class Rows:
 
 
 def parts_of(maps: Maps, images: np.ndarray, spec: Spec, cells: int) -> Iterator[Part]:
-    """The rows of a batch, of as many images at a time as there is room for.
+    """Yield the rows of a batch, of as many images at a time as there is room for.
 
     Args:
         maps: What the layer takes and is to give, for each image.
@@ -128,12 +128,12 @@ def parts_of(maps: Maps, images: np.ndarray, spec: Spec, cells: int) -> Iterator
 
 
 def cells_of(maps: np.ndarray) -> int:
-    """How many cells a map has."""
+    """Say how many cells a map has."""
     return math.prod(maps.shape[1:-1])
 
 
 def drawn(maps: np.ndarray, images: np.ndarray, cells: int) -> np.ndarray | None:
-    """Numbers of cells `(images, cells)`, the same each time; None for all of them."""
+    """Return the numbers of cells `(images, cells)`, the same each time; None for all of them."""
     there = cells_of(maps)
     if there <= cells:
         return None
@@ -143,7 +143,7 @@ def drawn(maps: np.ndarray, images: np.ndarray, cells: int) -> np.ndarray | None
 def cut(
     takes: np.ndarray, wanted: np.ndarray, spec: Spec, cells: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The windows of a layer, and what it is to give, as rows.
+    """Cut the windows of a layer, and what it is to give, into rows.
 
     Args:
         takes: What the layer takes.
@@ -164,12 +164,12 @@ def cut(
 
 
 def needed(target: Target) -> list[Node]:
-    """The tensors of the original that a target is made of."""
+    """List the tensors of the original that a target is made of."""
     return [target.values] if target.pool is None else [target.values, target.pool.inputs[0]]
 
 
 def values_of(target: Target, held: list[np.ndarray]) -> np.ndarray:
-    """What a layer is to give, channels last, of the values of what is `needed`."""
+    """Compute what a layer is to give, channels last, from the values of what is `needed`."""
     maps = [channels_last(values, target.values.data_format) for values in held]
     if target.pool is None:
         return maps[0]

@@ -22,7 +22,7 @@ from above, so each solution is a step that is too short, and up to twice it not
 
 
 def with_weights(graph: Graph, spec: Spec, weights: dict[str, np.ndarray]) -> Graph:
-    """The network with other values in a layer."""
+    """Give a layer of the network other values."""
     arrays = {
         name: Array(values.shape, spec.weights[name].dtype, values.copy)
         for name, values in weights.items()
@@ -33,7 +33,7 @@ def with_weights(graph: Graph, spec: Spec, weights: dict[str, np.ndarray]) -> Gr
 def fit_layer(
     fit: Fit, before: Graph, after: Graph, batches: Batches, passes: int
 ) -> tuple[Graph, Score]:
-    """The converted network with one layer fitted, and how well that meets its targets.
+    """Fit one layer of the converted network, and score how well it meets its targets.
 
     Args:
         fit: The layer and its targets.
@@ -62,7 +62,7 @@ def fit_layer(
 
 
 def matrix(spec: Spec) -> np.ndarray:
-    """The weights of a layer as `NormalEquations` has them: the bias below the kernel's rows."""
+    """Lay out a layer's weights as `NormalEquations` does: the bias below the kernel's rows."""
     kernel = spec.weights["kernel"].read().astype("float64")
     rows = [kernel.reshape(-1, kernel.shape[-1])]
     if "bias" in spec.weights:
@@ -80,14 +80,14 @@ def _weights(spec: Spec, found: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def results(windows: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """What a layer with these weights makes of windows, before its activation."""
+    """Compute what a layer with these weights makes of windows, before its activation."""
     columns, weights = windows.shape[1], found.astype(windows.dtype)
     made: np.ndarray = windows @ weights[:columns]
     return made + weights[columns] if len(found) > columns else made
 
 
 def relaxed(made: np.ndarray, targets: np.ndarray, fit: Fit) -> np.ndarray:
-    """Targets where a relu follows: where zero is wanted, all that is not above zero is right.
+    """Relax targets before a relu: where zero is wanted, all that is not above zero is right.
 
     What is minimized so is a convex error, `(z - t)^2` where the target is above zero and
     `relu(z)^2` elsewhere. With the targets moved to the results that are right already, the sum of
@@ -101,7 +101,7 @@ def relaxed(made: np.ndarray, targets: np.ndarray, fit: Fit) -> np.ndarray:
 
 
 def score(rows: Iterable[Part], found: np.ndarray, fit: Fit) -> Score:
-    """How well weights meet the targets of a layer."""
+    """Say how well weights meet the targets of a layer."""
     reached = Score()
     for part in rows:
         made = results(part.windows, found)
@@ -110,7 +110,7 @@ def score(rows: Iterable[Part], found: np.ndarray, fit: Fit) -> Score:
 
 
 def behind_relu(values: np.ndarray, fit: Fit) -> np.ndarray:
-    """Results as the layers behind see them, but for a factor of each channel's."""
+    """Return the results as the layers behind see them, but for a factor of each channel's."""
     if not fit.relu:
         return values
     factor, shift = fit.affine(values.dtype)

@@ -45,7 +45,7 @@ class Fit:
     norm: Spec | None = None
 
     def affine(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Factor and shift between the layer's results and the relu, of each channel or of all."""
+        """Return factor and shift between the layer's results and the relu, per channel or not."""
         if self.norm is None:
             return np.ones((), dtype), np.zeros((), dtype)
         scale, shift = batchnorm_affine(self.norm.weights, self.norm.config["epsilon"])

@@ -18,7 +18,7 @@ Inputs = Sequence[np.ndarray]
 def values_at(
     graph: Graph, nodes: Sequence[Node], role: str
 ) -> Callable[[Inputs], list[np.ndarray]]:
-    """A function from the inputs of a network to the values of some of its tensors.
+    """Make a function from the inputs of a network to the values of some of its tensors.
 
     Only what these tensors need is run.
 
@@ -51,6 +51,6 @@ def values_at(
 
 
 def channels_last(values: np.ndarray, data_format: str) -> np.ndarray:
-    """A map with its channels at the end."""
+    """Move the channels of a map to the end."""
     is_map = values.ndim > 2
     return np.moveaxis(values, 1, -1) if is_map and data_format == "channels_first" else values

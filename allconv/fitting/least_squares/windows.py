@@ -18,7 +18,7 @@ from allconv.shapes import same_padding, span
 def conv_windows(
     maps: np.ndarray, config: Mapping[str, Any], cells: np.ndarray | None = None
 ) -> np.ndarray:
-    """What a convolution multiplies with its kernel, a row for each cell of its result.
+    """Cut out what a convolution multiplies with its kernel, a row for each cell of its result.
 
     Args:
         maps: What the convolution takes.
@@ -39,7 +39,7 @@ def conv_windows(
 
 
 def winners(values: np.ndarray, maps: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
-    """What other maps hold in the cells whose values a max pool picks.
+    """Pick from other maps the cells whose values a max pool picks.
 
     Args:
         values: What the pool takes.
@@ -64,7 +64,7 @@ def _cut(
     dilation: Sequence[int],
     around: float,
 ) -> np.ndarray:
-    """A view `(batch, *results, channels, *window)` of padded maps."""
+    """View padded maps as `(batch, *results, channels, *window)`."""
     strides, sizes = tuple(config["strides"]), maps.shape[1:-1]
     pads = [
         _pads(config["padding"], *axis)
