@@ -57,7 +57,7 @@ class Skipped:
 
 
 def each_once(reasons: Iterable[str]) -> list[str]:
-    """Reasons without those that are said again, or in more words, by another."""
+    """Leave out reasons that are said again, or in more words, by another."""
     told = list(dict.fromkeys(reasons))
     return [one for one in told if not any(one in other and one != other for other in told)]
 
@@ -149,7 +149,7 @@ class _Rewriter:
         self.placed[original] = self.settle(node, original, ())
 
     def on_inputs(self, node: Node, inputs: list[Node]) -> Node:
-        """A node's layer called on other tensors; the node itself where they are the same."""
+        """Call a node's layer on other tensors; return the node itself where they are the same."""
         if tuple(inputs) == node.inputs:
             return node
         shapes = [source.shape for source in inputs]
@@ -164,7 +164,7 @@ class _Rewriter:
             ) from None
 
     def fitted(self, spec: Spec, shapes: Sequence[Shape | None]) -> Spec:
-        """The layer with fresh weights in place of those that do not fit its new input."""
+        """Give a layer fresh weights in place of those that do not fit its new input."""
         expected = weight_shapes(spec.kind, spec.config, shapes)
         if expected is None or expected == {k: a.shape for k, a in spec.weights.items()}:
             return spec
@@ -199,7 +199,7 @@ class _Rewriter:
         return node
 
     def too_much(self, outcome: Node | Becomes) -> str:
-        """What is wrong with kernels that are made up beyond all bounds, "" where nothing is."""
+        """Say what is wrong with kernels made up beyond all bounds; "" where nothing is."""
         node = outcome if isinstance(outcome, Node) else outcome.node
         new = _specs(topological([node], self.settled))
         arrays = [array for spec in new for array in spec.weights.values()]
@@ -210,7 +210,7 @@ class _Rewriter:
         return ""
 
     def is_of_model(self, array: Array) -> bool:
-        """Whether an array is a weight of the model, or made of one."""
+        """Tell whether an array is a weight of the model, or made of one."""
         parts = [part for part in array.parts if isinstance(part, Array)]
         return id(array) in self.own or any(map(self.is_of_model, parts))
 
@@ -239,7 +239,7 @@ class _Rewriter:
         return results.get(becomes.node, becomes.node)
 
     def shared_specs(self, rule: Rule, node: Node, new: list[Node]) -> dict[Spec, Spec]:
-        """New layers to be taken from an earlier call of the same layer, rewritten alike."""
+        """Find the new layers to take from an earlier call of the same layer, rewritten alike."""
         specs = [spec for spec in _specs(new) if spec not in self.origins]
         earlier = self.made.setdefault((node.spec, rule.name), [])
         for others in earlier:
@@ -253,7 +253,7 @@ class _Rewriter:
         return {}
 
     def plan(self) -> Plan:
-        """What became of the graph."""
+        """Return what became of the graph."""
         inputs = [self.placed[node] for node in self.graph.inputs]
         outputs = [self.placed[node] for node in self.graph.outputs]
         rough = self.graph.with_outputs(inputs, outputs, self.graph.names_of_outputs())
@@ -272,7 +272,7 @@ class _Rewriter:
 
 
 def named_after_outputs(plan: Plan) -> Plan:
-    """The plan with the last layers called as the outputs that they give."""
+    """Call the last layers as the outputs that they give."""
     after, nodes = with_output_names(plan.after, plan.before)
     origins = {new.spec: plan.origins[old.spec] for old, new in nodes.items()}
     for old, new in zip(plan.before.outputs, after.outputs, strict=True):

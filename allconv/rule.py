@@ -91,11 +91,11 @@ class Rule:
         return (self.function.__doc__ or self.name).strip().splitlines()[0]
 
     def concerns(self, node: Node) -> bool:
-        """Whether the rule is called on this node."""
+        """Tell whether the rule is called on this node."""
         return node.kind in self.kinds and (self.only is None or node.name in self.only)
 
     def with_options(self, options: Any, only: Iterable[str] | None = None) -> Rule:
-        """The same rule with options, for some layers."""
+        """Return the same rule with options, for some layers."""
         return replace(self, options=options, only=None if only is None else frozenset(only))
 
 
@@ -137,16 +137,16 @@ class Match:
         return self.rule.options
 
     def before(self, node: Node) -> Node:
-        """The (first) tensor that a node takes."""
+        """Return the (first) tensor that a node takes."""
         return node.inputs[0]
 
     def layout(self, tensor: Node) -> Layout:
-        """How a map lies in its tensor: as the match's own layer says, else as those before it."""
+        """Say how the map that a node returns lies in its tensor."""
         said = self.node.config.get("data_format") if self.node.kind != "Flatten" else None
         return layout(tensor, said)
 
     def users(self, node: Node) -> list[Node]:
-        """The nodes of the original model that take this tensor, itself where it is an output.
+        """List the nodes of the original model that take this tensor, itself where it is an output.
 
         `node` is the match's own, one reached with `before`, or one of the original model.
         """
@@ -161,7 +161,7 @@ class Match:
         return Skip(reason, absent=True)
 
     def becomes(self, node: Node, keeps: Keeps | None = None, note: str = "") -> Becomes:
-        """The new tensor, with a remark."""
+        """Return the new tensor, with a remark."""
         return Becomes(node, keeps, note)
 
     def again(self, node: Node, *inputs: Node, spec: Spec | None = None) -> Node:
@@ -169,7 +169,7 @@ class Match:
         return call(spec or node.spec, inputs, node.args, node.kwargs)
 
     def flattened_by(self, flatten: Node, tensor: Node) -> Node:
-        """A Flatten moved down behind `tensor`, in the precision of the match's own layer."""
+        """Move a Flatten down behind `tensor`, in the precision of the match's own layer."""
         dtype = self.node.config.get("dtype")
         if dtype in (None, flatten.config.get("dtype")):
             return flatten.spec(tensor)
@@ -183,7 +183,7 @@ class Match:
         of: Node | None = None,
         **config: Any,
     ) -> Spec:
-        """A new layer in the place of a node's, of the match's own unless `of` says otherwise.
+        """Make a new layer in the place of a node's, of the match's own unless `of` says otherwise.
 
         It inherits that node's dtype policy; products of weights, which 16 bits would round, are
         kept in 32, as `mixed_float16` does. It is frozen unless `trainable` says otherwise; then
