@@ -335,7 +335,7 @@ def _check_application(
             f"layer '{node.name}' ({node.kind}): these rules fire on one another without end: "
             + ", ".join(dict.fromkeys(fired[-6:]))
         )
-    if keeps != "rank" and node.shape not in (None, becomes.node.shape):
+    if keeps != "axes" and node.shape not in (None, becomes.node.shape):
         raise RuleError(
             f"layer '{node.name}' ({node.kind}): rule '{rule.name}' keeps the {keeps} but turned "
             f"the shape {node.shape} into {becomes.node.shape}"

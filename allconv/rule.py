@@ -27,7 +27,7 @@ from allconv.layout import Layout, layout
 from allconv.read.settings import checked_settings
 from allconv.weights import Array
 
-Keeps = Literal["function", "shape", "rank"]
+Keeps = Literal["function", "shape", "axes"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Rule:
         function: Called with a `Match`.
         kinds: Class names of the layers it is called on.
         keeps: `"function"`: same numbers up to rounding; `"shape"`: same shapes, needs training;
-            `"rank"`: later map sizes may change too.
+            `"axes"`: same axes, whose sizes may change, here and in later maps; needs training.
         options: What the user chose (`ConvPool(...)`), read as `match.options`.
         only: Names of the layers it is called on; None for all.
     """
@@ -108,7 +108,7 @@ def rule(
         layer: Class name, or names, of the last layer of the pattern. A class that is not Keras'
             own
             is written as it was registered, `"my_package>MyLayer"`.
-        keeps: What the rewrite keeps: `"function"`, `"shape"` or `"rank"`.
+        keeps: What the rewrite keeps: `"function"`, `"shape"` or `"axes"`.
     """
     kinds = frozenset({layer} if isinstance(layer, str) else layer)
     return lambda function: Rule(function, kinds, keeps)

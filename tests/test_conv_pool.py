@@ -131,7 +131,7 @@ def test_another_activation_is_taken_as_it_is():
 def test_other_filters_start_fresh_and_so_does_the_layer_that_takes_them():
     plan = plan_conversion(two_blocks(), pooling={"pool1": ConvPool(filters=7)})
     assert plan.fresh == ("pool1", "conv2")
-    assert {change.keeps for change in plan.changes if change.layer == "pool1"} == {"rank"}
+    assert {change.keeps for change in plan.changes if change.layer == "pool1"} == {"axes"}
     converted = allconv.convert(two_blocks(), pooling={"pool1": ConvPool(filters=7)})
     assert converted.get_layer("conv2").kernel.shape == (3, 3, 7, 5)
     assert np.any(converted.get_layer("conv2").kernel)
@@ -145,9 +145,9 @@ def test_the_textbook_form_shrinks_the_maps_and_only_the_dense_starts_fresh():
     assert plan.fresh == ("classes",)
 
 
-def test_same_padding_for_a_valid_pool_keeps_only_the_rank():
+def test_same_padding_for_a_valid_pool_keeps_only_the_axes():
     plan = plan_conversion(two_blocks(), pooling={"pool2": ConvPool(padding="same")})
-    assert next(c.keeps for c in plan.changes if c.layer == "pool2") == "rank"
+    assert next(c.keeps for c in plan.changes if c.layer == "pool2") == "axes"
 
 
 def test_a_map_that_vanishes_is_an_error_that_names_the_layer_and_what_to_do():

@@ -225,7 +225,7 @@ def test_what_keeps_the_numbers_and_what_needs_training_is_said_plainly() -> Non
     assert "start fresh, to be trained\n  classes: kernel, bias" in str(classifier)
     assert [row.layer for row in classifier.rows if row.fresh] == ["classes"]
     keeps = {row.layer: row.keeps for row in classifier.rows}
-    assert (keeps["conv1"], keeps["pool1"], keeps["pool2"]) == (None, "rank", "shape")
+    assert (keeps["conv1"], keeps["pool1"], keeps["pool2"]) == (None, "axes", "shape")
 
 
 def test_a_dropped_layer_becomes_nothing_and_says_so() -> None:

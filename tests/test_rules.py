@@ -40,7 +40,7 @@ def test_a_rule_is_named_from_to_and_its_first_line_is_the_rule(rule):
     assert "_to_" in rule.name
     before, arrow, after = rule.summary.partition("  ->  ")
     assert before and arrow and after
-    assert rule.keeps in ("function", "shape", "rank")
+    assert rule.keeps in ("function", "shape", "axes")
 
 
 @each_rule
@@ -113,7 +113,7 @@ def test_a_layer_that_a_rule_makes_wrongly_names_the_rule():
 
 
 def test_a_layer_that_a_rule_makes_has_all_settings():
-    @rule(layer="MaxPooling2D", keeps="rank")
+    @rule(layer="MaxPooling2D", keeps="axes")
     def pool_to_conv(match):
         """MaxPooling2D  ->  a convolution of 3x3."""
         return match.layer("Conv2D", filters=2, kernel_size=3)(match.before(match.node))

@@ -19,7 +19,7 @@ def relu_to_pair(match):
     return second(first(match.before(match.node)))
 
 
-@rule(layer="ReLU", keeps="rank")
+@rule(layer="ReLU", keeps="axes")
 def relu_to_wide_conv(match):
     """ReLU  ->  Conv2D of kernel 5 with 7 filters, for maps large enough."""
     return conv(match.node.name, 7, size=5)(match.before(match.node))

@@ -17,7 +17,7 @@ from allconv.rule import Keeps
 from allconv.shapes import Shape
 from allconv.weights import item_bytes
 
-_FALLING: tuple[Keeps, ...] = ("function", "shape", "rank")
+_FALLING: tuple[Keeps, ...] = ("function", "shape", "axes")
 """From the most that a rule can keep to the least."""
 
 

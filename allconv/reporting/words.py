@@ -17,7 +17,7 @@ from allconv.shape_walk import images, size_words
 KEEPS = {
     "function": "same numbers up to rounding",
     "shape": "same shapes, needs training",
-    "rank": "other map sizes, needs training",
+    "axes": "other map sizes, needs training",
 }
 
 BLOCKING = "stand in the way"

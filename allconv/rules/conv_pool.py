@@ -53,7 +53,7 @@ def max_pool_to_conv(match: Match) -> Outcome:
         trainable=bool(config.get("trainable", True)),
     )
     result = conv(source)
-    return match.becomes(result, "shape" if result.shape == pool.shape else "rank", note)
+    return match.becomes(result, "shape" if result.shape == pool.shape else "axes", note)
 
 
 def _sizes(setting: int | Sequence[int] | None, window: tuple[int, ...]) -> tuple[int, ...]:

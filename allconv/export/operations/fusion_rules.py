@@ -74,7 +74,7 @@ def affine_then_convolution(neighbours: Neighbours, conv: Operation) -> Fusion |
 
 
 def pad_then_convolution(neighbours: Neighbours, conv: Operation) -> Fusion | None:
-    """A Pad with zeros in space, then a Conv  ->  a Conv that pads by both."""
+    """Pad with zeros in space, then Conv  ->  a Conv that pads by both."""
     if conv.kind != "Conv" or "auto_pad" in conv.attributes:
         return None
     pad = neighbours.producer(conv.inputs[0])
