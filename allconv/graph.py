@@ -173,7 +173,7 @@ class Graph:
         trainable: The model's own `trainable` flag.
         from_file: Whether it was read from a file, of which no word is trusted.
         own_class: The class that a file gives the model where that is not Keras' own.
-        untold: The layers whose weights a file holds in an order that is not known.
+        unassigned: The layers whose weights a file holds in an order that is not known.
         compile_settings: How a file says that the model was compiled, as it stands there.
     """
 
@@ -188,7 +188,7 @@ class Graph:
     trainable: bool = True
     from_file: bool = False
     own_class: str = ""
-    untold: tuple[str, ...] = ()
+    unassigned: tuple[str, ...] = ()
     compile_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def with_outputs(

@@ -138,7 +138,7 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: I
     problems = (*problems, *silent_problems(maps, shapes))
     if problems:
         at = " and ".join(dict.fromkeys(map(str, tried.values())))
-        lines = "\n".join(f"  {_told(problem, plan, maps)}" for problem in problems)
+        lines = "\n".join(f"  {_problem_in_words(problem, plan, maps)}" for problem in problems)
         advice = "" if isinstance(size, str) else _advice(maps, size)
         raise ConversionError(
             f"model '{maps.name}' is made for images of {own}, and these layers do not fit "
@@ -174,7 +174,7 @@ def _common_stride(maps: Graph) -> int:
     return math.lcm(*(common_stride(found, axis) for axis in range(3)))
 
 
-def _told(problem: Problem, plan: Plan, maps: Graph) -> str:
+def _problem_in_words(problem: Problem, plan: Plan, maps: Graph) -> str:
     """Describe a problem, with the layer that looks at the whole map where one causes it."""
     node = next(node for node in maps.nodes if node.name == problem.layer)
     for source in node.inputs:

@@ -116,5 +116,5 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 def _reason(error: Exception) -> str:
     """Return what the system says; HDF5 tells it among much else."""
-    told = re.search(r"error message = '([^']+)'", str(error))
-    return told[1] if told else getattr(error, "strerror", None) or first_line(error)
+    said = re.search(r"error message = '([^']+)'", str(error))
+    return said[1] if said else getattr(error, "strerror", None) or first_line(error)

@@ -17,7 +17,7 @@ from allconv.graph import Spec
 from allconv.layers.layer_shapes import is_adapted
 from allconv.shapes import Shape
 
-TOLD_NOWHERE = ("lora_alpha", "is_gptq_calibrated", "is_awq_calibrated")
+HIDDEN_STATE = ("lora_alpha", "is_gptq_calibrated", "is_awq_calibrated")
 """What such a layer computes with beside its variables, and Keras does not set from all that its
 configuration says."""
 
@@ -38,7 +38,7 @@ def copy_adaptation(spec: Spec, layer: Any, shape: Shape | None) -> None:
     fresh = any(array.is_fresh for array in spec.weights.values())
     if spec.layer is None or fresh or shape is None or not is_adapted(spec.config):
         return
-    copy_untold(spec.layer, layer)
+    copy_hidden_state(spec.layer, layer)
     values = _sample(spec, shape)
     with by_keras(f"layer '{spec.name}' ({spec.kind})"):
         expected, found = _result(spec.layer, values), _result(layer, values)
@@ -46,9 +46,9 @@ def copy_adaptation(spec: Spec, layer: Any, shape: Shape | None) -> None:
         raise no_copy(spec)
 
 
-def copy_untold(layer: Any, copy: Any) -> None:
-    """Give a copy of a layer what no configuration tells, where it has such a thing."""
-    for name in TOLD_NOWHERE:
+def copy_hidden_state(layer: Any, copy: Any) -> None:
+    """Copy what a layer computes with and no configuration holds, where there is such a thing."""
+    for name in HIDDEN_STATE:
         if hasattr(layer, name):
             setattr(copy, name, getattr(layer, name))
 

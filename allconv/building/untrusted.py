@@ -90,7 +90,7 @@ def _refused(graph: Graph) -> Iterator[tuple[Spec, str]]:
     """Yield the layers that are not made, each with the reason, "" where its class says it."""
     for spec in graph.specs():
         why = _objection(spec)
-        if why is None and repr(spec) in graph.untold:
+        if why is None and repr(spec) in graph.unassigned:
             why = " (which of the file's weights are its own cannot be told)"
         if why is not None:
             yield spec, why

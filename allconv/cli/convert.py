@@ -13,7 +13,7 @@ import numpy as np
 
 import allconv
 from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.export import SUFFIX, export_converted, told, unproved, written_word
+from allconv.cli.export import SUFFIX, export_converted, export_in_words, unproved, written_word
 from allconv.cli.options import read_arrays
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
@@ -125,7 +125,7 @@ def convert_and_save(
             save_model(converted, output)
             return verdict.with_file(f"{word}: {output}", output)
         report = export_converted(converted, planned, output, as_onnx, source)
-        found = verdict.with_file(told(report, word), output, onnx=report.to_dict())
+        found = verdict.with_file(export_in_words(report, word), output, onnx=report.to_dict())
         return replace(found, unproved=found.unproved or unproved(report))
 
 
@@ -185,9 +185,9 @@ def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) 
 def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
     """Say the same as data for JSON; what was not asked for is None."""
     report = planned.to_dict()
-    told = ("model", "input_size", "lossless", "totals", "obstacles")
+    shown = ("model", "input_size", "lossless", "totals", "obstacles")
     asked = dict.fromkeys(("verification", "calibration", "onnx", "written"))
-    return {**{name: report[name] for name in told}, **asked, **outcome.found}
+    return {**{name: report[name] for name in shown}, **asked, **outcome.found}
 
 
 def target_of(file: Path, output: Path | None, several: bool) -> Path | None:

@@ -134,6 +134,6 @@ def written_word(output: Path) -> str:
     return "overwritten" if output.exists() else "written"
 
 
-def told(report: OnnxReport, written: str = "written") -> str:
+def export_in_words(report: OnnxReport, written: str = "written") -> str:
     """Say what was written, in words that are safe to send to a terminal."""
     return "\n".join(map(printable, f"{written}: {report}".splitlines()))

@@ -23,11 +23,11 @@ from allconv.cli.convert import (
 from allconv.cli.export import (
     SUFFIX,
     export_file,
+    export_in_words,
     export_options,
     export_options_for,
     network_to_export,
     onnx_options,
-    told,
     unproved,
     written_word,
 )
@@ -163,5 +163,7 @@ def export(
         with keras_imported(step):
             step(f"exporting {file.name}")
             result = export_file(network, output, as_onnx, file.name)
-    found = written(told(result, word), result.to_dict(), unproved(result), allow_unverified)
+    found = written(
+        export_in_words(result, word), result.to_dict(), unproved(result), allow_unverified
+    )
     answer(found, as_json)

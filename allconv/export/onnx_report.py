@@ -76,11 +76,11 @@ class OnnxReport(Result):
         kind = "all-convolutional" if self.all_convolutional else fully
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.operators.items())
         beside = f", weights in {self.weights_file}" if self.weights_file else ""
-        told = f"{self.precision}, opset {self.opset_version}, {self.data_format}"
+        written_as = f"{self.precision}, opset {self.opset_version}, {self.data_format}"
         lines = [
-            f"{self.path}: {self.file_size:,} bytes{beside}, {told}, {kind}",
-            *(f"  input '{name}' {_by_words(dims)}" for name, dims in self.inputs.items()),
-            *(f"  output '{name}' {_by_words(dims)}" for name, dims in self.outputs.items()),
+            f"{self.path}: {self.file_size:,} bytes{beside}, {written_as}, {kind}",
+            *(f"  input '{name}' {_dims_in_words(dims)}" for name, dims in self.inputs.items()),
+            *(f"  output '{name}' {_dims_in_words(dims)}" for name, dims in self.outputs.items()),
             f"  operators: {counts or 'none'}",
             f"  {self._parity_in_words()}",
             *([f"  {self.loss}"] if self.loss else []),
@@ -144,5 +144,5 @@ def _dims(value: Any) -> Dims:
     return tuple(dim.dim_param or int(dim.dim_value) for dim in dims)
 
 
-def _by_words(dims: Dims) -> str:
+def _dims_in_words(dims: Dims) -> str:
     return f"({', '.join(map(str, dims))})"

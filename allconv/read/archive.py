@@ -123,11 +123,11 @@ def _what_else(start: bytes, size: int) -> str:
     if said := foreign(start, size):
         return said
     if start.lstrip()[:1] in (b"{", b"["):
-        told = (
+        description = (
             "a JSON text: a description has no weights, give it by ModelFile(file, config=...) "
             "with their file"
         )
-        return told + expected
+        return description + expected
     if SIGNATURE.startswith(start) or start.startswith(b"\x89HDF") or start == b"P":
         return f"cut short{expected}"
     begin = start[: len(SIGNATURE)]

@@ -155,8 +155,8 @@ def _object(value: Mapping[str, Any], home: str, what: str) -> Any:
     is_own = str(value.get("module") or "keras").partition(".")[0] in ("keras", "tf_keras")
     settings = config if isinstance(config, Mapping) else {}
     if name in WRAPPERS and is_own and isinstance(settings.get("fn"), str):
-        told = str(settings.get("name"))
-        return _named(told if told in ("accuracy", "acc") else settings["fn"], home, what)
+        name = str(settings.get("name"))
+        return _named(name if name in ("accuracy", "acc") else settings["fn"], home, what)
     if not is_own or name not in CLASSES[home] or ">" in str(value.get("registered_name")):
         raise Refused(f"the {what.replace('_', ' ')} '{name}' is no class of Keras")
     return Known(home, name, _settings(settings, name))

@@ -27,7 +27,7 @@ from allconv.weights import Array, derive, fresh
 DENSEST, ALWAYS = 5, 2**24
 """Values for each byte of a file that packs them well, and how many no file is asked for."""
 
-UNTOLD = (
+UNASSIGNED = (
     "which of the file's weights are its own cannot be told: they lie in one list with those of "
     "the other layers of its nested model, of which not all are known"
 )
@@ -64,8 +64,8 @@ def with_weights(
         changed[node.spec], misfit = _with_arrays(node.spec, arrays, wanted[path], saved)
         if misfit:
             problems.append(Problem(node.name, node.kind, misfit))
-    untold = tuple(repr(spec) for spec in changed.values() if spec.note == UNTOLD)
-    return replace(graph.with_specs(changed), untold=untold), tuple(problems)
+    unassigned = tuple(repr(spec) for spec in changed.values() if spec.note == UNASSIGNED)
+    return replace(graph.with_specs(changed), unassigned=unassigned), tuple(problems)
 
 
 def _found(
@@ -84,10 +84,10 @@ def _with_arrays(
     where = f"{saved.path}: layer '{spec.name}'"
     if arrays is None:
         lost = {
-            name: Array(shape, recipe=untold, parts=(where,))
+            name: Array(shape, recipe=refuse_unassigned, parts=(where,))
             for name, shape in (wanted or {}).items()
         }
-        return replace(spec, weights=lost, note=UNTOLD), ""
+        return replace(spec, weights=lost, note=UNASSIGNED), ""
     arrays, note = in_keras_3_order(arrays, spec, wanted, saved)
     misfit = _misfit(arrays, wanted)
     weights = _named(arrays, wanted, bool(misfit), where)
@@ -173,10 +173,10 @@ def without_nan(values: np.ndarray, where: str) -> np.ndarray:
     return values
 
 
-def untold(where: str) -> np.ndarray:
-    """Return values that nobody can tell.
+def refuse_unassigned(where: str) -> np.ndarray:
+    """Raise an error in place of values that no layer can be found for.
 
     Raises:
         FileError: Always.
     """
-    raise FileError(f"{where}: {UNTOLD}")
+    raise FileError(f"{where}: {UNASSIGNED}")

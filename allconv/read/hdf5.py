@@ -44,7 +44,7 @@ def damaged(path: Path, error: Exception) -> FileError:
     return FileError(f"{path}: the file is damaged or cut short ({reason}); get it again")
 
 
-def _damage_told(
+def _damage_as_file_error(
     method: Callable[Concatenate[Group, P], T],
 ) -> Callable[Concatenate[Group, P], T]:
     @wraps(method)
@@ -71,7 +71,7 @@ class Group:
         self.region, self._group = region, group
         self._counts = Counter() if counts is None else counts  # of the whole file
 
-    @_damage_told
+    @_damage_as_file_error
     def text(self, name: str) -> str | None:
         """Read an attribute that is a text; None where there is none."""
         if name not in self._group.attrs:
@@ -79,7 +79,7 @@ class Group:
         (text,) = _texts(self._attribute(name))
         return text
 
-    @_damage_told
+    @_damage_as_file_error
     def texts(self, name: str) -> list[str] | None:
         """Read an attribute that is a list of texts; Keras cuts one above 64 KB into several."""
         if name in self._group.attrs:
@@ -91,14 +91,14 @@ class Group:
             part += 1
         return texts if part else None
 
-    @_damage_told
+    @_damage_as_file_error
     def names(self) -> list[str]:
         """List the names of what lies in the group, sorted."""
         if len(self._group) > MOST_FOUND:
             raise OSError(f"a group with more than {MOST_FOUND:,} members")
         return sorted(self._group)
 
-    @_damage_told
+    @_damage_as_file_error
     def group(self, path: str) -> Group | None:
         """Find the group at a path below this one; None where there is none."""
         import h5py
@@ -106,7 +106,7 @@ class Group:
         found = self._find(path)
         return Group(self.region, found, self._counts) if isinstance(found, h5py.Group) else None
 
-    @_damage_told
+    @_damage_as_file_error
     def array(self, path: str) -> Array | None:
         """Find the dataset at a path below this one, its values not read; None where there is none.
 
@@ -217,7 +217,7 @@ def values_at(region: Region, place: int | str, shape: tuple[int, ...], dtype: s
     return _plain(np.frombuffer(data, dtype).reshape(shape))
 
 
-@_damage_told
+@_damage_as_file_error
 def _unpacked(root: Group, place: str) -> np.ndarray:
     return np.asarray(root._find(place)[()])
 

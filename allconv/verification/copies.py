@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from allconv.building.adapted import copy_untold
+from allconv.building.adapted import copy_hidden_state
 from allconv.building.freezing import exact_kernel
 from allconv.layers.layer_shapes import is_adapted
 from allconv.verification.precision import HALF
@@ -81,7 +81,7 @@ def _take_weights(copy: Any, model: Any, but: Set[int] = frozenset()) -> None:
         if id(new) not in but or not _is_rounded(new, variable):
             new.assign(ops.cast(variable, new.dtype))
     for layer, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
-        copy_untold(layer, new)
+        copy_hidden_state(layer, new)
 
 
 def _make_means_exact(copy: Any, model: Any) -> None:
