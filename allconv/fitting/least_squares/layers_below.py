@@ -38,7 +38,7 @@ def is_renormed(old: Node, new: Node) -> bool:
     return is_along(old.config["axis"], layout(old).channel_axis, len(old.shape))
 
 
-def below(before: Graph, after: Graph, calls: list[Node], places: list[int]) -> Fit:
+def fit_below(before: Graph, after: Graph, calls: list[Node], places: list[int]) -> Fit:
     """Fit a layer that was there before, to give what it gave before its activation."""
     spec = calls[0].spec.with_config(activation="linear")
     results = [call(spec, node.inputs, node.args, node.kwargs, node.shape) for node in calls]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from allconv.fitting.least_squares.layers_below import below, is_refitted, is_renormed
+from allconv.fitting.least_squares.layers_below import fit_below, is_refitted, is_renormed
 from allconv.fitting.least_squares.targets import Fit, Renorm, Target
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import (
@@ -69,7 +69,7 @@ def _step_below(
         targets = zip(places, (node.inputs[0] for node in calls), strict=True)
         return Renorm(new.name, tuple(Target(place, node) for place, node in targets))
     if refit and is_refitted(calls[0], new):
-        return below(before, after, calls, places)
+        return fit_below(before, after, calls, places)
     return None
 
 
@@ -141,7 +141,7 @@ def _with_its_strides(
         return f"'{conv.name}', which took its strides, is called several times"
     if problem := _misfit(conv, pool):
         return problem
-    fit = below(before, after, [source], places[source.name])
+    fit = fit_below(before, after, [source], places[source.name])
     target = replace(fit.targets[0], pool=pool)
     return replace(fit, stands_for=pool.name, targets=(target,))
 
