@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 
 from allconv import obstacles
 from allconv.building.compiling import carry_compile_settings, carry_dtype_policy
-from allconv.errors import VerificationError
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
-from allconv.plan import build_plan, plan_conversion, verify_plan
+from allconv.plan import build_plan, plan_conversion, refuse_wrong_numbers, verify_plan
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
 from allconv.resize import InputSize, resized
-from allconv.rewrite import Plan
 from allconv.rule import Rule
 from allconv.rules import Head
 from allconv.strategies import Pooling
-from allconv.verify import Verification
 
 if TYPE_CHECKING:
     import keras
@@ -109,7 +106,7 @@ def convert(
     if verify and plan.lossless:
         original = model if is_live(model) else None
         of_own_size = converted if result is plan else None
-        _refuse_wrong_numbers(plan, verify_plan(plan, original, of_own_size))
+        refuse_wrong_numbers(plan, verify_plan(plan, original, of_own_size))
     return converted
 
 
@@ -132,8 +129,3 @@ def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile
         True
     """
     return obstacles.is_all_convolutional(read(model))
-
-
-def _refuse_wrong_numbers(plan: Plan, verification: Verification) -> None:
-    if verification.passed is False:
-        raise VerificationError(f"model '{plan.before.name}' and its conversion: {verification}")

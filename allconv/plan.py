@@ -17,6 +17,7 @@ from allconv.building.compiling import (
     policy_of_layers,
 )
 from allconv.building.provenance import remember
+from allconv.errors import VerificationError
 from allconv.graph import Graph
 from allconv.read import read
 from allconv.read.file import ModelFile
@@ -80,3 +81,10 @@ def verify_plan(
         plan.before if original is None else original,
         plan.after if converted is None else converted,
     )
+
+
+def refuse_wrong_numbers(plan: Plan, verification: Verification, consequence: str = "") -> None:
+    """Raise a VerificationError where a conversion failed its comparison with the original."""
+    if verification.passed is False:
+        what = f"model '{plan.before.name}' and its conversion: {verification}"
+        raise VerificationError("; ".join(filter(None, (what, consequence))))

@@ -65,7 +65,7 @@ fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
-cli         quiet terminal words messages answers options export convert looking writing
+cli         statuses quiet terminal words messages answers options export convert looking writing
 cli         commands program .
             __main__
 """

@@ -12,15 +12,12 @@ from typing import Any
 import click
 
 from allconv.cli.messages import UNPROVED, error_words, show
+from allconv.cli.statuses import COULD_NOT_TELL, DONE, ERROR, NO, STATUS_OF, WORST_FIRST
 from allconv.cli.words import in_options
 from allconv.errors import AllconvError
 from allconv.report import Report
 from allconv.reporting.text_table import printable
 
-DONE, NO, ERROR, COULD_NOT_TELL = 0, 1, 2, 3
-STATUS = {True: DONE, False: NO, None: COULD_NOT_TELL}
-"""The exit status of a judgement, by its `passed`."""
-WORST_FIRST = (ERROR, NO, COULD_NOT_TELL, DONE)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -86,7 +83,7 @@ def written(text: str, data: Mapping[str, Any], is_unproved: bool, is_allowed: b
 def status_of(report: Report, with_exit_code: bool) -> int:
     """Return the exit status of a report: of its verification, or whether convert would refuse."""
     if report.verification is not None:
-        return STATUS[report.verification.passed]
+        return STATUS_OF[report.verification.passed]
     return NO if with_exit_code and report.refused else DONE
 
 

@@ -17,10 +17,10 @@ from allconv.cli.export import SUFFIX, export_converted, export_in_words, unprov
 from allconv.cli.options import read_arrays
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
-from allconv.errors import OptionError, VerificationError
+from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
-from allconv.plan import build_plan, verify_plan
+from allconv.plan import build_plan, refuse_wrong_numbers, verify_plan
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.report import Report
@@ -164,10 +164,7 @@ def verdict_on(planned: Report, converted: Any) -> Outcome:
     takes_own_size = not isinstance(planned.input_size, tuple)
     plan = planned.own_plan
     verification = verify_plan(plan, converted=converted if takes_own_size else None)
-    if verification.passed is False:
-        raise VerificationError(
-            f"model '{plan.before.name}' and its conversion: {verification}; nothing was written"
-        )
+    refuse_wrong_numbers(plan, verification, "nothing was written")
     found = {"verification": verification.to_dict()}
     return Outcome(str(verification), verification.passed is None, found)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import allconv
-from allconv.cli.answers import JSON, STATUS, Answer, answer, answer_each, status_of
+from allconv.cli.answers import JSON, Answer, answer, answer_each, status_of
 from allconv.cli.convert import keras_imported
 from allconv.cli.messages import laid_out
 from allconv.cli.options import (
@@ -24,6 +24,7 @@ from allconv.cli.options import (
     parse_size,
     read_arrays,
 )
+from allconv.cli.statuses import STATUS_OF
 from allconv.cli.terminal import progress
 from allconv.errors import OptionError
 from allconv.read import read
@@ -126,7 +127,7 @@ def check(
         with progress() as step:
             step(f"reading {file.name}")
             result = allconv.check(ModelFile(file, config), input_size=size)
-        return Answer(laid_out(result), result.to_dict(), STATUS[result.passed])
+        return Answer(laid_out(result), result.to_dict(), STATUS_OF[result.passed])
 
     answer_each(files, find, as_json)
 
@@ -199,4 +200,4 @@ def verify(
             step("building and running both models")
             first, second = graphs
             result = allconv.verify(first, second, arrays, seed=seed, tolerance=tolerance)
-    answer(Answer(str(result), result.to_dict(), STATUS[result.passed]), as_json)
+    answer(Answer(str(result), result.to_dict(), STATUS_OF[result.passed]), as_json)

@@ -13,14 +13,13 @@ from typing import Any
 import click
 
 from allconv.check import ShapeCheck
+from allconv.cli.statuses import ERROR, INTERRUPTED
 from allconv.cli.terminal import is_unread, no_longer_read, page, prepare_streams
 from allconv.cli.words import in_options
 from allconv.errors import AllconvError, FileError, lack_of_memory
 from allconv.report import Report
 from allconv.reporting.text_table import printable
 
-INTERRUPTED = 130
-"""What a shell calls the end by Ctrl-C."""
 UNPROVED = (
     "exit status 3: the file is written, and the comparison could not tell whether it is right; "
     "--allow-unverified makes it 0"
@@ -30,7 +29,7 @@ UNPROVED = (
 class Failure(click.ClickException):
     """One message on stderr and exit status 2, in place of a traceback."""
 
-    exit_code = 2
+    exit_code = ERROR
 
 
 class Commands(click.Group):

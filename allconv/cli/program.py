@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from allconv.cli.statuses import ERROR
 from allconv.saving.drafts import real_place, remove_left_drafts
 
 WATCHED = "ALLCONV_WATCHED_BY"
 """The variable of the environment that says by which pipe a process learns of the watcher's end."""
-ERROR = 2
 CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV")
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
 
