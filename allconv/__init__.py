@@ -21,9 +21,10 @@ from allconv.errors import (
 )
 from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
-from allconv.geometry import Geometry, geometry
+from allconv.geometry import geometry
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
+from allconv.sizes.map_geometry import Geometry
 from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
 

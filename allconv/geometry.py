@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING
@@ -18,66 +17,15 @@ from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
 from allconv.resize import giving_maps
-from allconv.result import Result
-from allconv.shape_walk import Image, images, size_words
+from allconv.shape_walk import Image, images
 from allconv.shapes import span
 from allconv.sizes.field import Fields
+from allconv.sizes.map_geometry import Geometry
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
 from allconv.sizes.smallest_size import size_step, smallest_size
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class Geometry(Result):
-    """Where the cells of a model's output look, along each axis (height, width).
-
-    Cell `i` sees `receptive_field` cells of the image, around `offset + output_stride * i`. Cells
-    of the image are numbered from 0, at their centres; those below 0 are padding.
-
-    Attributes:
-        output_stride: Cells of the image from one cell of the map to the next; a fraction where the
-            map is finer than the image.
-        receptive_field: Cells of the image, from the first to the last that one cell of the map
-            depends on, padding included; None where it depends on all of them. Where a map is made
-            finer (UpSampling, transposed convolutions), cells between two coarse ones see other
-            cells than these do: each lies in this field, and some reach its ends.
-        offset: Position of the first cell's centre in the image.
-        minimum_input_size: The smallest image that gives a map of at least one cell. Of a smaller
-            one a backend may make numbers that mean nothing: TensorFlow with oneDNN gives them
-            without an error.
-        input_size_step: Cells from one image size that fits to the next; 1 where all do from the
-            smallest on. Others have branches that meet at some sizes only.
-        period: Cells of the image by which all maps inside the network grow by whole cells. Where
-            it is more than the output stride, the map of an image moved by less is another one.
-        input_size: The model's own size; None where it is free.
-        output_size: The map's size there.
-        padded: Names of the layers that treat the border of a map apart: they pad with zeros
-            (`padding="same"`, ZeroPadding), or spread cells that overlap or mix with their
-            neighbours (transposed convolutions, interpolation).
-    """
-
-    output_stride: tuple[int | float, ...]
-    receptive_field: tuple[int | None, ...]
-    offset: tuple[float, ...]
-    minimum_input_size: tuple[int, ...]
-    input_size_step: tuple[int, ...]
-    period: tuple[int, ...]
-    input_size: tuple[int | None, ...]
-    output_size: tuple[int | None, ...]
-    padded: tuple[str, ...]
-
-    def __str__(self) -> str:
-        fields = "the whole image"
-        if any(self.receptive_field):
-            fields = "x".join(str(cells or "all") for cells in self.receptive_field)
-        centre = ", ".join(f"{number:g}" for number in self.offset)
-        return (
-            f"output stride {'x'.join(f'{stride:g}' for stride in self.output_stride)}, "
-            f"receptive field {fields}, first cell's centre at ({centre}), "
-            f"smallest image {size_words(self.minimum_input_size)}"
-        )
 
 
 def geometry(

@@ -27,7 +27,7 @@ def show_class_map(path: Path, kinds: Sequence[str], picture: Path) -> str:
     anywhere = allconv.convert(model, input_size="any")
     class_map = anywhere.predict(scaled(scene[np.newaxis]), verbose=0)[0]
     where = allconv.geometry(model)
-    found = [kinds[class_map[nearest_cell(thing, where)].argmax()] for thing in things]
+    found = [kinds[class_map[cell_of(thing, where)].argmax()] for thing in things]
     draw_map(picture, scene, class_map, kinds, where)
     right = sum(
         f"{thing.colour} {thing.shape}" == name for thing, name in zip(things, found, strict=True)
@@ -53,12 +53,10 @@ def draw_scene(seed: int) -> tuple[np.ndarray, list[Thing]]:
     return as_bytes(canvas), things
 
 
-def nearest_cell(thing: Thing, where: allconv.Geometry) -> tuple[int, int]:
+def cell_of(thing: Thing, where: allconv.Geometry) -> tuple[int, int]:
     """Find the cell of the class map that looks at the middle of a thing."""
-    (first_row, first_column), (rows, columns) = where.offset, where.output_stride
-    return round((thing.centre[0] - 0.5 - first_row) / rows), round(
-        (thing.centre[1] - 0.5 - first_column) / columns
-    )
+    row, column = where.cell([place - 0.5 for place in thing.centre])
+    return row, column
 
 
 def draw_map(
@@ -69,12 +67,12 @@ def draw_map(
     where: allconv.Geometry,
 ) -> None:
     """Draw the scene, and beside it a sign in its colour wherever the map is more sure than not."""
+    rows, columns = where.centres(class_map.shape[:2])
     with figure(path, 9, 4.5) as drawn:
         drawn.add_subplot(1, 2, 1, title="image").imshow(scene)
         axes = drawn.add_subplot(1, 2, 2, title="class map, where surer than 50 %")
         axes.imshow(np.full_like(scene, 25))
-        for cell in np.argwhere(class_map.max(-1) > CONFIDENT):
-            colour, shape = kinds[class_map[tuple(cell)].argmax()].split()
-            row, column = where.offset + cell * where.output_stride
+        for row, column in np.argwhere(class_map.max(-1) > CONFIDENT):
+            colour, shape = kinds[class_map[row, column].argmax()].split()
             rgb = np.array(COLOURS[colour]) / 255
-            axes.scatter(column, row, marker=SIGNS[shape], color=[rgb], s=28)
+            axes.scatter(columns[column], rows[row], marker=SIGNS[shape], color=[rgb], s=28)

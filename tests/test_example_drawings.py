@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import shapes
-from class_map import nearest_cell
+from class_map import cell_of
 from drawing import SHAPES, Thing, draw, drawn_at_random
 
 import allconv
@@ -103,7 +103,7 @@ def test_a_cross_has_the_notches_that_a_square_has_not() -> None:
 def test_the_cell_of_a_class_map_that_names_a_thing_looks_at_its_middle() -> None:
     # With offset 15 and stride 8 the cells look at pixels 15, 23, 31, ..., whose middles are at .5.
     for centre, cell in [((15.5, 15.5), (0, 0)), ((27.0, 28.0), (1, 2)), ((72, 120), (7, 13))]:
-        assert nearest_cell(Thing("star", "red", centre, 8, 0), GEOMETRY) == cell
+        assert cell_of(Thing("star", "red", centre, 8, 0), GEOMETRY) == cell
 
 
 def test_a_thing_lies_wholly_in_its_image() -> None:

@@ -19,6 +19,7 @@ layout      . relabels
 kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
+sizes       map_geometry
             names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings

@@ -124,6 +124,9 @@ def test_field_and_centre_are_those_of_what_the_network_computes(data, rank):
     assume(0 not in model.output_shape[1:] and math.prod(model.output_shape[1:]) < 20_000)
     geometry = allconv.geometry(model)
     assume(max(geometry.receptive_field) < min(SIZES[rank]) - 8)
+    for cell, seen in enumerate(seen_rows(model)):
+        box = geometry.box((cell,) * rank)[0]
+        assert set(seen) <= set(range(SIZES[rank][0])[box])
     cells, field, centre = field_and_centre(model, geometry)
     assume(cells >= math.prod(factor for *_, factor in drawn))
     assert (field, pytest.approx(centre)) == (geometry.receptive_field[0], geometry.offset[0])

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from allconv.building.untrusted import not_made
-from allconv.geometry import Geometry
 from allconv.kernels.fixed import is_fixed, needs_set_weights
 from allconv.obstacles import Obstacle, kept_pools
 from allconv.read.compile_words import why_not_compiled
@@ -14,6 +13,7 @@ from allconv.reporting.rows import Row
 from allconv.reporting.totals import Totals
 from allconv.resize import InputSize
 from allconv.rewrite import Change, Plan, Skipped
+from allconv.sizes.map_geometry import Geometry
 from allconv.verify import Verification
 
 

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from allconv.building.untrusted import remedy
-from allconv.geometry import Geometry
 from allconv.layout import are_known, layout
 from allconv.obstacles import missing_size
 from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
 from allconv.shape_walk import images, size_words
+from allconv.sizes.map_geometry import Geometry
 
 KEEPS = {
     "function": "same numbers up to rounding",

@@ -72,6 +72,8 @@ def assert_fields(anywhere, geometry, shape, passes):
             first, last = centre - (field - 1) / 2, centre + (field - 1) / 2
         words = f"axis {axis}: sees {seen}, geometry says {first:g} to {last:g}"
         assert all(first - 0.5 <= row <= last + 0.5 for row in seen), words
+        box = geometry.box((cell,) * len(sizes))[axis]
+        assert set(seen) <= set(range(sizes[axis])[box]), f"{words}; the box is {box}"
         if passes and field is not None:
             # A field of an even number of cells is told up to half a cell.
             ends = {int(np.ceil(first)), int(np.floor(last))} & set(range(sizes[axis]))

@@ -1,0 +1,210 @@
+"""Where the cells of a map look, axis by axis: the arithmetic of a `Geometry`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import OptionError, ShapeError
+from allconv.result import Result
+from allconv.shape_walk import size_words
+
+DIGITS = 9
+"""Decimals of a position that count; strides that are fractions are off in the last bits."""
+
+
+@dataclass(frozen=True)
+class Geometry(Result):
+    """Where the cells of a model's output look, along each axis (height, width).
+
+    Cell `i` sees `receptive_field` cells of the image, around `offset + output_stride * i`. Cells
+    of the image are numbered from 0, at their centres; those below 0 are padding.
+
+    Attributes:
+        output_stride: Cells of the image from one cell of the map to the next; a fraction where the
+            map is finer than the image.
+        receptive_field: Cells of the image, from the first to the last that one cell of the map
+            depends on, padding included; None where it depends on all of them. Where a map is made
+            finer (UpSampling, transposed convolutions), cells between two coarse ones see other
+            cells than these do: each lies in this field, and some reach its ends.
+        offset: Position of the first cell's centre in the image.
+        minimum_input_size: The smallest image that gives a map of at least one cell. Of a smaller
+            one a backend may make numbers that mean nothing: TensorFlow with oneDNN gives them
+            without an error.
+        input_size_step: Cells from one image size that fits to the next; 1 where all do from the
+            smallest on. Others have branches that meet at some sizes only.
+        period: Cells of the image by which all maps inside the network grow by whole cells. Where
+            it is more than the output stride, the map of an image moved by less is another one.
+        input_size: The model's own size; None where it is free.
+        output_size: The map's size there.
+        padded: Names of the layers that treat the border of a map apart: they pad with zeros
+            (`padding="same"`, ZeroPadding), or spread cells that overlap or mix with their
+            neighbours (transposed convolutions, interpolation).
+    """
+
+    output_stride: tuple[int | float, ...]
+    receptive_field: tuple[int | None, ...]
+    offset: tuple[float, ...]
+    minimum_input_size: tuple[int, ...]
+    input_size_step: tuple[int, ...]
+    period: tuple[int, ...]
+    input_size: tuple[int | None, ...]
+    output_size: tuple[int | None, ...]
+    padded: tuple[str, ...]
+
+    def __str__(self) -> str:
+        fields = "the whole image"
+        if any(self.receptive_field):
+            fields = "x".join(str(cells or "all") for cells in self.receptive_field)
+        centre = ", ".join(f"{number:g}" for number in self.offset)
+        return (
+            f"output stride {'x'.join(f'{stride:g}' for stride in self.output_stride)}, "
+            f"receptive field {fields}, first cell's centre at ({centre}), "
+            f"smallest image {size_words(self.minimum_input_size)}"
+        )
+
+    def cell(self, pixel: Sequence[Any]) -> tuple[Any, ...]:
+        """The cell that speaks for a pixel: `class_map[where.cell((row, column))]`.
+
+        That is the cell whose place, one output stride around its centre, holds the pixel; so no
+        other cell's centre is nearer. Midway between two cells it is the later one. A number beyond
+        the map's last cell is given as it is, and NumPy says that it is out of bounds.
+
+        Args:
+            pixel: Its number along each axis, (row, column), a fraction for a place between two
+                pixels; or an array of numbers along each axis.
+
+        Returns:
+            The cell's number along each axis, or an array of numbers.
+
+        Raises:
+            OptionError: There is another count of axes, or a pixel that lies before the first
+                cell's place: no cell speaks for it.
+        """
+        self._refuse_other_axes("pixel", pixel)
+        cells = [
+            cells_along(np.asarray(numbers, "float64"), start, stride)
+            for numbers, start, stride in zip(pixel, self.offset, self.output_stride, strict=True)
+        ]
+        if any((numbers < 0).any() for numbers in cells):  # NumPy would count from the map's end
+            first = ", ".join(f"{edge:g}" for edge in self._first_edge())
+            raise OptionError(
+                f"no cell speaks for pixel {_in_words(pixel)}: the first cell's place begins at "
+                f"({first})"
+            )
+        return tuple(numbers if numbers.ndim else int(numbers) for numbers in cells)
+
+    def box(self, cell: Sequence[int], *, padding: bool = False) -> tuple[slice, ...]:
+        """The pixels on which a cell depends, its receptive field: `image[where.box((3, 4))]`.
+
+        Where a network pads, a field may reach beyond the image. What is below 0 is left out here,
+        since NumPy would count it from the image's end; what is beyond the end is left out by every
+        slice.
+
+        Args:
+            cell: Its number along each axis, (row, column).
+            padding: Count the padding before the image, too. A slice may then begin below 0: its
+                ends say where the field lies, and are no index.
+
+        Returns:
+            A slice along each axis; one of everything where a cell depends on the whole image.
+
+        Raises:
+            OptionError: There is another count of axes, or a number below 0.
+        """
+        self._refuse_other_axes("cell", cell)
+        if min(cell) < 0:
+            raise OptionError(f"cell is {_in_words(cell)}; the map's cells are numbered from 0")
+        lowest = None if padding else 0
+        axes = zip(cell, self.offset, self.output_stride, self.receptive_field, strict=True)
+        return tuple(
+            slice(None) if field is None else _box(start + stride * number, field, lowest)
+            for number, start, stride, field in axes
+        )
+
+    def centres(self, size: Sequence[int]) -> tuple[np.ndarray, ...]:
+        """Where the centres of a map's cells are in the image, along each axis.
+
+        Args:
+            size: The map's, `class_map.shape[:2]`.
+
+        Returns:
+            For each axis an array of positions, `offset + output_stride * i`. Whole numbers are the
+            centres of pixels.
+
+        Raises:
+            OptionError: There is another count of axes.
+        """
+        self._refuse_other_axes("size", size)
+        axes = zip(size, self.offset, self.output_stride, strict=True)
+        return tuple(start + stride * np.arange(cells) for cells, start, stride in axes)
+
+    def extent(self, size: Sequence[int]) -> tuple[float, float, float, float]:
+        """The edges of a map in its image, for `plt.imshow(class_map, extent=...)`.
+
+        matplotlib draws pixel `i` from `i - 0.5` to `i + 0.5`. A cell is drawn as one output stride
+        around its centre, so the map begins half a *stride* before the first cell's centre; where
+        that is one pixel, half a pixel. The map ends inside the image where no cell looks beyond
+        the image's edge.
+
+        Args:
+            size: The map's, `class_map.shape[:2]`.
+
+        Returns:
+            (left, right, bottom, top), in matplotlib's order; rows count from the top.
+
+        Raises:
+            OptionError: There is another count of axes.
+            ShapeError: The map has one axis or three, which imshow does not draw.
+        """
+        if len(self.offset) != 2:
+            raise ShapeError(
+                f"extent is that of a picture, of 2 axes; this map has {len(self.offset)}: "
+                "centres(size) says where its cells look"
+            )
+        self._refuse_other_axes("size", size)
+        top, left = self._first_edge()
+        height, width = (
+            stride * cells for stride, cells in zip(self.output_stride, size, strict=True)
+        )
+        return left, left + width, top + height, top
+
+    def _first_edge(self) -> tuple[float, ...]:
+        """Where the first cell's place begins: half a stride before its centre."""
+        pairs = zip(self.offset, self.output_stride, strict=True)
+        return tuple(start - stride / 2 for start, stride in pairs)
+
+    def _refuse_other_axes(self, name: str, numbers: Sequence[Any]) -> None:
+        """Raise an OptionError where there is no number for each axis of the map."""
+        if not hasattr(numbers, "__len__") or len(numbers) != len(self.offset):
+            axes = "1 axis" if len(self.offset) == 1 else f"{len(self.offset)} axes"
+            raise OptionError(f"{name} is {_in_words(numbers)}; this map has {axes}")
+
+
+def cells_along(pixels: np.ndarray, offset: float, stride: float) -> np.ndarray:
+    """The cell whose place holds each pixel, along one axis; below 0 before the first cell's."""
+    cells: np.ndarray = np.floor(np.round((pixels - offset) / stride, DIGITS) + 0.5).astype(int)
+    return cells
+
+
+def _box(centre: float, field: int, lowest: int | None) -> slice:
+    """The whole numbers less than half a field from a centre; from the lowest on, if one is given.
+
+    A field of so many pixels ends half a pixel behind the centres of its outermost ones.
+    """
+    first = floor(round(centre - field / 2, DIGITS)) + 1
+    end = ceil(round(centre + field / 2, DIGITS))
+    if lowest is not None:
+        first = max(first, lowest)
+    return slice(first, max(first, end))
+
+
+def _in_words(numbers: Any) -> str:
+    """Numbers for a message, without those in arrays."""
+    if not hasattr(numbers, "__len__"):
+        return f"{numbers}"
+    return f"({', '.join('array' if np.ndim(number) else f'{number}' for number in numbers)})"
