@@ -22,6 +22,7 @@ from allconv.errors import (
 from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
 from allconv.geometry import geometry
+from allconv.overlay import overlay
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
 from allconv.sizes.map_geometry import Geometry
@@ -63,6 +64,7 @@ __all__ = [
     "freeze_fixed",
     "geometry",
     "is_all_convolutional",
+    "overlay",
     "report",
     "verify",
 ]

@@ -20,7 +20,8 @@ kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
 sizes       map_geometry
-            names output_names strategies
+pictures    . colours
+            overlay names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings
             rule rewrite

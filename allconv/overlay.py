@@ -1,0 +1,125 @@
+"""`overlay`: a class map laid over its image, at its true place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allconv.errors import OptionError
+from allconv.pictures.colours import VIRIDIS, Colours, as_rgb, coloured
+from allconv.sizes.map_geometry import Geometry, cells_along
+
+
+def overlay(
+    image: Any,
+    class_map: Any,
+    geometry: Geometry,
+    *,
+    class_id: int | None = None,
+    alpha: Any = 0.5,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    colours: Colours = VIRIDIS,
+) -> np.ndarray:
+    """Lay a class map over its image, each cell where it looks, and give the picture as an array.
+
+    A pixel gets the colour of the cell that speaks for it, whose centre is the nearest
+    (`Geometry.cell`). Pixels that no cell speaks for, within half a receptive field of the edges
+    where a network does not pad, stay as they are, and so do those of cells that are NaN.
+
+    Args:
+        image: (height, width), or that with 1 or 3 channels last; uint8, or floats from 0 to 1.
+        class_map: The map, (height, width), or that with a channel for each class.
+        geometry: Where its cells look, as `geometry` says of the model.
+        class_id: Which of the classes.
+        alpha: How much of the colour there is, 0 to 1; or that for each cell, an array of the map's
+            size, such as the map itself.
+        vmin: What gets the first colour, and all below it; by default the map's smallest number.
+        vmax: What gets the last colour, and all above it; by default the map's largest number.
+        colours: Red, green and blue of each, 0 to 255, evenly spread from `vmin` to `vmax`.
+
+    Returns:
+        The picture, uint8 (height, width, 3).
+
+    Raises:
+        OptionError: The image is none, the map is not that of one class or does not belong to the
+            image, or another option is wrong.
+
+    Example:
+        >>> where = allconv.geometry(model)
+        >>> anywhere = allconv.convert(model, input_size="any")
+        >>> image = np.random.default_rng(0).random((20, 30, 1))
+        >>> class_map = anywhere.predict(image[np.newaxis], verbose=0)[0]
+        >>> allconv.overlay(image, class_map, where, class_id=2).shape
+        (20, 30, 3)
+    """
+    picture = as_rgb(np.asarray(image))
+    values = _of_one_class(np.asarray(class_map), class_id)
+    _refuse_misfit(picture.shape[:2], values.shape, geometry)
+    paint = coloured(values, vmin, vmax, colours)
+    opacity = np.where(np.isnan(values), 0, _opacity(alpha, values.shape))
+    (rows, row_cells), (columns, column_cells) = (
+        _covered(pixels, cells, offset, stride)
+        for pixels, cells, offset, stride in zip(
+            picture.shape, values.shape, geometry.offset, geometry.output_stride, strict=False
+        )
+    )
+    cells = np.ix_(row_cells, column_cells)
+    under = picture[rows, columns].astype("float32")
+    mixed = under + opacity[cells][..., np.newaxis] * (paint[cells] - under)
+    picture[rows, columns] = np.rint(mixed)
+    return picture
+
+
+def _of_one_class(class_map: np.ndarray, class_id: int | None) -> np.ndarray:
+    """The numbers of one class, (height, width)."""
+    shape = class_map.shape
+    if class_map.ndim == 2 and class_id is None:
+        return class_map.astype("float64")
+    if class_map.ndim != 3 or (class_id is None and shape[2] > 1):
+        raise OptionError(
+            f"class_map has shape {shape}; expected (height, width), or (height, width, classes) "
+            "and a class_id"
+        )
+    if class_id is not None and not 0 <= class_id < shape[2]:
+        raise OptionError(f"class_id is {class_id}; class_map has classes 0 to {shape[2] - 1}")
+    return class_map[:, :, class_id or 0].astype("float64")
+
+
+def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Geometry) -> None:
+    """Raise an OptionError where a map cannot be that of an image.
+
+    Without padding every cell sees something of the image.
+    """
+    if len(geometry.offset) != 2:
+        raise OptionError(f"geometry is that of maps of {len(geometry.offset)} axes, not of 2")
+    if 0 in cells or geometry.padded:
+        return
+    last = geometry.box([count - 1 for count in cells])
+    if any((seen.start or 0) >= size for seen, size in zip(last, pixels, strict=True)):
+        raise OptionError(
+            f"class_map has {cells[0]}x{cells[1]} cells, and the last would look beyond the image "
+            f"of {pixels[0]}x{pixels[1]} pixels: the two do not belong together"
+        )
+
+
+def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """How much of its colour each cell gets."""
+    opacity = np.asarray(alpha, "float32")
+    if opacity.shape not in ((), shape) or not ((opacity >= 0) & (opacity <= 1)).all():
+        raise OptionError(
+            f"alpha: expected a number from 0 to 1, or such numbers of shape {shape}, got "
+            f"{opacity if opacity.ndim == 0 else f'numbers of shape {opacity.shape}'}"
+        )
+    return np.broadcast_to(opacity, shape)
+
+
+def _covered(pixels: int, cells: int, offset: float, stride: float) -> tuple[slice, np.ndarray]:
+    """The pixels along an axis for which a cell speaks, and the cell of each."""
+    numbers = cells_along(np.arange(pixels), offset, stride)
+    spoken_for = np.flatnonzero((numbers >= 0) & (numbers < cells))
+    if not spoken_for.size:
+        return slice(0, 0), spoken_for
+    covered = slice(int(spoken_for[0]), int(spoken_for[-1]) + 1)
+    return covered, numbers[covered]

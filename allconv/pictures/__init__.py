@@ -1,0 +1,1 @@
+"""Pictures: how a network takes them, and maps laid over them."""
