@@ -23,6 +23,7 @@ from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
 from allconv.geometry import geometry
 from allconv.overlay import overlay
+from allconv.pictures.preprocessing import Preprocessing
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
 from allconv.sizes.map_geometry import Geometry
@@ -48,6 +49,7 @@ __all__ = [
     "ModelFile",
     "OnnxReport",
     "OptionError",
+    "Preprocessing",
     "Report",
     "RuleError",
     "ShapeCheck",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from allconv.building.provenance import history_of
 from allconv.errors import OptionError
 from allconv.graph import Graph
+from allconv.pictures.preprocessing import Preprocessing
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
 from allconv.resize import InputSize
@@ -32,6 +33,7 @@ def export_onnx(
     verify: bool = True,
     float16: bool = False,
     int8: Images | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> OnnxReport:
     """Write a model, converted or not, as an ONNX file that is clean and was run.
 
@@ -56,6 +58,8 @@ def export_onnx(
         int8: Images to learn the ranges of all maps from, to compute in 8 bits by ONNX Runtime's
             static quantization: an array as Keras takes it, several by the names of the inputs, a
             `.npy` or `.npz` file, or a folder of pictures. One in four is kept to measure with.
+        preprocessing: What becomes of the pixels of pictures in a folder, where the network does
+            not begin with a Rescaling or Normalization.
 
     Returns:
         What was written: operators, size, parity, and what fewer bits cost. `print` it.
@@ -77,7 +81,7 @@ def export_onnx(
 
     target, source = _target(filepath), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
-    options = ExportOptions(opset_version, data_format, verify, float16, int8)
+    options = ExportOptions(opset_version, data_format, verify, float16, int8, preprocessing)
     graph = sized(read(model), input_size)
     return export_graph(
         graph,

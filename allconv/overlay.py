@@ -73,7 +73,7 @@ def overlay(
 
 
 def _of_one_class(class_map: np.ndarray, class_id: int | None) -> np.ndarray:
-    """The numbers of one class, (height, width)."""
+    """Take the numbers of one class, (height, width)."""
     shape = class_map.shape
     if class_map.ndim == 2 and class_id is None:
         return class_map.astype("float64")
@@ -116,7 +116,7 @@ def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _covered(pixels: int, cells: int, offset: float, stride: float) -> tuple[slice, np.ndarray]:
-    """The pixels along an axis for which a cell speaks, and the cell of each."""
+    """Find the pixels along an axis for which a cell speaks, and the cell of each."""
     numbers = cells_along(np.arange(pixels), offset, stride)
     spoken_for = np.flatnonzero((numbers >= 0) & (numbers < cells))
     if not spoken_for.size:

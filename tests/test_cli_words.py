@@ -45,6 +45,13 @@ ADVICE = {
     "float16 and int8 are two precisions": "--float16 and --int8 are two precisions",
     "too many to be tried; give inputs": "too many to be tried; give --inputs",
     "give a rule with rules=[...]": "give a rule in an installed package",
+    "give a Preprocessing with scale, mean or std (and colour and size, where need be)": (
+        "give --scale, --mean or --std (and --colour and --size, where need be)"
+    ),
+    "Preprocessing(scale=1) is for one": "--scale 1 is for one",
+    "Preprocessing: colour is 'grey'": "--colour is 'grey'",
+    "what Preprocessing makes of pixels": "what --scale, --mean and --std make of pixels",
+    "leave scale, mean and std out": "leave --scale, --mean and --std out",
 }
 
 

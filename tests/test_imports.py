@@ -20,7 +20,7 @@ kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
 sizes       map_geometry
-pictures    . colours
+pictures    . colours preprocessing opening entrance folder batches
             overlay names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings
@@ -50,7 +50,7 @@ export      . foreign_errors lowering
 export      tensorflow tensorflow.traced_layers tensorflow.graph tensorflow.tf2onnx_handlers
 export      operations operations.onnx_graph tensorflow.translate
 export      comparison comparison.keras_differences comparison.trial_sizes
-export      precision precision.image_folder precision.sample_inputs options
+export      precision precision.sample_inputs options
 export      operations.tensor_view operations.graph_writer operations.broadcasting
 export      operations.window_operators operations.shape_operators operations.axis_operators
 export      operations.operators operations.resize_operators operations.simplifying
@@ -67,8 +67,8 @@ fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
-cli         statuses quiet terminal words messages answers options export convert looking writing
-cli         commands program .
+cli         quiet terminal words messages answers options pictures images export convert
+cli         looking writing commands program .
             __main__
 """
 """A line for each visit to a room, which it begins with; every module after all that it imports.

@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
 
-from allconv.errors import AllconvError, FileError, OptionError
+from allconv.errors import AllconvError, OptionError
 from allconv.export.precision.sample_inputs import drawn_samples, read_samples
 from allconv.graph import Graph
+from allconv.pictures.preprocessing import Preprocessing
 from allconv.read import read
 from tests.helpers.keras_comparison import network
-from tests.helpers.networks import of_any_size, on_signals, twins
-
-SIZE = (4, 6)
-
-
-def on_pictures(channels: int | None = 3, size: tuple = SIZE, **options) -> Graph:
-    """A network on images of height 4 and width 6, named `image`."""
-    first = options.pop("data_format", "channels_last") == "channels_first"
-    shape = (channels, *size) if first else (*size, channels)
-    image = keras.Input(shape, name="image", **options)
-    data_format = "channels_first" if first else "channels_last"
-    x = layers.Rescaling(1 / 255)(image)
-    pool = layers.AveragePooling2D(2, data_format=data_format)
-    return read(keras.Model(image, pool(x), name="on_pictures"))
-
-
-def pixels(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+from tests.helpers.networks import of_any_size, twins
+from tests.helpers.picture_files import SIZE, on_pictures, pixels, write_pictures
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Twelve pictures in two subfolders, of the network's size."""
-    for number in range(12):
-        place = tmp_path / ("cats" if number % 2 else "dogs")
-        place.mkdir(exist_ok=True)
-        Image.fromarray(pixels(number, *SIZE, 3)).save(place / f"{number:02}.png")
-    (tmp_path / "notes.txt").write_text("not a picture")
-    return tmp_path
+    return write_pictures(tmp_path)
 
 
-def message_of(images, graph: Graph) -> str:
+def message_of(images, graph: Graph, preprocessing: Preprocessing | None = None) -> str:
     with pytest.raises(AllconvError) as caught:
-        read_samples(images, graph)
+        read_samples(images, graph, preprocessing)
     return str(caught.value)
 
 
@@ -107,41 +84,8 @@ def test_pictures_are_given_in_the_order_of_their_names_with_numbers_from_0_to_2
         np.testing.assert_array_equal(image, pixels(number, *SIZE, 3)[None].astype("float32"))
 
 
-def test_pictures_are_turned_for_channels_first(folder):
-    expected = read_samples(folder, on_pictures()).measured[0]()[0]
-    (found,) = read_samples(folder, on_pictures(data_format="channels_first")).measured[0]()
-    np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 1))
-
-
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
-def test_pictures_get_the_channels_of_the_network(folder, channels, mode):
-    (found,) = read_samples(folder, on_pictures(channels)).measured[0]()
-    expected = np.asarray(Image.fromarray(pixels(7, *SIZE, 3)).convert(mode)).reshape(found.shape)
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_pictures_are_scaled_to_the_network(folder):
-    (found,) = read_samples(folder, on_pictures(size=(2, 3))).measured[0]()
-    assert found.shape == (1, 2, 3, 3)
-    assert abs(found.mean() - pixels(7, *SIZE, 3).mean()) < 10
-
-
-def test_pictures_keep_their_size_where_the_network_takes_any(tmp_path):
-    Image.fromarray(pixels(0, 9, 7, 3)).save(tmp_path / "a.png")
-    Image.fromarray(pixels(0, 12, 8, 3)).save(tmp_path / "b.png")
-    samples = read_samples(tmp_path, read(of_any_size()))
-    assert [sample()[0].shape for sample in samples.measured] == [(1, 9, 7, 3), (1, 12, 8, 3)]
-
-
-def test_a_network_that_does_not_scale_pixels_gets_a_note(folder):
-    assert read_samples(folder, read(of_any_size())).note == (
-        "the pictures' numbers were given as they are, 0 to 255: the network has no Rescaling or "
-        "Normalization at its input; if it was trained on others, give these in a .npz file"
-    )
-
-
 def test_of_many_pictures_some_are_taken_evenly_spread(folder, monkeypatch):
-    monkeypatch.setattr("allconv.export.precision.image_folder.MOST", 4)
+    monkeypatch.setattr("allconv.pictures.folder.MOST", 4)
     samples = read_samples(folder, on_pictures())
     found = [sample()[0] for sample in samples.measured]
     for image, number in zip(found, (1, 7, 0, 6), strict=True):
@@ -154,43 +98,6 @@ def test_drawn_samples_are_four_batches_of_each_size_tried():
     shapes = [sample()[0].shape for sample in samples.measured]
     assert len(shapes) == 12 and len(set(shapes)) == 3
     assert samples.words == "inputs drawn at random"
-
-
-def test_a_folder_without_pictures_is_an_error(tmp_path):
-    assert message_of(tmp_path, on_pictures()) == (
-        f"{tmp_path}: holds no pictures (.bmp, .jpeg, .jpg, .png)"
-    )
-
-
-def test_a_broken_picture_is_named(folder):
-    broken = folder / "cats" / "07.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(FileError, match="is no picture that Pillow can read") as caught:
-        read_samples(folder, on_pictures()).measured[0]()
-    assert str(caught.value).startswith(f"{broken}: ")
-
-
-def test_pictures_without_pillow_are_an_error_that_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    message = message_of(folder, on_pictures())
-    assert message.startswith(f"{folder}: reading pictures takes Pillow, which is not installed (")
-    assert message.endswith("); pip install pillow, or give arrays in a .npz file")
-
-
-def test_pictures_for_something_else_than_images_are_refused(folder):
-    assert message_of(folder, read(on_signals())) == (
-        "int8: pictures are for a network with one input of images, but model 'on_signals' takes "
-        "'signal' (None, 40, 2); give arrays in a .npz file, by these names"
-    )
-    assert "takes 'left' (None, 16, 16, 3), 'right'" in message_of(folder, read(twins()))
-
-
-def test_pictures_for_other_channels_are_refused(folder):
-    assert message_of(folder, on_pictures(2)) == (
-        "int8: pictures have 1, 3 or 4 channels and come one by one, but input 'image' is "
-        "(None, 4, 6, 2); give arrays in a .npz file"
-    )
 
 
 def test_images_that_are_not_numbers_are_refused():
@@ -231,3 +138,18 @@ def test_images_that_vanish_in_a_network_of_any_size_are_refused():
         f"int8: images of shape (1, 6, 9, 3) do not fit model '{model.name}', at wide (Conv2D): "
         "a window of 5 does not fit a map of 4; it takes images from 7x7 on"
     )
+
+
+def test_arrays_are_taken_as_they_are_and_not_preprocessed(tmp_path):
+    np.save(tmp_path / "images.npy", np.ones((7, 4, 6, 3)))
+    for images in (np.ones((7, 4, 6, 3)), tmp_path / "images.npy"):
+        assert message_of(images, on_pictures(), Preprocessing(scale=1)) == (
+            "preprocessing is for a folder of pictures; arrays are taken as they are"
+        )
+
+
+def test_pictures_are_preprocessed_as_asked_for(folder):
+    plain = read_samples(folder, on_pictures()).measured[0]()[0]
+    chosen = Preprocessing(scale=1 / 127.5, mean=1)
+    (found,) = read_samples(folder, on_pictures(scales=False), chosen).measured[0]()
+    np.testing.assert_allclose(found, plain / 127.5 - 1, atol=1e-6)

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import allconv
 from allconv.building.untrusted import refuse_untrusted
 from allconv.cli.export import SUFFIX, export_converted, export_in_words, unproved, written_word
-from allconv.cli.options import read_arrays
+from allconv.cli.images import Given, read_images
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
 from allconv.errors import OptionError
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 ENDS = (*SUFFIXES, SUFFIX)
 NOT_VERIFIED = "not verified: --no-verify"
-IMAGES = ("x_train", "x", "images", "arr_0")
-"""Names under which a .npz file may hold the images, the first that is there."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def convert_and_save(
     verify: bool,
     as_onnx: ExportOptions | None,
     source: str,
-    images: Path | None = None,
+    images: Given | None = None,
 ) -> Outcome:
     """Make the converted model and write it.
 
@@ -114,9 +110,8 @@ def convert_and_save(
         step("building the converted model")
         converted = build_plan(_without_settings(planned, output))
         if images is not None:
-            step(f"fitting it to {images.name}")
-            fitted = calibrated(planned.own_plan.before, converted, images)
-            verdict = Outcome(str(fitted), found={"calibration": fitted.to_dict()})
+            step(f"fitting it to {images.path.name}")
+            verdict = _fitted(planned.own_plan.before, converted, images)
         else:
             step("verifying it" if verify else "")
             verdict = verdict_on(planned, converted) if verify else Outcome(NOT_VERIFIED)
@@ -127,6 +122,21 @@ def convert_and_save(
         report = export_converted(converted, planned, output, as_onnx, source)
         found = verdict.with_file(export_in_words(report, word), output, onnx=report.to_dict())
         return replace(found, unproved=found.unproved or unproved(report))
+
+
+def _fitted(graph: Graph, converted: Any, given: Given) -> Outcome:
+    """Fit a converted model, in place, to images, and say how well that went.
+
+    Raises:
+        CalibrationError: The conversion left nothing to fit, or the images do not show enough.
+        FileError: The images cannot be read.
+        OptionError: They do not fit the model.
+    """
+    images, note = read_images(given, graph)
+    fitted = allconv.calibrate(graph, converted, images, verbose=0)
+    words = f"{fitted}\n  {note}" if note else str(fitted)
+    found = {"calibration": fitted.to_dict(), **({"pictures": note} if note else {})}
+    return Outcome(words, found=found)
 
 
 def stays_behind(planned: Report, output: Path | None) -> str:
@@ -209,35 +219,3 @@ def refuse_one_name(files: Sequence[Path], output: Path | None) -> None:
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if output is not None and twice is not None:
         raise OptionError(f"--output: two of the FILEs would be written to {output / twice}.keras")
-
-
-def calibrated(graph: Graph, converted: Any, file: Path) -> allconv.Calibration:
-    """Fit a converted model, in place, to the images in a file.
-
-    Raises:
-        CalibrationError: The conversion left nothing to fit, or the images do not show enough.
-        FileError: The file holds no arrays.
-        OptionError: The arrays do not fit the model.
-    """
-    images = images_in(read_arrays(file), [node.name for node in graph.inputs], file)
-    return allconv.calibrate(graph, converted, images, verbose=0)
-
-
-def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:
-    """Find the images among the arrays of a file: by the inputs' names, or under a usual name.
-
-    Raises:
-        OptionError: It cannot be told which array holds them.
-    """
-    if isinstance(arrays, np.ndarray) or set(inputs) == arrays.keys():
-        return arrays
-    if set(inputs) <= arrays.keys():
-        return {name: arrays[name] for name in inputs}
-    name = next((name for name in IMAGES if name in arrays), None)
-    if len(inputs) > 1 or name is None:
-        listed = ", ".join(map(repr, inputs))
-        raise OptionError(
-            f"--calibrate: {file} holds {', '.join(map(repr, arrays)) or 'nothing'}; expected an "
-            f"array for each input of the model, {listed}, or one called {', '.join(IMAGES[:-1])}"
-        )
-    return arrays[name]

@@ -15,6 +15,7 @@ from allconv.building.untrusted import refuse_untrusted
 from allconv.cli.options import FILE, Command, with_options
 from allconv.errors import OptionError
 from allconv.graph import Graph
+from allconv.pictures.preprocessing import Preprocessing
 from allconv.read import read
 from allconv.report import Report
 from allconv.reporting.text_table import printable
@@ -60,19 +61,32 @@ def onnx_keywords(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] not in (None, False)}
 
 
-def export_options(options: dict[str, Any], verify: bool) -> ExportOptions:
+def export_options(
+    options: dict[str, Any], verify: bool, preprocessing: Preprocessing | None = None
+) -> ExportOptions:
     """Say how to write an ONNX file.
+
+    Args:
+        options: Those of the command.
+        verify: Whether to compare the file's numbers with Keras'.
+        preprocessing: How pictures become what the network takes.
 
     Raises:
         OptionError: An option is unknown, or two exclude each other.
     """
     from allconv.export.options import ExportOptions
 
-    return ExportOptions(**onnx_keywords(options), verify=verify)
+    keywords = onnx_keywords(options)
+    is_read = "int8" in keywords and keywords["int8"].is_dir()
+    keywords["preprocessing"] = preprocessing if is_read else None
+    return ExportOptions(**keywords, verify=verify)
 
 
 def export_options_for(
-    output: Path | None, options: dict[str, Any], verify: bool
+    output: Path | None,
+    options: dict[str, Any],
+    verify: bool,
+    preprocessing: Preprocessing | None,
 ) -> ExportOptions | None:
     """Say how to write an output; None where it is no ONNX file.
 
@@ -81,7 +95,7 @@ def export_options_for(
     """
     given = onnx_keywords(options)
     if output is not None and output.suffix == SUFFIX:
-        return export_options(options, verify)
+        return export_options(options, verify, preprocessing)
     if given:
         option = next(iter(given)).replace("_", "-")
         raise OptionError(f"--{option} is for ONNX; give an output such as -o fcn.onnx")

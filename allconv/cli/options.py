@@ -88,8 +88,9 @@ CALIBRATE = click.option(
     "--calibrate",
     type=FILE,
     metavar="IMAGES",
-    help="With strategy conv or stride: fit the new layers to images, .npy or .npz, as the model "
-    "takes them; no labels are needed, and a few hundred do.",
+    help="With strategy conv or stride: fit the new layers to images, in a folder of pictures, or "
+    "in arrays in a .npy or .npz file, as the model takes them; no labels are needed, and a few "
+    "hundred do.",
 )
 
 

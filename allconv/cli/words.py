@@ -9,6 +9,7 @@ import re
 from functools import partial
 
 _STRICT = re.compile(r"(?P<in_call>,\s+)?\bstrict=False")
+_PICTURES = "--scale, --mean or --std (and --colour and --size"
 _TABLE = (
     (r"\bverify=False", "--no-verify"),
     (r"\binput_size=(\(\d+(?:,\s*\d+)*,?\))", "--input-size {}"),
@@ -19,6 +20,11 @@ _TABLE = (
     (r"\bunknown pooling\b", "unknown --pooling"),
     (r", or an\s+ExactPool\(\), ConvPool\(\.\.\.\) or StridePool\(\)", ""),
     (r"\bgive inputs\b", "give --inputs"),
+    (r"\bPreprocessing: (\w+) is\b", "--{} is"),
+    (r"\bPreprocessing\(scale=1\)", "--scale 1"),
+    (r"\ba Preprocessing with\s+scale, mean or\s+std\s+\(and colour and size", _PICTURES),
+    (r"\bleave scale, mean and\s+std out\b", "leave --scale, --mean and --std out"),
+    (r"\bwhat Preprocessing makes of\b", "what --scale, --mean and --std make of"),
     (r"\bwith\s+rules=\[\.\.\.\]", "in an installed package"),
     (r'ModelFile\(file, config="([^"]+)"\)', "--config {}"),
     (r"ModelFile\(file, config=\.\.\.\)", "--config"),

@@ -31,6 +31,7 @@ from allconv.cli.export import (
     unproved,
     written_word,
 )
+from allconv.cli.images import Given
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
     CALIBRATE,
@@ -43,6 +44,7 @@ from allconv.cli.options import (
     parse_input_size,
     verify_option,
 )
+from allconv.cli.pictures import parse_preprocessing, picture_options
 from allconv.cli.terminal import progress
 from allconv.errors import OptionError
 from allconv.read import read
@@ -62,6 +64,7 @@ from allconv.save import check_writable
 @ALLOW_UNVERIFIED
 @OVERWRITE
 @CALIBRATE
+@picture_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done; needs no Keras.")
 @JSON
 def convert(
@@ -92,6 +95,7 @@ def convert(
     allconv convert weights.h5 --config model.json -o fcn.keras
     allconv convert model.keras -o fcn.keras --pooling conv --conv-kernel-size 3
     allconv convert model.keras -o fcn.keras --pooling conv --calibrate images.npz
+    allconv convert model.keras -o fcn.keras --pooling conv --calibrate pictures/ --scale 1/255
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     allconv convert model.keras -o fcn.onnx --input-size any
     allconv convert old1.h5 old2.h5 -o folder
@@ -100,16 +104,18 @@ def convert(
     if output is None and not dry_run:
         raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
     refuse_one_name(files, output)
+    preprocessing = parse_preprocessing(options, options["int8"], calibrate)
 
     def find(file: Path) -> Answer:
         target = target_of(file, output, len(files) > 1)
-        as_onnx = export_options_for(target, options, verify)
+        as_onnx = export_options_for(target, options, verify, preprocessing)
         if target is not None:
             check_writable(target, file, ENDS, overwrite)
         planned = planned_conversion(ModelFile(file, config), target, keywords)
         outcome = Outcome("nothing written: --dry-run")
         if target is not None and not dry_run:
-            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, calibrate)
+            images = None if calibrate is None else Given(calibrate, preprocessing)
+            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, images)
         text = conversion_in_words(planned, outcome, target)
         data = conversion_as_data(planned, outcome)
         return written(text, data, outcome.unproved, allow_unverified)
@@ -130,6 +136,7 @@ def convert(
 @verify_option("ONNX Runtime's outputs with Keras'")
 @ALLOW_UNVERIFIED
 @OVERWRITE
+@picture_options
 @JSON
 def export(
     file: Path,
@@ -153,10 +160,12 @@ def export(
     allconv export model.keras -o model.onnx
     allconv export fcn.keras -o fcn.onnx --float16
     allconv export fcn.keras -o fcn.onnx --int8 pictures/
+    allconv export fcn.keras -o fcn.onnx --int8 pictures/ --scale 1/255
     """
     size = parse_input_size(input_size)
     check_writable(output, file, (SUFFIX,), overwrite)
-    as_onnx, word = export_options(options, verify), written_word(output)
+    preprocessing = parse_preprocessing(options, options["int8"])
+    as_onnx, word = export_options(options, verify, preprocessing), written_word(output)
     with progress() as step:
         step(f"reading {file.name}")
         network = network_to_export(read(ModelFile(file, config)), size)

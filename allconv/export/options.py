@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from allconv.errors import OptionError
 from allconv.export.precision.sample_inputs import Images
+from allconv.pictures.preprocessing import Preprocessing
 
 DataFormat = Literal["channels_first", "channels_last"]
 
@@ -27,6 +28,7 @@ class ExportOptions:
     verify: bool = True
     float16: bool = False
     int8: Images | None = None
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         version: object = self.opset_version
@@ -41,6 +43,8 @@ class ExportOptions:
             )
         if self.float16 and self.int8 is not None:
             raise OptionError("float16 and int8 are two precisions; ask for one of them")
+        if self.preprocessing is not None and self.int8 is None:
+            raise OptionError("preprocessing is for the pictures that int8 takes; give int8 some")
 
     @property
     def is_float32(self) -> bool:

@@ -55,7 +55,9 @@ def export_graph(
     _require_packages(options)
     _refuse_fewer_bits(graph, options)
     plain = in_float32(graph)
-    images = None if options.int8 is None else read_samples(options.int8, graph)
+    images = None
+    if options.int8 is not None:
+        images = read_samples(options.int8, graph, options.preprocessing)
     with drafted(path) as draft:
         name = draft.file.name if options.is_float32 else FLOAT32
         onnx_model = _written(draft, name, graph, options, source, plan)

@@ -48,7 +48,7 @@ def coloured(
 
 
 def _range(values: np.ndarray, vmin: float | None, vmax: float | None) -> tuple[float, float]:
-    """The numbers of the first and of the last colour."""
+    """Find the numbers of the first and of the last colour."""
     finite = values[np.isfinite(values)]
     low = float(finite.min(initial=np.inf)) if vmin is None else vmin
     high = float(finite.max(initial=-np.inf)) if vmax is None else vmax
@@ -58,7 +58,7 @@ def _range(values: np.ndarray, vmin: float | None, vmax: float | None) -> tuple[
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """An image as a picture of its own, uint8 (height, width, 3).
+    """Make a picture of an image, uint8 (height, width, 3).
 
     Args:
         image: (height, width), or with 1 or 3 channels last; uint8, or floats from 0 to 1.

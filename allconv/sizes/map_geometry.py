@@ -68,7 +68,7 @@ class Geometry(Result):
         )
 
     def cell(self, pixel: Sequence[Any]) -> tuple[Any, ...]:
-        """The cell that speaks for a pixel: `class_map[where.cell((row, column))]`.
+        """Find the cell that speaks for a pixel: `class_map[where.cell((row, column))]`.
 
         That is the cell whose place, one output stride around its centre, holds the pixel; so no
         other cell's centre is nearer. Midway between two cells it is the later one. A number beyond
@@ -99,7 +99,7 @@ class Geometry(Result):
         return tuple(numbers if numbers.ndim else int(numbers) for numbers in cells)
 
     def box(self, cell: Sequence[int], *, padding: bool = False) -> tuple[slice, ...]:
-        """The pixels on which a cell depends, its receptive field: `image[where.box((3, 4))]`.
+        """Find the pixels that a cell depends on, its receptive field: `image[where.box((3, 4))]`.
 
         Where a network pads, a field may reach beyond the image. What is below 0 is left out here,
         since NumPy would count it from the image's end; what is beyond the end is left out by every
@@ -144,7 +144,7 @@ class Geometry(Result):
         return tuple(start + stride * np.arange(cells) for cells, start, stride in axes)
 
     def extent(self, size: Sequence[int]) -> tuple[float, float, float, float]:
-        """The edges of a map in its image, for `plt.imshow(class_map, extent=...)`.
+        """Find the edges of a map in its image, for `plt.imshow(class_map, extent=...)`.
 
         matplotlib draws pixel `i` from `i - 0.5` to `i + 0.5`. A cell is drawn as one output stride
         around its centre, so the map begins half a *stride* before the first cell's centre; where
@@ -186,13 +186,13 @@ class Geometry(Result):
 
 
 def cells_along(pixels: np.ndarray, offset: float, stride: float) -> np.ndarray:
-    """The cell whose place holds each pixel, along one axis; below 0 before the first cell's."""
+    """Find the cell whose place holds each pixel of an axis; below 0 before the first cell's."""
     cells: np.ndarray = np.floor(np.round((pixels - offset) / stride, DIGITS) + 0.5).astype(int)
     return cells
 
 
 def _box(centre: float, field: int, lowest: int | None) -> slice:
-    """The whole numbers less than half a field from a centre; from the lowest on, if one is given.
+    """Find the whole numbers less than half a field from a centre, from the lowest on if given.
 
     A field of so many pixels ends half a pixel behind the centres of its outermost ones.
     """

@@ -15,8 +15,9 @@ import numpy as np
 
 from allconv.errors import FileError, OptionError
 from allconv.export.comparison.trial_sizes import taking, trial_sizes
-from allconv.export.precision.image_folder import pictures
 from allconv.graph import Graph
+from allconv.pictures.folder import pictures
+from allconv.pictures.preprocessing import Preprocessing
 from allconv.shapes import Shape
 from allconv.sizes.image_sizes import Sizes, refuse_misfits
 from allconv.verification.inputs import DRAWN, arrange, batch_size, draw_inputs
@@ -50,21 +51,27 @@ class Samples:
     note: str = ""
 
 
-def read_samples(images: Images, graph: Graph) -> Samples:
+def read_samples(
+    images: Images, graph: Graph, preprocessing: Preprocessing | None = None
+) -> Samples:
     """Read samples for a network from what a caller has.
 
     Args:
         images: An array of images as the Keras model takes them, a list of arrays or a dictionary
             by name for several inputs, a `.npy` or `.npz` file of these, or a folder of pictures.
         graph: The network.
+        preprocessing: What becomes of the pixels of pictures in a folder.
 
     Raises:
         FileError: A file or the folder cannot be read, or holds no images.
-        OptionError: The images do not fit the network's inputs, or are not finite.
+        OptionError: The images do not fit the network's inputs, or are not finite; nothing tells
+            which numbers a network takes of pictures, or arrays are to be preprocessed.
     """
     note = ""
     if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
-        found, note = pictures(Path(images), graph)
+        found, note = pictures(Path(images), graph, preprocessing)
+    elif preprocessing is not None:
+        raise OptionError("preprocessing is for a folder of pictures; arrays are taken as they are")
     else:
         given = _arrays(Path(images)) if isinstance(images, (str, os.PathLike)) else images
         found = _batches(_arranged(given, graph), (graph.inputs[0].shape or (None,))[0] or 1)

@@ -1,0 +1,76 @@
+"""One picture opened by Pillow, and what would have to be changed to give it to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from allconv.errors import FileError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""What Pillow calls pictures of so many channels."""
+
+_GREY = ("1", "L", "LA", "La")
+_COLOURED = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX")
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+def refuse_missing_pillow(folder: Path) -> None:
+    """Raise a FileError where Pillow is not installed."""
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise FileError(
+            f"{folder}: reading pictures takes Pillow, which is not installed ({error}); "
+            "pip install 'allconv[images]', or give arrays in a .npz file"
+        ) from error
+
+
+def opened(file: Path, decode: bool) -> Any:
+    """Open a picture with Pillow.
+
+    Args:
+        file: Where it is.
+        decode: Read its pixels, too, and not only its first bytes.
+
+    Raises:
+        FileError: It is none, or has more than 8 bits for each number.
+    """
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(file) as picture:
+            _refuse_more_bits(file, picture)
+            if decode:
+                picture.load()
+            return picture
+    except FileError:
+        raise
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise FileError(f"{file}: is no picture that Pillow can read: {error}") from error
+
+
+def _refuse_more_bits(file: Path, picture: Any) -> None:
+    """Raise a FileError where Pillow would cut numbers at 255, or leave out their lower bits."""
+    words = [str(part[-1]) for part in picture.tile]
+    if picture.mode.startswith(("I", "F")) or any(";16" in each for each in words):
+        raise FileError(
+            f"{file}: has more than 8 bits for each number, and pictures are read as numbers from "
+            "0 to 255; save it with 8 bits, or give arrays in a .npz file"
+        )
+
+
+def changes(picture: Any, mode: str) -> Iterator[str]:
+    """Say what is done to a picture's colours where a network takes those of a mode."""
+    has_alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
+    if picture.mode not in (*_GREY, *_COLOURED):
+        yield f"in {picture.mode} colours were converted to red, green and blue"
+    if picture.mode in _GREY and mode != "L":
+        yield "in grey were given the same number in red, green and blue"
+    if picture.mode not in _GREY and mode == "L":
+        yield "in colour were made grey"
+    if has_alpha and mode != "RGBA":
+        yield "had an alpha channel, which was left out"
+    if mode == "RGBA" and not has_alpha:
+        yield "had no alpha channel and were given one of 255"
