@@ -22,7 +22,7 @@ from allconv.errors import (
 from allconv.export_onnx import export_onnx
 from allconv.fitting.calibration import Calibration
 from allconv.geometry import geometry
-from allconv.overlay import overlay
+from allconv.pictures.overlay import overlay
 from allconv.pictures.preprocessing import Preprocessing
 from allconv.read.file import ModelFile
 from allconv.report import Report, report

@@ -20,8 +20,8 @@ kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
 sizes       map_geometry
-pictures    . colours preprocessing opening entrance folder batches
-            overlay names output_names strategies
+pictures    . colours overlay preprocessing opening entrance folder batches
+            names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings
             rule rewrite
@@ -67,8 +67,8 @@ fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
-cli         quiet terminal words messages answers options pictures images export convert
-cli         looking writing commands program .
+cli         statuses quiet terminal words messages answers options pictures images export
+cli         convert looking writing commands program .
             __main__
 """
 """A line for each visit to a room, which it begins with; every module after all that it imports.
