@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from allconv.building.untrusted import not_made
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
 from allconv.obstacles import obstacles
@@ -36,7 +37,7 @@ class Report(Facts, Result):
         strict: Whether `convert` was to refuse a model in which layers stand in the way.
         rows: One for each layer of the model, in order.
         totals: Parameters, multiply-accumulates and bytes of weights, before and after.
-        obstacles: The layers that stand between the result and an all-convolutional network.
+        obstacles: What stands between the result and an all-convolutional network, by cause.
         input_size: The size of the images that the result is to take; None for the model's own. For
             `"any"`, the rows and totals are those of the model's own size.
         geometry: Where the cells of the result's map look; None where it takes or gives no single
@@ -71,16 +72,16 @@ class Report(Facts, Result):
             totals[name]["ratio"] = getattr(self.totals, name).ratio
         return {
             "model": self.plan.before.name,
+            "refused": self.refused,
+            "obstacles": plain(self.obstacles),
+            "not_made": list(self.not_made),
             "input_size": plain(self.input_size),
             "lossless": self.lossless,
-            "refused": self.refused,
             "rows": plain(self.rows),
             "totals": totals,
             "changes": plain(self.changes),
             "skips": plain(self.skips),
             "kept_pools": list(self.kept_pools),
-            "obstacles": plain(self.obstacles),
-            "not_made": list(self.not_made),
             "geometry": plain(self.geometry),
             "fresh": list(self.plan.fresh),
             "unshared": list(self.plan.unshared),
@@ -103,7 +104,8 @@ def report(
 ) -> Report:
     """Say what `convert` would do with the same arguments; no weight is read and no layer made.
 
-    A report is given for a model that `convert` refuses too; it says so and lists the obstacles.
+    A report is given for a model that `convert` refuses too; it says so first, and lists the
+    obstacles.
 
     Args:
         model: As of `convert`.
@@ -145,7 +147,7 @@ def report(
     found = obstacles(plan)
     where = None if found else graph_geometry(plan.after)
     verification = None
-    if verify and plan.lossless and not (strict and found):
+    if verify and plan.lossless and not (strict and found) and not not_made(plan.after):
         verification = verify_plan(plan, model if is_live(model) else None)
     result = shown = plan
     if input_size is not None and not (strict and found):

@@ -75,6 +75,7 @@ class Plan:
         origins: For each layer of `after` the layer of `before` that it comes from.
         any_size: The result is to take maps of other sizes, too.
         kept: Names of the pools of `before` that are to stay, as the user chose.
+        rules: Those that were tried, in order.
     """
 
     before: Graph
@@ -85,6 +86,7 @@ class Plan:
     origins: Mapping[Spec, Spec]
     any_size: bool = False
     kept: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
 
     @property
     def lossless(self) -> bool:
@@ -267,6 +269,7 @@ class _Rewriter:
                 fresh=(),
                 origins={new: self.origins[old] for new, old in specs.items()},
                 any_size=self.any_size,
+                rules=tuple(self.rules),
             )
         )
 

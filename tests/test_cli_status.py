@@ -13,7 +13,7 @@ from click.testing import Result
 from keras import layers
 
 from allconv.cli.commands import main
-from tests.helpers.networks import mnist_cnn
+from tests.helpers.networks import mnist_cnn, stubborn
 from tests.helpers.onnx_files import on_tensorflow
 from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
@@ -83,6 +83,13 @@ def test_a_report_with_a_verification_ends_as_verify_does(
     monkeypatch.setattr(module, "default_tolerance", lambda original, converted: 0.0)
     monkeypatch.setattr(module, "moved_by_rounding", lambda *_: [0.0])
     assert run("report", telling, "--verify").exit_code == 1
+
+
+def test_a_refused_model_is_not_verified_and_the_status_says_so(tmp_path: Path) -> None:
+    stubborn().save(tmp_path / "stubborn.keras")
+    result = run("report", tmp_path / "stubborn.keras", "--verify")
+    assert result.exit_code == 3 and result.stdout.startswith("stubborn: refused; ")
+    assert run("report", tmp_path / "stubborn.keras", "--verify", "--exit-code").exit_code == 1
 
 
 @pytest.mark.parametrize("command", ["convert", "export"])

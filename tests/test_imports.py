@@ -37,7 +37,9 @@ read        compile_words weights_by_path weights_by_layer file_weights file liv
 building    . untrusted recursion keras_layers adapted build compiling freezing provenance
 verification . arranged compiled vocabulary inputs logits batches precision sizes copies
 verification measure chaos
-            verify obstacles plan geometry convert
+            verify
+obstacles   problems found causes .
+            plan geometry convert
 reporting   . text_table rows totals facts words text
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings

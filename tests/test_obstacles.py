@@ -90,8 +90,7 @@ def test_recurrent_networks_are_refused_and_their_convolutional_part_still_conve
     model = randomize(chain((12, 2), *steps, layers.Dense(3, name="dense")))
     kind = recurrent.__name__
     assert obstacles_of(model) == [
-        f"'rnn' ({kind}): {OTHER}",
-        f"'dense' (Dense): its input is the vector of 'rnn' ({kind}), not a flattened map",
+        f"'rnn' ({kind}): {OTHER}; so 'dense' stays, too",
     ]
     assert "MaxPooling1D" not in kinds_of(converts_alike(model, strict=False))
 
@@ -101,13 +100,12 @@ def test_attention_is_refused():
     rows = layers.Reshape((16, 2), name="rows")(layers.ReLU()(image))
     x = layers.MultiHeadAttention(2, 3, name="attention")(rows, rows)
     model = randomize(keras.Model(image, x))
-    lines = obstacles_of(model)
-    assert lines[0].startswith("'rows' (Reshape): it turns (None, 4, 4, 2) into (None, 16, 2)")
-    assert lines[1:] == [f"'attention' (MultiHeadAttention): {OTHER}"]
+    line = f"'attention' (MultiHeadAttention): {OTHER}; so 'rows' stays, too"
+    assert obstacles_of(model) == [line]
     converts_alike(model, strict=False)
 
 
-def test_all_obstacles_are_listed_once_in_the_order_of_the_model():
+def test_all_obstacles_are_listed_by_cause_in_the_order_of_the_model():
     shared = layers.Lambda(lambda x: 2 * x, name="shared")
     steps = [
         shared,
@@ -119,11 +117,8 @@ def test_all_obstacles_are_listed_once_in_the_order_of_the_model():
         layers.Dense(3, name="dense"),
     ]
     assert obstacles_of(chain((8, 8, 2), *steps)) == [
-        f"'shared' (Lambda): {CODE}",
+        f"'shared' (Lambda): {CODE}; likewise 'between'; so 'flatten' and 'dense' stay, too",
         f"'groups' (GroupNormalization): {OTHER}",
-        "'flatten' (Flatten): it stands between layers",
-        f"'between' (Lambda): {CODE}",
-        "'dense' (Dense): 'between' (Lambda) stands between it and its Flatten",
     ]
 
 
@@ -135,17 +130,16 @@ def test_free_sizes_stand_in_the_way_of_what_depends_on_them():
     tensor = "(None, None, None, 2)"
     assert obstacles_of(chain((None, None, 2), *steps)) == [
         "'all' (GlobalMaxPooling2D): a maximum over the whole map needs a fixed size, got "
-        f"{tensor}",
-        "'dense' (Dense): its input is the vector of 'all' (GlobalMaxPooling2D), not a flattened "
-        "map",
+        f"{tensor}; so 'dense' stays, too",
         "input_size=(224, 224) gives the images a size",
     ]
 
 
 def test_a_head_that_was_to_be_kept_stands_in_the_way():
-    steps = [layers.MaxPooling2D(2, name="pool"), layers.Flatten(), layers.Dense(3, name="dense")]
+    steps = [layers.MaxPooling2D(2, name="pool"), layers.Flatten(name="flatten")]
+    steps.append(layers.Dense(3, name="dense"))
     lines = obstacles_of(chain((8, 8, 2), *steps), head="keep")
-    assert any(line.endswith("no rule was tried on it") and "'dense'" in line for line in lines)
+    assert lines == ["'dense' (Dense): no rule was tried on it; so 'flatten' stays, too"]
 
 
 def test_an_operation_that_no_rule_knows_is_named():
@@ -172,7 +166,7 @@ def with_a_mask_given():
 def test_a_mean_that_leaves_masked_cells_out_stays(build):
     model = randomize(build())
     line = "'mean' (GlobalAveragePooling1D): a mask leaves cells out of its mean"
-    assert line in obstacles_of(model)
+    assert any(each.startswith(line) for each in obstacles_of(model))
     signals = np.random.default_rng(0).normal(size=(2, 6, 2)).astype("float32")
     signals[0, 2:] = 0
     converted = allconv.convert(model, strict=False)
@@ -223,7 +217,6 @@ def test_what_stands_in_the_way_has_the_name_and_class_that_it_has_in_the_model(
     )
     model = keras.Model(grid, layers.Dense(2)(layers.Flatten()(layers.Conv1D(4, 3)(x))))
     assert obstacles_of(model, input_size="any") == [
-        "'unfold' (Reshape): it stands between layers",
         "'fold' (Reshape): it makes a map of one size, (None, 8, 5), whatever the size of the "
-        "input",
+        "input; so 'unfold' stays, too",
     ]

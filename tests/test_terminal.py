@@ -164,7 +164,7 @@ def test_in_a_wide_window_names_are_whole_and_every_layer_has_one_line() -> None
 
 def test_rows_are_coloured_by_what_becomes_of_them(report: Report) -> None:
     text = report.to_text(color=True)
-    layer_table = text.split("\n\n")[1]
+    layer_table = text.split("\n\n")[3]
     changed = {row.layer for row in report.rows if row.changed}
     blocking = {obstacle.layer for obstacle in report.obstacles}
     assert changed == {"pool"} and blocking == {"shift", "mean"}
@@ -172,7 +172,7 @@ def test_rows_are_coloured_by_what_becomes_of_them(report: Report) -> None:
     assert in_style(CYAN, layer_table) & names == changed - blocking
     assert in_style(RED, layer_table) & names == blocking
     assert "stand in the way" in in_style(RED, text)
-    assert {"rules", "#", "stubborn: 1 of 6 layers changes"} <= in_style(BOLD, text)
+    assert {"rules", "#", "stubborn: refused; 1 of 6 layers would change"} <= in_style(BOLD, text)
 
 
 def test_numbers_that_grew_are_coloured_and_no_others(report: Report) -> None:

@@ -80,11 +80,13 @@ def written(text: str, data: Mapping[str, Any], is_unproved: bool, is_allowed: b
     return Answer(text, data)
 
 
-def status_of(report: Report, with_exit_code: bool) -> int:
+def status_of(report: Report, with_exit_code: bool, with_verification: bool = False) -> int:
     """Return the exit status of a report: of its verification, or whether convert would refuse."""
     if report.verification is not None:
-        return STATUS_OF[report.verification.passed]
-    return NO if with_exit_code and report.refused else DONE
+        return STATUS[report.verification.passed]
+    if with_exit_code and report.refused:
+        return NO
+    return COULD_NOT_TELL if with_verification and report.refused else DONE
 
 
 def _end(answers: Sequence[Answer]) -> None:

@@ -98,7 +98,7 @@ def report(
             text = f"written: {output}"
         else:
             text = result.to_markdown() if markdown else laid_out(result)
-        return Answer(text, result.to_dict(), status_of(result, exit_code))
+        return Answer(text, result.to_dict(), status_of(result, exit_code, verify))
 
     answer_each(files, find, as_json)
 

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from allconv.building.untrusted import not_made
 from allconv.kernels.fixed import is_fixed, needs_set_weights
-from allconv.obstacles import Obstacle, kept_pools
+from allconv.obstacles import kept_pools
+from allconv.obstacles.found import Obstacle
 from allconv.read.compile_words import why_not_compiled
 from allconv.reporting.rows import Row
 from allconv.reporting.totals import Totals
@@ -73,6 +74,11 @@ class Facts:
         if self.input_size is not None:
             return ""
         return why_not_compiled(self.plan.before.compile_settings)
+
+    @cached_property
+    def blocking(self) -> frozenset[str]:
+        """Names of all layers that stay because of obstacles."""
+        return frozenset(name for obstacle in self.obstacles for name in obstacle.layers)
 
     @property
     def refused(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 
 from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
@@ -26,7 +26,9 @@ from allconv.reporting.words import (
     BLOCKING,
     becomes_words,
     conclusions,
+    in_the_way,
     legend,
+    refusal,
     remarks,
     title,
 )
@@ -58,9 +60,9 @@ MARKDOWN_COLUMNS = (
 
 def as_text(report: Facts, page: Page = PLAIN) -> str:
     """Write the report as wide as the page; the second table omits layers that cost nothing."""
-    blocking = {obstacle.layer for obstacle in report.obstacles}
     layers = [
-        [Styled(cell, _style(row, blocking)) for cell in _layer_cells(row)] for row in report.rows
+        [Styled(cell, _style(row, report.blocking)) for cell in _layer_cells(row)]
+        for row in report.rows
     ]
     costs: list[list[Cell]] = [
         [str(row.position), row.layer, *_cost_cells(row)]
@@ -69,6 +71,7 @@ def as_text(report: Facts, page: Page = PLAIN) -> str:
     ]
     parts = [
         page.paint(printable(title(report)), "title"),
+        *_refusal(report, page),
         table(LAYER_COLUMNS, layers, page=page),
         table(COST_COLUMNS, [*costs, ["", "total", *_total_cells(report)]], total=True, page=page),
         totals_table(report.totals, page),
@@ -76,7 +79,7 @@ def as_text(report: Facts, page: Page = PLAIN) -> str:
         *(_section(head, lines, page) for head, lines in remarks(report) if lines),
         "\n".join(paragraph(line, page=page) for line in conclusions(report)),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def as_markdown(report: Facts) -> str:
@@ -87,10 +90,10 @@ def as_markdown(report: Facts) -> str:
     totals = [cell.text for cell in _total_cells(report)]
     last = ["", "total", "", "", "", "", *totals, "", ""]
     lines = [f"| {' | '.join(cells)} |" for cells in [head, ruler, *rows, last]]
-    parts = [f"## {_escaped(title(report))}", "\n".join(lines)]
+    parts = [f"## {_escaped(title(report))}", *_markdown_refusal(report), "\n".join(lines)]
     for section, lines in remarks(report):
         if lines:
-            parts += [f"**{section}**", "\n".join(f"- {_escaped(line)}" for line in lines)]
+            parts += [f"**{section}**", _markdown_list(lines)]
     return "\n\n".join([*parts, *map(_escaped, conclusions(report))])
 
 
@@ -100,10 +103,8 @@ def as_html_table(report: Facts) -> str:
     totals = [cell.text for cell in _total_cells(report)]
     heads = [column.title for column in (*LAYER_COLUMNS, *COST_COLUMNS[2:])]
     shown = html_table(heads, [*rows, ["", "total", "", "", "", "", *totals]])
-    head, *said = (
-        f"<p>{html.escape(printable(words))}</p>" for words in (title(report), *conclusions(report))
-    )
-    return "\n".join([head, shown, *said])
+    first = [title(report), *refusal(report), *in_the_way(report)]
+    return "\n".join([*_html_paragraphs(first), shown, *_html_paragraphs(conclusions(report))])
 
 
 def _layer_cells(row: Row) -> list[str]:
@@ -145,6 +146,30 @@ def _markdown_cells(row: Row) -> list[str]:
     position, layer, *rest = _layer_cells(row)
     cells = [*rest, *map(count_words, _costs(row)), ", ".join(row.rules), row.keeps or ""]
     return [position, _code(layer), *map(_escaped, cells)]
+
+
+def _refusal(report: Facts, page: Page) -> list[str]:
+    """That the model is refused, and why."""
+    if not report.refused:
+        return []
+    said = "\n".join(paragraph(line, page=page) for line in refusal(report))
+    return [said, *(_section(BLOCKING, lines, page) for lines in [in_the_way(report)] if lines)]
+
+
+def _markdown_refusal(report: Facts) -> list[str]:
+    if not report.refused:
+        return []
+    reasons = in_the_way(report)
+    listed = [f"**{BLOCKING}**", _markdown_list(reasons)] if reasons else []
+    return [*map(_escaped, refusal(report)), *listed]
+
+
+def _markdown_list(lines: list[str]) -> str:
+    return "\n".join(f"- {_escaped(line)}" for line in lines)
+
+
+def _html_paragraphs(texts: Iterable[str]) -> Iterator[str]:
+    return (f"<p>{html.escape(printable(text))}</p>" for text in texts)
 
 
 def _section(name: str, lines: list[str], page: Page) -> str:

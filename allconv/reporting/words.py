@@ -29,7 +29,41 @@ def title(report: Facts) -> str:
     """Say how many layers change, as a title."""
     changed = sum(row.changed for row in report.rows)
     change = "changes" if changed == 1 else "change"
-    return f"{report.plan.before.name}: {changed} of {len(report.rows)} layers {change}"
+    first = ""
+    if report.refused:
+        first, change = "refused; ", "would change"
+    return f"{report.plan.before.name}: {first}{changed} of {len(report.rows)} layers {change}"
+
+
+def refusal(report: Facts) -> Iterator[str]:
+    """That `convert` refuses the model, why, and what to do about it; nothing where it does not."""
+    if not report.refused:
+        return
+    reasons = [_standing(report)] if report.strict and report.obstacles else []
+    if report.not_made:
+        reasons.append(f"allconv does not make {', '.join(report.not_made)} from a file")
+        way = f"; {remedy(report.plan.after)}."
+    else:
+        way = "; strict=False keeps such layers."
+    yield f"convert refuses this model: {', and '.join(reasons)}{way}"
+    if size := missing_size(report.plan, report.obstacles):
+        yield f"{size}."
+
+
+def in_the_way(report: Facts) -> list[str]:
+    """What stands in the way, and why."""
+    return list(map(str, report.obstacles))
+
+
+def _standing(report: Facts) -> str:
+    """How many layers stand in the way, and how many others stay because of them."""
+    count = sum(1 + len(obstacle.alike) for obstacle in report.obstacles)
+    held = sum(len(obstacle.held) for obstacle in report.obstacles)
+    stand = "1 layer stands in the way" if count == 1 else f"{count} layers stand in the way"
+    if not held:
+        return stand
+    hold = "holds" if count == 1 else "hold"
+    return f"{stand} and {hold} up {held} {'other' if held == 1 else 'others'}"
 
 
 def becomes_words(row: Row) -> str:
@@ -63,7 +97,7 @@ def remarks(report: Facts) -> Iterator[tuple[str, list[str]]]:
         [f"{row.layer}: {_listed(row.fresh)}" for row in report.rows if row.fresh],
     )
     yield "no longer shared: same numbers, but trained apart", list(report.plan.unshared)
-    yield BLOCKING, list(map(str, report.obstacles))
+    yield BLOCKING, [] if report.refused else in_the_way(report)
     told = " ".join(obstacle.reason for obstacle in report.obstacles)
     skips = {row.layer: [skip for skip in row.skips if skip not in told] for row in report.rows}
     yield "left as they are", [f"{layer}: {'; '.join(why)}" for layer, why in skips.items() if why]
@@ -71,6 +105,8 @@ def remarks(report: Facts) -> Iterator[tuple[str, list[str]]]:
 
 def conclusions(report: Facts) -> Iterator[str]:
     """Yield what all of it comes to."""
+    if report.refused:
+        return
     changes = any(row.changed for row in report.rows)
     if changes and report.lossless:
         yield "The result computes the same numbers as the model, up to rounding."
@@ -95,21 +131,8 @@ def conclusions(report: Facts) -> Iterator[str]:
     if report.verification is not None:
         yield str(report.verification)
     if report.obstacles:
-        count = len(report.obstacles)
-        stand = "1 layer stands in the way" if count == 1 else f"{count} layers stand in the way"
-        end = ""
-        if not report.strict:
-            end = ", and stays" if count == 1 else ", and stay"
-        elif not report.not_made:
-            end = ": convert refuses this model; strict=False keeps such layers"
-        yield f"{stand}{end}."
-        if report.strict and (size := missing_size(report.plan, report.obstacles)):
-            yield f"{size}."
-    if report.not_made:
-        yield (
-            f"convert refuses this model: allconv does not make {', '.join(report.not_made)} from "
-            f"a file; {remedy(report.plan.after)}."
-        )
+        count = sum(map(len, (obstacle.layers for obstacle in report.obstacles)))
+        yield f"{_standing(report)}, and {'stays' if count == 1 else 'stay'}."
 
 
 def left_behind(why: str) -> str:

@@ -47,8 +47,7 @@ def layer_table(report: Facts) -> str:
         f'<th scope="col" class="{column.sort}" data-sort="{column.sort}">{column.title}</th>'
         for column in COLUMNS
     )
-    blocking = {obstacle.layer for obstacle in report.obstacles}
-    rows = "\n".join(_table_row(row, row.layer in blocking) for row in report.rows)
+    rows = "\n".join(_table_row(row, row.layer in report.blocking) for row in report.rows)
     return (
         '<div class="scroll rows" tabindex="0" role="region" aria-labelledby="layers"><table>\n'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from allconv.graph import ITEM, Graph, Node
 from allconv.layers import kinds
 from allconv.reporting.facts import Facts
@@ -77,19 +79,17 @@ def _passed(graph: Graph) -> int:
 
 def _items_before(report: Facts) -> list[Item]:
     rows = {row.layer: row for row in report.rows}
-    blocking = {obstacle.layer for obstacle in report.obstacles}
     return [
-        _item(node, node.shape, rows[_layer(node).name], blocking)
+        _item(node, node.shape, rows[_layer(node).name], report.blocking)
         for node in report.plan.before.nodes
     ]
 
 
 def _items_after(report: Facts) -> list[Item]:
     rows = {row.layer: row for row in report.rows}
-    blocking = {obstacle.layer for obstacle in report.obstacles}
-    shapes = _shapes_after(report)
+    shapes, origins = _shapes_after(report), report.plan.origins
     return [
-        _item(node, shapes[node], rows[report.plan.origins[_layer(node).spec].name], blocking)
+        _item(node, shapes[node], rows[origins[_layer(node).spec].name], report.blocking)
         for node in report.plan.after.nodes
     ]
 
@@ -110,7 +110,7 @@ def _shapes_after(report: Facts) -> dict[Node, Shape | None]:
     return shapes_at(after, {new: old.shape for new, old in pairs if old.shape})[0]
 
 
-def _item(node: Node, shape: Shape | None, row: Row, blocking: set[str]) -> Item:
+def _item(node: Node, shape: Shape | None, row: Row, blocking: Container[str]) -> Item:
     looks = [_group(node.kind)]
     looks += ["changed"] if row.changed else []
     looks += ["blocks"] if node.name in blocking else []

@@ -19,7 +19,16 @@ from allconv.reporting.html.layer_table import layer_table
 from allconv.reporting.html.network_drawings import drawings, legend
 from allconv.reporting.text_table import count_words
 from allconv.reporting.totals import Amount
-from allconv.reporting.words import COSTS, WINDOWS, conclusions, remarks, title
+from allconv.reporting.words import (
+    BLOCKING,
+    COSTS,
+    WINDOWS,
+    conclusions,
+    in_the_way,
+    refusal,
+    remarks,
+    title,
+)
 
 
 def as_html(report: Facts) -> str:
@@ -33,7 +42,7 @@ def as_html(report: Facts) -> str:
         name=escaped(name),
         summary=escaped(summary),
         verdict=_verdict(report),
-        conclusions="\n".join(f"<p>{escaped(text)}</p>" for text in conclusions(report)),
+        conclusions="\n".join(_said(report)),
         totals="\n".join(_bars(report)),
         legend=legend(),
         drawings=drawings(report),
@@ -64,9 +73,17 @@ def _hash(text: str) -> str:
 
 
 def _verdict(report: Facts) -> str:
-    if report.obstacles:
+    if report.refused or report.obstacles:
         return "refused"
     return "lossless" if report.lossless else "trains"
+
+
+def _said(report: Facts) -> Iterator[str]:
+    """What the report comes to: first that the model is refused, and why."""
+    yield from (f"<p>{escaped(text)}</p>" for text in refusal(report))
+    if report.refused and (reasons := in_the_way(report)):
+        yield f"<h2>{escaped(BLOCKING.capitalize())}</h2>{_list(reasons)}"
+    yield from (f"<p>{escaped(text)}</p>" for text in conclusions(report))
 
 
 # totals
