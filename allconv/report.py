@@ -15,6 +15,7 @@ from allconv.read import is_live, read
 from allconv.read.file import ModelFile
 from allconv.reporting import text
 from allconv.reporting.facts import Facts
+from allconv.reporting.markdown import as_markdown
 from allconv.reporting.rows import rows_of
 from allconv.reporting.text_table import WIDTH, Page
 from allconv.reporting.totals import totals_of
@@ -26,6 +27,7 @@ from allconv.strategies import Pooling
 
 if TYPE_CHECKING:
     import keras
+    import pandas
 
 
 class Report(Facts, Result):
@@ -49,15 +51,41 @@ class Report(Facts, Result):
         return text.as_text(self)
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """Write the report on lines of `width` characters; `print` shows 80, without colours."""
+        """The report on lines of `width` characters: at 80, without colours, what `print` shows."""
         return text.as_text(self, Page(width, color))
 
     def to_markdown(self) -> str:
-        """Write the report as Markdown: one wide table, and what is to be said about it."""
-        return text.as_markdown(self)
+        """The report as Markdown: one wide table, and what is to be said about it."""
+        return as_markdown(self)
+
+    def to_csv(self) -> str:
+        """The rows as CSV, under the names that they have in `Row`: a line for each layer.
+
+        Shapes are written as `28x28x16`, several words with "; " between them. What a spreadsheet
+        would take for a formula begins with an apostrophe: names are a stranger's.
+        """
+        from allconv.reporting.records import as_csv
+
+        return as_csv(self)
+
+    def to_latex(self) -> str:
+        r"""The rows as a LaTeX `tabular`, for documents with `\usepackage{booktabs}`."""
+        from allconv.reporting.latex import as_latex
+
+        return as_latex(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The rows as a table of pandas, which has to be installed.
+
+        Raises:
+            OptionError: pandas cannot be imported.
+        """
+        from allconv.reporting.records import as_dataframe
+
+        return as_dataframe(self)
 
     def to_html(self) -> str:
-        """Write the report as one HTML page to look at, complete in itself; it loads nothing."""
+        """The report as one HTML page to look at, complete in itself; it loads nothing."""
         from allconv.reporting.html.page import as_html  # only here: few reports are pages
 
         return as_html(self)
@@ -66,7 +94,7 @@ class Report(Facts, Result):
         return text.as_html_table(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data, ready for `json.dumps`."""
+        """The report as plain data, ready for `json.dumps`."""
         totals = plain(self.totals)
         for name in totals:
             totals[name]["ratio"] = getattr(self.totals, name).ratio

@@ -61,12 +61,23 @@ def test_a_link_to_nowhere_is_told_before_the_work(source: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "forms", [("--json", "--markdown"), ("--markdown", "-o", "o.html"), ("--markdown", "--json")]
+    ("forms", "given"),
+    [
+        (("--json", "--markdown"), "--markdown and --json"),
+        (("--latex", "-o", "o.html"), "--latex and --output"),
+        (("--csv", "--markdown"), "--markdown and --csv"),
+    ],
 )
-def test_two_forms_of_a_report_are_not_one(forms: tuple[str, ...], source: Path) -> None:
-    assert error_of("report", source, *forms) == (
-        "--markdown is printed; leave out --json and --output, or write to .md"
-    )
+def test_two_forms_of_a_report_are_not_one(
+    forms: tuple[str, ...], given: str, source: Path
+) -> None:
+    said = f"{given}: a report has one form at a time; choose one"
+    assert error_of("report", source, *forms) == said
+
+
+def test_a_table_is_of_one_file(source: Path) -> None:
+    said = "--csv: a report is of one FILE; give one at a time"
+    assert error_of("report", source, source, "--csv") == said
 
 
 def test_weights_alone_are_verified_with_their_description(source: Path, tmp_path: Path) -> None:

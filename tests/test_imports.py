@@ -40,7 +40,7 @@ verification measure chaos
             verify
 obstacles   problems found causes .
             plan geometry convert
-reporting   . text_table rows totals facts words text
+reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings
 reporting   html.layer_table html.page
@@ -69,8 +69,8 @@ fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
-cli         statuses quiet terminal words messages answers options pictures images export
-cli         convert looking writing commands program .
+cli         quiet terminal words messages answers options export convert forms looking
+cli         writing commands program .
             __main__
 """
 """A line for each visit to a room, which it begins with; every module after all that it imports.

@@ -83,7 +83,7 @@ def written(text: str, data: Mapping[str, Any], is_unproved: bool, is_allowed: b
 def status_of(report: Report, with_exit_code: bool, with_verification: bool = False) -> int:
     """Return the exit status of a report: of its verification, or whether convert would refuse."""
     if report.verification is not None:
-        return STATUS[report.verification.passed]
+        return STATUS_OF[report.verification.passed]
     if with_exit_code and report.refused:
         return NO
     return COULD_NOT_TELL if with_verification and report.refused else DONE

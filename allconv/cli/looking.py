@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import click
 import allconv
 from allconv.cli.answers import JSON, Answer, answer, answer_each, status_of
 from allconv.cli.convert import keras_imported
+from allconv.cli.forms import FORMS, PRINTED, printed_form, write_report
 from allconv.cli.messages import laid_out
 from allconv.cli.options import (
     CONFIG,
@@ -29,17 +28,7 @@ from allconv.cli.terminal import progress
 from allconv.errors import OptionError
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.report import Report
-from allconv.save import check_writable, save_text
-
-FORMS: dict[str, Callable[[Report], str]] = {
-    ".html": lambda result: result.to_html(),
-    ".htm": lambda result: result.to_html(),
-    ".md": lambda result: f"{result.to_markdown()}\n",
-    ".json": lambda result: f"{json.dumps(result.to_dict(), indent=2)}\n",
-    ".txt": lambda result: f"{result}\n",
-}
-"""What a report is written as, by the end of the file's name."""
+from allconv.save import check_writable
 
 
 @click.command()
@@ -48,11 +37,13 @@ FORMS: dict[str, Callable[[Report], str]] = {
 @CONFIG
 @JSON
 @click.option("--markdown", is_flag=True, help="Print it as Markdown.")
+@click.option("--csv", is_flag=True, help="Print its rows as CSV, for spreadsheets.")
+@click.option("--latex", is_flag=True, help="Print its rows as a LaTeX table.")
 @click.option(
     "-o",
     "--output",
     type=FILE,
-    help="Write it: .html is a page to look at; .md, .json or .txt.",
+    help="Write it: .html is a page to look at; .md, .csv, .tex, .json or .txt.",
 )
 @click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
 @click.option("--exit-code", is_flag=True, help="End with status 1 where convert would refuse.")
@@ -60,7 +51,6 @@ def report(
     files: tuple[Path, ...],
     config: Path | None,
     as_json: bool,
-    markdown: bool,
     output: Path | None,
     verify: bool,
     exit_code: bool,
@@ -76,13 +66,14 @@ def report(
     allconv report model.keras
     allconv report model.keras --pooling pool1=conv --pooling '*=stride'
     allconv report model.keras --markdown > report.md
+    allconv report model.keras --latex > layers.tex
     allconv report model.keras -o report.html
     """
+    form = printed_form([name for name in PRINTED if options.pop(name)], as_json, output)
     keywords = conversion_keywords(options)
-    if markdown and (as_json or output):
-        raise OptionError("--markdown is printed; leave out --json and --output, or write to .md")
-    if output is not None and len(files) > 1:
-        raise OptionError("--output: a report is of one FILE; give one at a time")
+    if (output is not None or form == "csv") and len(files) > 1:
+        option = "--output" if output is not None else "--csv"
+        raise OptionError(f"{option}: a report is of one FILE; give one at a time")
 
     def find(file: Path) -> Answer:
         if output is not None:
@@ -94,10 +85,10 @@ def report(
                 step("working out the conversion" + (" and verifying it" if verify else ""))
                 result = allconv.report(graph, verify=verify, **keywords)
         if output is not None:
-            save_text(FORMS[output.suffix](result), output)
+            write_report(result, output)
             text = f"written: {output}"
         else:
-            text = result.to_markdown() if markdown else laid_out(result)
+            text = PRINTED[form](result) if form else laid_out(result)
         return Answer(text, result.to_dict(), status_of(result, exit_code, verify))
 
     answer_each(files, find, as_json)
