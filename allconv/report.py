@@ -51,15 +51,15 @@ class Report(Facts, Result):
         return text.as_text(self)
 
     def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """The report on lines of `width` characters: at 80, without colours, what `print` shows."""
+        """Write the report on lines of `width` characters; `print` shows 80, without colours."""
         return text.as_text(self, Page(width, color))
 
     def to_markdown(self) -> str:
-        """The report as Markdown: one wide table, and what is to be said about it."""
+        """Write the report as Markdown: one wide table, and what is to be said about it."""
         return as_markdown(self)
 
     def to_csv(self) -> str:
-        """The rows as CSV, under the names that they have in `Row`: a line for each layer.
+        """Write the rows as CSV, under the names that they have in `Row`: a line for each layer.
 
         Shapes are written as `28x28x16`, several words with "; " between them. What a spreadsheet
         would take for a formula begins with an apostrophe: names are a stranger's.
@@ -69,13 +69,13 @@ class Report(Facts, Result):
         return as_csv(self)
 
     def to_latex(self) -> str:
-        r"""The rows as a LaTeX `tabular`, for documents with `\usepackage{booktabs}`."""
+        r"""Write the rows as a LaTeX `tabular`, for documents with `\usepackage{booktabs}`."""
         from allconv.reporting.latex import as_latex
 
         return as_latex(self)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The rows as a table of pandas, which has to be installed.
+        """Return the rows as a table of pandas, which has to be installed.
 
         Raises:
             OptionError: pandas cannot be imported.
@@ -85,7 +85,7 @@ class Report(Facts, Result):
         return as_dataframe(self)
 
     def to_html(self) -> str:
-        """The report as one HTML page to look at, complete in itself; it loads nothing."""
+        """Write the report as one HTML page to look at, complete in itself; it loads nothing."""
         from allconv.reporting.html.page import as_html  # only here: few reports are pages
 
         return as_html(self)
@@ -94,7 +94,7 @@ class Report(Facts, Result):
         return text.as_html_table(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data, ready for `json.dumps`."""
+        """Return the report as plain data, ready for `json.dumps`."""
         totals = plain(self.totals)
         for name in totals:
             totals[name]["ratio"] = getattr(self.totals, name).ratio

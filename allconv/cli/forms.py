@@ -30,7 +30,7 @@ PRINTED: dict[str, Callable[[Report], str]] = {
 
 
 def printed_form(forms: list[str], as_json: bool, output: Path | None) -> str:
-    """The form that is asked for in print, "" for that of a terminal."""
+    """Say which form is asked for in print, "" for that of a terminal."""
     given = [f"--{form}" for form in forms]
     given += ["--json"] * as_json + ["--output"] * (output is not None)
     if forms and len(given) > 1:

@@ -18,7 +18,7 @@ from allconv.sizes.image_sizes import Sizes, free_sizes, has_free_sizes
 
 
 def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
-    """What stands in the way of a plan's result, in order, each cause once."""
+    """List what stands in the way of a plan's result, in order, each cause once."""
     found = layers_in_the_way(plan)
     return by_cause(plan, found) if len(found) > 1 else tuple(found.values())
 
@@ -37,7 +37,7 @@ def refuse_obstacles(plan: Plan, advice: str = "") -> None:
 
 
 def _advice(plan: Plan) -> str:
-    """What to do about obstacles: they can stay, if they can be made."""
+    """Say what to do about obstacles: they can stay, if they can be made."""
     unmade = not_made(plan.after)
     if not unmade:
         return "strict=False leaves them as they are"
@@ -45,7 +45,7 @@ def _advice(plan: Plan) -> str:
 
 
 def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
-    """The way out where layers need a size that the model leaves free; "" where none does."""
+    """Say the way out where layers need a size that the model leaves free; "" for none."""
     if not has_free_sizes(plan.before) or not any(NEEDS_SIZE in o.reason for o in found):
         return ""
     size = _usual_size(plan.before)

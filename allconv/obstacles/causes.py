@@ -26,7 +26,7 @@ BY_NATURE, LAST = 0, 3
 
 
 def by_cause(plan: Plan, found: Mapping[str, Obstacle]) -> tuple[Obstacle, ...]:
-    """The obstacles of a plan, of which each stands for all layers that stay because of it."""
+    """List the obstacles of a plan, each for all layers that stay because of it."""
     names = causes(plan, found)
     held = _holding(plan, found, names)
     groups: dict[tuple[str, str], list[str]] = {}
@@ -71,7 +71,7 @@ def _ease(obstacle: Obstacle) -> int:
 
 
 def _without(graph: Graph, names: Container[str]) -> Graph:
-    """The model with something harmless in the place of some layers."""
+    """Put something harmless in the place of some layers."""
     nodes: dict[Node, Node] = {}
     inputs, outputs = list(graph.inputs), list[Node]()
     for node in graph.nodes:
@@ -92,13 +92,13 @@ def _without(graph: Graph, names: Container[str]) -> Graph:
 
 
 def _given(node: Node) -> Node:
-    """An input of the model that gives what a node did."""
+    """Make an input of the model that gives what a node did."""
     spec = Spec("InputLayer", node.name, {"batch_shape": node.shape})
     return Node(spec, shape=node.shape, data_format=node.data_format)
 
 
 def _cause_in_words(obstacle: Obstacle, plan: Plan) -> tuple[str, str]:
-    """What obstacles of one cause have in common: class and reason, or the size that is free."""
+    """Return what obstacles of one cause share: class and reason, or the size that is free."""
     is_free = any(None in image.sizes for image in images(plan.before))
     if is_free and NEEDS_SIZE in obstacle.reason:
         return "", NEEDS_SIZE

@@ -46,7 +46,7 @@ class Obstacle:
 
 
 def layers_in_the_way(plan: Plan) -> dict[str, Obstacle]:
-    """An obstacle for each layer that stays, by its name in the model, in order."""
+    """List an obstacle for each layer that stays, by its name in the model, in order."""
     found = {obstacle.layer: obstacle for obstacle in _own_class(plan.after)}
     ends = lists(plan.after)
     stay = set(pools_that_stay(plan))
@@ -60,7 +60,7 @@ def layers_in_the_way(plan: Plan) -> dict[str, Obstacle]:
 
 
 def pools_that_stay(plan: Plan) -> Iterator[Node]:
-    """The pools of a plan's result that may stay; where maps grow, a global one would not slide."""
+    """Find the pools of a result that may stay; where maps grow, a global one would not slide."""
     may_stay = kinds.POOLS - kinds.GLOBAL_POOLS if plan.any_size else kinds.POOLS
     for node in plan.after.nodes:
         if node.kind in may_stay and plan.origins[node.spec].name in plan.kept:
@@ -74,7 +74,7 @@ def _own_class(graph: Graph) -> Iterator[Obstacle]:
 
 
 def _named(names: tuple[str, ...]) -> str:
-    """`'a'`, `'a' and 'b'`, `'a', 'b', 'c' and 4 more`."""
+    """Write `'a'`, `'a' and 'b'`, `'a', 'b', 'c' and 4 more`."""
     shown = [f"'{name}'" for name in names[:NAMED]]
     if len(names) > NAMED:
         shown.append(f"{len(names) - NAMED} more")

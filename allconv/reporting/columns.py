@@ -38,7 +38,7 @@ ONE_TABLE = (
 
 
 def layer_cells(row: Row) -> list[str]:
-    """What is said of a layer: number, name, class, output, what it becomes, output after."""
+    """Say of a layer its number, name, class, output, what it becomes and the output after."""
     same = not row.changed and row.output_shape_after == row.output_shape
     after = "" if same or not row.becomes else shape_words(row.output_shape_after)
     words = [row.layer, row.kind, shape_words(row.output_shape), becomes_words(row), after]
@@ -56,11 +56,11 @@ def counts(row: Row) -> list[int | None]:
 
 
 def count_cells(row: Row) -> list[str]:
-    """The same in words."""
+    """Say the same in words."""
     return list(map(count_words, counts(row)))
 
 
 def total_cells(report: Facts) -> list[Styled]:
-    """The sums of these over all layers."""
+    """Sum these over all layers."""
     amounts = (report.totals.parameters, report.totals.multiply_accumulates)
     return [cell for amount in amounts for cell in before_and_after(amount.before, amount.after)]

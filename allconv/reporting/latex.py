@@ -27,7 +27,7 @@ ESCAPES = {
 
 
 def as_latex(report: Facts) -> str:
-    """The report as a `tabular`, one row for each layer and one for the totals."""
+    """Write the report as a `tabular`, one row for each layer and one for the totals."""
     said = [title(report), *refusal(report)]
     rows = [_cells(row) for row in report.rows]
     totals = [cell.text for cell in total_cells(report)]
@@ -50,7 +50,7 @@ def as_latex(report: Facts) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""A text of which LaTeX takes no character for a command: `conv\_1` for `conv_1`."""
+    r"""Escape a text, so that LaTeX takes no character for a command: `conv\_1` for `conv_1`."""
     return "".join(ESCAPES.get(character, character) for character in printable(text))
 
 
@@ -60,7 +60,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """A cell, with a proper sign between the sizes of shapes and windows."""
+    """Write a cell, with a proper sign between the sizes of shapes and windows."""
     return re.sub(r"(?<![\w\\])(?:\d+|\?)(?:x(?:\d+|\?))+", _times, escaped(text))
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown: one wide table, and what is to be said about it."""
+"""Write the report as Markdown: one wide table, and what is to be said about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (*ONE_TABLE, Column("rules"), Column("keeps"))
 
 
 def as_markdown(report: Facts) -> str:
-    """The report as Markdown."""
+    """Write the report as Markdown."""
     parts = [f"## {_escaped(title(report))}", *_refusal(report), _table(report)]
     for section, lines in remarks(report):
         if lines:
@@ -32,7 +32,7 @@ def _table(report: Facts) -> str:
 
 
 def _refusal(report: Facts) -> list[str]:
-    """That the model is refused, and why."""
+    """Say that the model is refused, and why."""
     if not report.refused:
         return []
     reasons = in_the_way(report)
@@ -51,11 +51,11 @@ def _cells(row: Row) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """A text of which nothing is taken for Markdown, or for the HTML that may stand in it."""
+    """Escape a text, so that nothing of it is taken for Markdown, or for HTML in it."""
     return re.sub(r"[|*`]|](?=\()", r"\\\g<0>", printable(text)).replace("<", "&lt;")
 
 
 def _code(text: str) -> str:
-    """A text as Markdown's code, in a cell of a table."""
+    """Write a text as Markdown's code, in a cell of a table."""
     words = printable(text).replace("`", "'").replace("|", r"\|")
     return f"`{words}`"

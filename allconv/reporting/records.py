@@ -22,7 +22,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(report: Facts) -> str:
-    """The rows as CSV: a line for each layer, under the names of their attributes."""
+    """Write the rows as CSV: a line for each layer, under the names of their attributes."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(NAMES)
@@ -32,7 +32,7 @@ def as_csv(report: Facts) -> str:
 
 
 def as_dataframe(report: Facts) -> pandas.DataFrame:
-    """The rows as a table of pandas, with what they hold as it is; unknown counts are `<NA>`."""
+    """Return the rows as a table of pandas, as they are; unknown counts are `<NA>`."""
     try:
         import pandas
     except ImportError as error:
@@ -46,7 +46,7 @@ def as_dataframe(report: Facts) -> pandas.DataFrame:
 
 
 def _field(name: str, value: Any) -> str:
-    """A value as CSV has it: shapes as `28x28x16`, several words as one; unknown ones are empty."""
+    """Write a value for CSV: shapes as `28x28x16`, several words as one, unknown ones empty."""
     if value is None:
         return ""
     if name in SHAPES:

@@ -40,7 +40,7 @@ from allconv.result import html_table
 
 
 def as_text(report: Facts, page: Page = PLAIN) -> str:
-    """The report as wide as the page; layers that cost nothing are left out of the second table."""
+    """Write the report as wide as the page; the second table omits layers that cost nothing."""
     layers = [
         [Styled(cell, _style(row, report.blocking)) for cell in layer_cells(row)]
         for row in report.rows
@@ -64,7 +64,7 @@ def as_text(report: Facts, page: Page = PLAIN) -> str:
 
 
 def as_html_table(report: Facts) -> str:
-    """The report as one table for a notebook, between its title and its conclusions."""
+    """Write the report as one table for a notebook, between its title and its conclusions."""
     rows = [[*layer_cells(row), *count_cells(row)] for row in report.rows]
     totals = [cell.text for cell in total_cells(report)]
     heads = [column.title for column in ONE_TABLE]
@@ -88,7 +88,7 @@ def _cost_cells(row: Row) -> list[Styled]:
 
 
 def _refusal(report: Facts, page: Page) -> list[str]:
-    """That the model is refused, and why."""
+    """Say that the model is refused, and why."""
     if not report.refused:
         return []
     said = "\n".join(paragraph(line, page=page) for line in refusal(report))

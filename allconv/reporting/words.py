@@ -36,7 +36,7 @@ def title(report: Facts) -> str:
 
 
 def refusal(report: Facts) -> Iterator[str]:
-    """That `convert` refuses the model, why, and what to do about it; nothing where it does not."""
+    """Say that `convert` refuses the model, why, and what to do; nothing where it does not."""
     if not report.refused:
         return
     reasons = [_standing(report)] if report.strict and report.obstacles else []
@@ -51,7 +51,7 @@ def refusal(report: Facts) -> Iterator[str]:
 
 
 def in_the_way(report: Facts) -> list[str]:
-    """What stands in the way, and why."""
+    """Say what stands in the way, and why."""
     return list(map(str, report.obstacles))
 
 

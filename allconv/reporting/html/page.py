@@ -79,7 +79,7 @@ def _verdict(report: Facts) -> str:
 
 
 def _said(report: Facts) -> Iterator[str]:
-    """What the report comes to: first that the model is refused, and why."""
+    """Say what the report comes to: first that the model is refused, and why."""
     yield from (f"<p>{escaped(text)}</p>" for text in refusal(report))
     if report.refused and (reasons := in_the_way(report)):
         yield f"<h2>{escaped(BLOCKING.capitalize())}</h2>{_list(reasons)}"
