@@ -162,7 +162,7 @@ def calibrate_by_hand(dense, mode):
 
 
 def test_a_copy_that_gives_other_numbers_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr(adapted, "TOLD_NOWHERE", ())
+    monkeypatch.setattr(adapted, "HIDDEN_STATE", ())
     model = cnn()
     dense = with_lora(model.layers[-1], 3.0)
     dense.quantize("int8")
