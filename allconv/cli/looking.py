@@ -45,8 +45,8 @@ from allconv.save import check_writable
     type=FILE,
     help="Write it: .html is a page to look at; .md, .csv, .tex, .json or .txt.",
 )
-@click.option("--verify", is_flag=True, help="Convert after all, and add how the models compare.")
-@click.option("--exit-code", is_flag=True, help="End with status 1 where convert would refuse.")
+@click.option("--verify", is_flag=True, help="Convert, run both models, and add the result.")
+@click.option("--exit-code", is_flag=True, help="End with status 1 if convert would refuse.")
 def report(
     files: tuple[Path, ...],
     config: Path | None,
@@ -58,8 +58,9 @@ def report(
 ) -> None:
     """Show what a conversion would change and cost.
 
-    Layer by layer, and in total. Neither Keras nor TensorFlow is needed, and no code in FILE is
-    run; --verify alone makes the two models, and the exit status is then that of 'allconv verify'.
+    The report goes layer by layer, and has the totals. It needs neither Keras nor TensorFlow, and
+    runs no code in FILE. With --verify, both models are made and run, and the exit status is that
+    of 'allconv verify'.
 
     \b
     Examples:
@@ -97,15 +98,15 @@ def report(
 @click.command()
 @FILES
 @CONFIG
-@click.option("--input-size", metavar="HxW", help="Size of the image; by default the model's own.")
+@click.option("--input-size", metavar="HxW", help="Image size; by default the model's own.")
 @JSON
 def check(
     files: tuple[Path, ...], config: Path | None, input_size: str | None, as_json: bool
 ) -> None:
     """Work out the shapes and list what does not fit.
 
-    Found are maps that vanish, weights in FILE and branches that do not fit, and layers that freeze
-    the size of the image. Exit status: 0 all layers fit, 1 some do not, 3 some are not known.
+    It finds maps that vanish, weights and branches that do not fit, and layers that tie the model
+    to one image size. Exit status: 0 if all layers fit, 1 if some do not, 3 if some are unknown.
 
     \b
     Examples:
@@ -126,13 +127,13 @@ def check(
 @click.command()
 @click.argument("file", type=FILE)
 @CONFIG
-@click.option("--input-size", metavar="HxW", help="Size of the image, where FILE leaves it open.")
+@click.option("--input-size", metavar="HxW", help="Image size, if FILE leaves it open.")
 @JSON
 def geometry(file: Path, config: Path | None, input_size: str | None, as_json: bool) -> None:
     """Say where the cells of the class map look.
 
-    That is the map that 'allconv convert FILE --input-size any' gives: its stride in the image, how
-    much of it one cell sees, and the smallest image.
+    The class map is what 'allconv convert FILE --input-size any' outputs. Printed are its stride
+    in the image, how many pixels one cell sees, and the smallest image.
 
     \b
     Examples:
@@ -153,14 +154,14 @@ def geometry(file: Path, config: Path | None, input_size: str | None, as_json: b
 @click.option(
     "--inputs",
     type=FILE,
-    help="Inputs to run both on: .npy, or .npz with an array for each input's name. By default "
-    "they are drawn.",
+    help="Inputs to run both models on: a .npy file, or a .npz file with an array for each "
+    "input, by name. By default they are drawn at random.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the inputs that are drawn.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option(
     "--tolerance",
     type=float,
-    help="Largest relative error that passes; by default what rounding explains.",
+    help="Largest relative error that passes; by default what rounding can explain.",
 )
 @JSON
 def verify(
@@ -172,9 +173,9 @@ def verify(
     tolerance: float | None,
     as_json: bool,
 ) -> None:
-    """Say whether two models compute the same.
+    """Run two models on the same inputs and say whether they agree.
 
-    Both are run on the same inputs. Exit status: 0 they agree, 1 they do not, 3 nothing is proved.
+    Exit status: 0 if they agree, 1 if they do not, 3 if the comparison proves nothing.
 
     \b
     Examples:
