@@ -20,26 +20,35 @@ from allconv.cli.writing import convert, export
 def main(traceback: bool) -> None:
     """Turn a Keras CNN into an all-convolutional network with the same outputs.
 
-    Pools become depthwise convolutions and Dense layers become convolutions as large as their map;
-    the weights are carried over. A FILE is a Keras model, .keras or .h5.
+    \b
+    Which conversion do you need?
+
+    \b
+    Class maps, or images of any size. Only Flatten and Dense layers go:
+      allconv convert model.keras -o fcn.keras --pooling keep --input-size any
+    No pools and no Dense layers, for an NPU, a verifier or encrypted inference:
+      allconv convert model.keras -o fcn.keras
+    The leanest network, fitted to your images; no labels are needed:
+      allconv convert model.keras -o fcn.keras --pooling stride --calibrate x.npz
+
+    The first two keep the outputs up to rounding. FILE is a Keras model, .keras or .h5; it is
+    opened without Keras, and nothing in it is executed.
 
     \b
     What would change?    allconv report model.keras
-    Change it.            allconv convert model.keras -o fcn.keras
-    Deploy it.            allconv export fcn.keras -o fcn.onnx
-    Are they the same?    allconv verify model.keras fcn.keras
+    Do the outputs stay?  allconv verify model.keras fcn.keras
+    How do I deploy it?   allconv export fcn.keras -o fcn.onnx
     Do the shapes fit?    allconv check model.keras --input-size 200x300
     Where do cells look?  allconv geometry model.keras
 
-    FILE is opened without Keras, and nothing in it is executed.
-
     \b
-    Exit status, of several FILEs the first that one of them has of 2, 1, 3, 0:
-      0  done, and shown
-      1  the answer is no: of verify, check and report --verify; of
-         report --exit-code where convert would refuse
+    Exit status:
+      0  done
+      1  the answer is no: of verify, check or report --verify; or of
+         report --exit-code, if convert would refuse
       2  an error
-      3  could not tell; what was to be written is written
+      3  the comparison could not tell; a file is written all the same
+    For several FILEs it is the first of 2, 1, 3 and 0 that one of them has.
     """
 
 

@@ -30,22 +30,27 @@ SUFFIX = ".onnx"
 
 _OPTIONS = (
     click.option(
-        "--opset-version", type=int, metavar="N", help="ONNX: the operators' version; 18."
+        "--opset-version",
+        type=int,
+        metavar="N",
+        help="ONNX: version of the operator set; by default 18.",
     ),
     click.option(
         "--data-format",
         metavar="channels_first|channels_last",
-        help="ONNX: whether channels come first (the default) or last at inputs and outputs.",
+        help="ONNX: where inputs and outputs have their channels; by default channels_first.",
     ),
     click.option(
-        "--float16", is_flag=True, help="ONNX: compute in float16, and say what that costs."
+        "--float16",
+        is_flag=True,
+        help="ONNX: compute in float16, and measure the error.",
     ),
     click.option(
         "--int8",
         type=FILE,
         metavar="IMAGES",
-        help="ONNX: compute in 8 bits, with ranges learnt from a folder of pictures, or from "
-        "arrays in a .npy or .npz file; and say what that costs.",
+        help="ONNX: compute in int8, and measure the error. The ranges are learnt from IMAGES: a "
+        "folder of pictures, or arrays in a .npy or .npz file.",
     ),
 )
 

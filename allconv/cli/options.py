@@ -21,7 +21,7 @@ FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type
 CONFIG = click.option(
     "--config",
     type=FILE,
-    help="For a file of weights only: the JSON that model.to_json() wrote of the model.",
+    help="The JSON that model.to_json() wrote, if the file holds only weights.",
 )
 
 _OPTIONS = (
@@ -29,57 +29,57 @@ _OPTIONS = (
         "--pooling",
         multiple=True,
         metavar="[NAME=]STRATEGY",
-        help="How max pools are replaced: exact (the default, same outputs), conv or stride (to be "
-        "trained), or keep, which leaves average and global pools, too. NAME=STRATEGY is for one "
-        "layer, '*=STRATEGY' for those not named; repeat the option for several.",
+        help="How to convert max pools. exact, the default, keeps the outputs; conv and stride "
+        "need fitting or training; keep leaves all pools alone, average and global ones, too. "
+        "NAME=STRATEGY is for one layer, '*=STRATEGY' for all that are not named; repeat the "
+        "option as needed.",
     ),
     click.option(
         "--conv-kernel-size",
         metavar="N|HxW",
-        help="With strategy conv: the kernel of the convolutions; by default the pool's window.",
+        help="With --pooling conv: kernel size of the new convolutions; by default the pool's.",
     ),
     click.option(
         "--conv-padding",
         type=click.Choice(["keep", "valid", "same"]),
-        help="With strategy conv: their padding; by default keep, which keeps the sizes of the "
-        "maps.",
+        help="With --pooling conv: their padding. keep, the default, keeps the sizes of the maps.",
     ),
     click.option(
         "--conv-activation",
         metavar="NAME",
-        help="With strategy conv: their activation; by default relu.",
+        help="With --pooling conv: their activation; by default relu.",
     ),
     click.option(
         "--conv-filters",
         type=click.IntRange(1),
         metavar="N",
-        help="With strategy conv: their number of channels; by default the pool's. Another number "
-        "starts fresh, to be trained.",
+        help="With --pooling conv: their filters; by default as many as the pool has channels. "
+        "With another number their weights start fresh, to be trained.",
     ),
     click.option(
         "--head",
         type=click.Choice(["dense", "classifier", "keep"]),
         default="dense",
         show_default=True,
-        help="dense turns every Dense layer into a convolution with the same outputs; classifier "
-        "leaves one fresh convolution in their place, to be trained; keep leaves them alone.",
+        help="How to convert Dense layers. dense turns each into a convolution with the same "
+        "outputs; classifier replaces all of them by one fresh convolution, to be trained; keep "
+        "leaves them alone.",
     ),
     click.option(
         "--input-size",
         metavar="any|HxW",
-        help="Make a model that takes images of any size, or of one other than its own, and gives "
-        "class maps.",
+        help="Make a model that takes images of any size, or of this one, and gives class maps.",
     ),
     click.option(
         "--fold-batchnorm",
         is_flag=True,
-        help="Fold batch normalizations into the convolutions before them, with the same outputs.",
+        help="Fold each BatchNormalization into the convolution before it; outputs stay the same.",
     ),
     click.option(
         "--strict/--no-strict",
         default=True,
         show_default=True,
-        help="Refuse a model with layers that cannot be converted, or leave those as they are.",
+        help="Refuse a model with layers that cannot be converted, or leave these as they are.",
     ),
 )
 
@@ -107,7 +107,7 @@ def verify_option(compared: str) -> Callable[[Command], Command]:
 ALLOW_UNVERIFIED = click.option(
     "--allow-unverified",
     is_flag=True,
-    help="End with status 0, not 3, where the comparison could not tell: the file is written then.",
+    help="End with status 0, not 3, if the comparison could not tell. The file is written anyway.",
 )
 
 
@@ -115,7 +115,7 @@ OVERWRITE = click.option(
     "--overwrite/--no-overwrite",
     default=True,
     show_default=True,
-    help="Write over a file that is there, or leave it as it is and end with status 2.",
+    help="Replace a file that exists, or leave it as it is and end with status 2.",
 )
 
 
@@ -174,7 +174,7 @@ def parse_pooling(choices: Sequence[str], conv: dict[str, Any]) -> Pooling:
     chosen: dict[str, str | Strategy] = {
         name: ConvPool(**conv) if word == "conv" else word for name, word in words.items()
     }
-    # a word that is no strategy is told by `allconv.convert`
+    # `allconv.convert` refuses a word that is no strategy
     return cast("Pooling", chosen if chosen.keys() - {"*"} else chosen.get("*", "exact"))
 
 

@@ -55,7 +55,7 @@ from allconv.save import check_writable
 @click.command()
 @FILES
 @click.option(
-    "-o", "--output", type=FILE, help="Where to write: .keras, .h5 or .onnx; or a folder."
+    "-o", "--output", type=FILE, help="The .keras, .h5 or .onnx file to write, or a folder."
 )
 @conversion_options
 @onnx_options
@@ -81,12 +81,14 @@ def convert(
 ) -> None:
     """Convert FILE and write the result to OUTPUT.
 
-    FILE may be of any age, also of a Keras whose files today's Keras does not open. The result is a
-    plain model of today's Keras. Where the conversion should be lossless, the model that allconv
-    read from FILE and the result are run on the same inputs first, and nothing is written if they
-    disagree; where that cannot tell, the file is written and the exit status is 3. OUTPUT is
-    complete or not there, and never FILE itself; several FILEs go to a folder, as .keras files. Of
-    an ONNX file, ONNX Runtime's numbers are compared with Keras' as well.
+    FILE may come from Keras 1, 2 or 3; the result is a plain model of today's Keras.
+
+    Where the outputs should stay the same, both models are run on the same inputs before anything
+    is written. If they disagree, nothing is written. If the comparison cannot tell, the file is
+    written and the exit status is 3. ONNX Runtime's outputs are compared with Keras' as well.
+
+    OUTPUT is written as a whole or not at all, and never over FILE. Several FILEs go to a folder,
+    as .keras files.
 
     \b
     Examples:
@@ -102,7 +104,7 @@ def convert(
     """
     keywords = conversion_keywords(options)
     if output is None and not dry_run:
-        raise OptionError("no output: add -o fcn.keras, or --dry-run to be told what would be done")
+        raise OptionError("no output: add -o fcn.keras, or --dry-run to see what would be done")
     refuse_one_name(files, output)
     preprocessing = parse_preprocessing(options, options["int8"], calibrate)
 
@@ -125,11 +127,11 @@ def convert(
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Where to write: .onnx.")
+@click.option("-o", "--output", type=FILE, required=True, help="The .onnx file to write.")
 @click.option(
     "--input-size",
     metavar="any|HxW",
-    help="Images of any size, or of one other than the model's own; outputs are maps then.",
+    help="Take images of any size, or of this one; the outputs are then maps.",
 )
 @onnx_options
 @CONFIG
@@ -149,11 +151,12 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write FILE as an ONNX file, as it is.
+    """Write FILE as an ONNX file, without converting it.
 
-    To convert it first, give 'allconv convert' an output that ends in .onnx. The file is there only
-    if ONNX' checker accepts it and ONNX Runtime gives the numbers that Keras gives; its operators
-    are counted. Where these numbers prove nothing, the exit status is 3.
+    To convert and export in one step, give 'allconv convert' an output that ends in .onnx.
+
+    The file is written only if ONNX' checker accepts it and ONNX Runtime gives the same outputs as
+    Keras. Where that comparison proves nothing, the exit status is 3.
 
     \b
     Examples:
