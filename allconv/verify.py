@@ -1,6 +1,6 @@
 """Runs two models on the same inputs and says whether they compute the same function.
 
-The measure of one output, over all inputs, before a final softmax or sigmoid:
+The measure of one output, over all inputs, before a final softmax, sigmoid or tanh:
 
     spread        largest value - smallest value, across inputs and classes, zero among the values
     error         largest |original - converted| / spread
@@ -50,7 +50,7 @@ class Verification(Result):
         tolerance: What `max_error` was held against.
         samples: The number of inputs compared.
         decisions: The number of argmaxes compared: one per input, or per cell of a class map.
-        reason: In words, why nothing was measured, which output failed, or what was special.
+        reason: Why nothing was measured, which output failed, or what was special, in words.
     """
 
     passed: bool | None
@@ -87,41 +87,41 @@ def verify(
 ) -> Verification:
     """Run both models on the same inputs and measure how far their outputs are apart.
 
-    Outputs are compared before a final softmax or sigmoid, which would hide differences, where both
-    models are Functional or Sequential; others are compared as they come. Models that
-    compute in 16 bits are compared as copies that compute in float32 on the same weights. Neither
-    model is changed.
+    Outputs are compared before a final softmax, sigmoid or tanh, which would hide differences,
+    if both models are Functional or Sequential and end in the same one; all others are compared as
+    they come. A model that computes in 16 bits is compared through a copy that computes in float32
+    on the same weights. Neither model is changed.
 
     The default tolerance is `eps (32 sqrt(layers) + sqrt(terms))`, with eps = 2**-23 in float32,
-    `layers` the number of the original's layers that have a kernel, and `terms` the products in the
-    longest sum of one: 3.4e-05 for VGG16, with 16 layers and sums of 25,088 products.
-    `allconv.verification.precision` says for which networks it was measured that rounding stays
-    below, and that 1.01 times the kernel of any one layer does not.
+    `layers` the number of layers of the original that have a kernel, and `terms` the number of
+    products in the longest sum of such a layer: 3.4e-05 for VGG16, with 16 layers and sums of
+    25,088 products. `allconv.verification.precision` lists the networks on which this was measured:
+    rounding stays below the tolerance, and a kernel times 1.01, of any one layer, does not.
 
     Args:
         original: A Keras model, a `.keras` or `.h5` file of one, or any function of the inputs that
             returns one or several arrays.
-        converted: What is compared with it, of the same kinds.
-        inputs: An array, a list of arrays, or a dictionary of arrays by input name, samples along
-            the first axis; or what gives batches: a list of them, a generator, a
-            `keras.utils.PyDataset`, a `tf.data.Dataset`, whose labels are not used; they are put
-            together in memory. None draws four samples that suit the original's graph: normal ones,
-            0 to 255 before a Rescaling or Normalization, integers for an integer input, below the
-            number that an Embedding takes; of 32 cells along axes whose size is free, or of the
-            first size above that fits its layers.
-        seed: What the drawn inputs depend on.
-        tolerance: The largest relative error that passes, instead of the default.
+        converted: The model to compare with it, given in the same way.
+        inputs: An array, a list of arrays, or a dictionary of arrays by input name, with samples
+            along the first axis. Or batches: a list of them, a generator, a
+            `keras.utils.PyDataset` or a `tf.data.Dataset`; labels are ignored, and the batches are
+            joined in memory. None draws four samples that suit the original: from a normal
+            distribution; from 0 to 255 before a Rescaling or Normalization; integers for an integer
+            input, small enough for an Embedding. An axis of free size gets 32 cells, or the first
+            size above that fits all layers.
+        seed: The seed of the drawn inputs.
+        tolerance: The largest relative error that passes, in place of the default.
 
     Returns:
         The verification. Its `passed` is None where nothing is proved: there are fewer than two
-        inputs, the original fails on them or gives NaN, its output does not depend on them, or it
-        is chaotic: one rounding of its numbers moves it more than the conversion does; or Keras
-        makes no float32 copies of models in 16 bits, as of a Lambda.
+        inputs; the original fails on them or gives NaN; its output does not depend on them; it is
+        chaotic, so that one rounding of its numbers moves it more than the conversion does; or
+        Keras cannot make the float32 copy of a model in 16 bits, for example of a Lambda.
 
     Raises:
-        OptionError: `inputs` does not fit the original model: too small an image is refused by the
-            shapes of its layers, since a backend may give numbers for it that mean nothing.
-        ConversionError: A file has layers that are not made from one.
+        OptionError: `inputs` does not fit the original model. An image that is too small for its
+            layers is refused, since a backend may give meaningless numbers for it.
+        ConversionError: A file has layers that allconv does not make from files.
         FileError: A file cannot be read.
         ModelError: One of the two is neither a model with weights, nor a file, nor a function.
 

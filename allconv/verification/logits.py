@@ -1,4 +1,4 @@
-"""Runs a model up to the values in front of its last softmax or sigmoid.
+"""Runs a model up to the values before its final softmax, sigmoid or tanh.
 
 Probabilities are a poor measure: where a softmax is saturated, they agree to 1e-7 although the
 values before it differ by a tenth. So a final saturating activation is left out: a layer of its own

@@ -16,7 +16,7 @@ class Results:
     Attributes:
         outputs: Its outputs, the channels of maps last.
         telling: For each of them what errors are measured on: itself, or what is before its final
-            softmax or sigmoid, where that would hide them.
+            softmax, sigmoid or tanh, where that would hide them.
     """
 
     outputs: list[np.ndarray]
@@ -30,7 +30,7 @@ class Loss:
     Attributes:
         precision: What the file computes in, `"float16"` or `"int8"`.
         error: The largest difference of all outputs, relative to the spread of an output's values;
-            before a final softmax or sigmoid, as `verify` measures it.
+            before a final softmax, sigmoid or tanh, as `verify` measures it.
         mean_error: The mean difference of the worst output, likewise.
         equal: For how many samples, cells of a map and outputs the same class is the likeliest.
         decisions: Of how many.
