@@ -13,44 +13,47 @@ from allconv.rules.windows import Window
 PAGE = """\
 # What an exact max pool costs
 
-Multiply-accumulates for each value of the result, counted as `allconv.report` counts them, on maps
-so large that the border does not matter. This page is written by `python docs/pool_costs.py`; a
-test compares it with the code.
+All costs are multiply-accumulates for each value of the result, as `allconv.report` counts them,
+on maps so large that the border does not matter. On small maps they are a little higher: a 3x3 pool
+with stride 2 costs 41 here and 42 on 64x64 ([why](algebra.md#exact-max-pool)). `python
+docs/pool_costs.py` writes this page; a test compares it with the code.
 
-A depthwise convolution multiplies all cells of its window, zeros included. A step of a plan has one
-for each cell that it compares, as a difference to another or as it is; ReLUs and sums cost nothing.
-A step before a stride of s is taken in s x s times as many places. The plan that costs least is
-chosen; of equal ones that of the fewest layers.
+A depthwise convolution multiplies all cells of its window, even those with weight zero. A step of a
+plan has one such convolution for each cell that it compares, which gives the cell itself or its
+difference to another one. ReLUs and sums cost nothing. A step before a stride of s runs in s x s
+times as many places. The plan with the lowest cost is chosen; of several, that with the fewest
+layers.
 
 ## Window and stride
 
-Rows are windows, columns strides, alike along both axes.
+Rows are windows, columns are strides, the same along both axes.
 
 {matrix}
 
 ## The plans, and what others cost
 
-*At once* is one step that compares all cells. *Doubling* grows both axes by doubling at stride 1,
-and takes the last doublings and the stride in one step. *Chosen* is the plan that is taken. Its
-steps are written as window and stride: in `2x1, 2x1, 1x3/2` one row becomes two, then three, and
-the last step compares three columns with stride 2. `3x1(2)` compares two cells of its window only,
-the first and the last.
+*At once* is one step that compares all cells. *Doubling* doubles the window along both axes at
+stride 1, and joins the last doublings and the stride in one step. *Chosen* is the plan that allconv
+takes. Its steps are written as window and stride: in `2x1, 2x1, 1x3/2` the window grows from one
+row to two, then to three, and the last step compares three columns with stride 2. `3x1(2)` compares
+only two cells of its window, the first and the last.
 
 {plans}
 
 ## Padding `same` at any size
 
-Where windows begin depends on the size of the map, unless at all sizes as many cells are added
-before it: then zeros are added and the plans above are taken. Elsewhere, and at stride 1, every
-cell rises to its neighbours in place, one convolution for each, and one more picks the cell in the
-middle of each window, or all cells along an axis. Where values have no lower bound, a map of ones
-says what lies over the border; its convolutions have one channel and are not counted here.
+If padding `same` adds the same number of cells before the map at all sizes, zeros are added, and
+the plans above are used. Otherwise the place where windows begin depends on the size of the map.
+Then, and at stride 1, every cell rises to its neighbours in place, with one convolution for each
+neighbour. One more convolution picks the cell in the middle of each window, or all cells along an
+axis. If the values have no lower bound, a map of ones marks what lies over the border; its
+convolutions have one channel and are not counted here.
 
 {same}
 
-One axis and three are counted likewise: a window of 3 with stride 2 costs {line} on signals, and on
-volumes of C channels {volume} C, since Keras has no depthwise convolution of three axes and a full
-one with a diagonal kernel stands in.
+One axis and three axes are counted in the same way. A window of 3 with stride 2 costs {line} on
+signals. On volumes of C channels it costs {volume} C, because Keras has no depthwise convolution of
+three axes, and a full one with a diagonal kernel replaces it.
 """
 PAIRS = [(k, stride) for k in range(2, 6) for stride in range(1, k + 1)]
 
