@@ -69,10 +69,10 @@ def test_calibrating_with_pictures_is_calibrating_with_their_numbers(source, fol
 
 def test_what_was_done_to_pictures_is_said(source, folder):
     write_pictures(folder, 2, (30, 30))
-    done = "2 of 12 pictures of other sizes were scaled to 12x10, bilinearly"
-    assert f"\n  {done}\n" in run(*to_fit(source, folder), "--scale", "1").stdout
+    done = "2 of 12 pictures: of another size, scaled to 12x10 bilinearly"
+    assert f"\n{done}\n" in run(*to_fit(source, folder), "--scale", "1").stdout
     found = json.loads(run(*to_fit(source, folder), "--scale", "1", "--json").stdout)
-    assert found["pictures"] == done
+    assert found["pictures"] == [done]
 
 
 ADVICE = (

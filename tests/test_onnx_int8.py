@@ -264,8 +264,9 @@ def test_a_quantizer_that_does_more_is_refused():
 def test_a_picture_that_cannot_be_read_is_told_as_such(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(b"no picture")
+    options = {"int8": tmp_path / "pictures", "preprocessing": allconv.Preprocessing(scale=1)}
     with pytest.raises(FileError, match=r"a\.png: is no picture that Pillow can read"):
-        allconv.export_onnx(only_conv(), tmp_path / "model.onnx", int8=tmp_path / "pictures")
+        allconv.export_onnx(only_conv(), tmp_path / "model.onnx", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 

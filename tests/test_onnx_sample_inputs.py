@@ -77,7 +77,7 @@ def test_a_model_of_fixed_batches_is_given_whole_ones():
 
 def test_pictures_are_given_in_the_order_of_their_names_with_numbers_from_0_to_255(folder):
     samples = read_samples(folder, on_pictures())
-    assert (len(samples.calibration), len(samples.measured), samples.note) == (9, 3, "")
+    assert (len(samples.calibration), len(samples.measured), samples.notes) == (9, 3, [])
     cats_first = [*range(1, 12, 2), *range(0, 12, 2)]
     for sample, number in zip(samples.measured, cats_first[3::4], strict=True):
         (image,) = sample()

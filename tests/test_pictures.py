@@ -39,7 +39,7 @@ def only_picture(folder: Path, graph: Graph, chosen: Preprocessing | None = None
 
 
 def note_of(folder: Path, graph: Graph, chosen: Preprocessing | None = None) -> str:
-    return pictures(folder, graph, chosen)[1]
+    return "; ".join(pictures(folder, graph, chosen)[1])
 
 
 def message_of(folder: Path, graph: Graph, chosen: Preprocessing | None = None) -> str:
@@ -78,9 +78,9 @@ def test_pictures_are_scaled_to_the_network(folder):
 def test_pictures_keep_their_size_where_the_network_takes_any(tmp_path):
     Image.fromarray(pixels(0, 9, 7, 3)).save(tmp_path / "a.png")
     Image.fromarray(pixels(0, 12, 8, 3)).save(tmp_path / "b.png")
-    samples, note = pictures(tmp_path, read(of_any_size()), AS_THEY_ARE)
+    samples, notes = pictures(tmp_path, read(of_any_size()), AS_THEY_ARE)
     assert [sample()[0].shape for sample in samples] == [(1, 9, 7, 3), (1, 12, 8, 3)]
-    assert note == ""
+    assert notes == []
 
 
 def test_a_size_may_be_given_where_the_network_takes_any(tmp_path):
@@ -88,7 +88,7 @@ def test_a_size_may_be_given_where_the_network_takes_any(tmp_path):
     chosen = Preprocessing(scale=1, size=(20, 16))
     assert only_picture(tmp_path, read(of_any_size()), chosen).shape == (1, 20, 16, 3)
     assert note_of(tmp_path, read(of_any_size()), chosen) == (
-        "1 of 1 pictures of other sizes were scaled to 20x16, bilinearly"
+        "1 of 1 pictures: of another size, scaled to 20x16 bilinearly"
     )
 
 
@@ -128,14 +128,14 @@ def test_batches_of_pictures_are_of_one_size_and_read_anew_each_time(tmp_path):
 def test_pictures_of_another_size_are_counted(folder):
     Image.fromarray(pixels(0, 9, 7, 3)).save(folder / "large.png")
     assert note_of(folder, on_pictures()) == (
-        "1 of 13 pictures of other sizes were scaled to 4x6, bilinearly"
+        "1 of 13 pictures: of another size, scaled to 4x6 bilinearly"
     )
 
 
 COLOURED, WITH_ALPHA = Image.fromarray(pixels(0, *SIZE, 3)), Image.fromarray(pixels(0, *SIZE, 4))
 GREY, PALETTE = Image.fromarray(pixels(0, *SIZE)), COLOURED.quantize(16)
-ALPHA_LEFT = "had an alpha channel, which was left out"
-GREY_REPEATED = "in grey were given the same number in red, green and blue"
+ALPHA_LEFT = "with an alpha channel, which was left out"
+GREY_REPEATED = "grey, the same number given for red, green and blue"
 
 
 @pytest.mark.parametrize(
@@ -149,26 +149,26 @@ GREY_REPEATED = "in grey were given the same number in red, green and blue"
         (GREY, 3, [GREY_REPEATED]),
         (GREY.convert("LA"), 3, [GREY_REPEATED, ALPHA_LEFT]),
         (WITH_ALPHA, 3, [ALPHA_LEFT]),
-        (COLOURED, 1, ["in colour were made grey"]),
-        (PALETTE, 1, ["in colour were made grey"]),
-        (WITH_ALPHA, 1, ["in colour were made grey", ALPHA_LEFT]),
-        (COLOURED, 4, ["had no alpha channel and were given one of 255"]),
+        (COLOURED, 1, ["in colour, made grey"]),
+        (PALETTE, 1, ["in colour, made grey"]),
+        (WITH_ALPHA, 1, ["in colour, made grey", ALPHA_LEFT]),
+        (COLOURED, 4, ["without an alpha channel, given one of 255"]),
     ],
 )
 def test_what_is_done_to_colours_is_said(tmp_path, picture, channels, words):
     note = note_of(saved(tmp_path, picture), on_pictures(channels))
-    assert note == "; ".join(f"1 of 1 pictures {each}" for each in words)
+    assert note == "; ".join(f"1 of 1 pictures: {each}" for each in words)
 
 
 def test_a_see_through_colour_of_a_palette_is_an_alpha_channel(tmp_path):
     saved(tmp_path, PALETTE, transparency=3)
-    assert note_of(tmp_path, on_pictures()) == f"1 of 1 pictures {ALPHA_LEFT}"
+    assert note_of(tmp_path, on_pictures()) == f"1 of 1 pictures: {ALPHA_LEFT}"
 
 
 def test_colours_of_print_are_said(tmp_path):
     saved(tmp_path, COLOURED.convert("CMYK"), "a.jpg")
     assert note_of(tmp_path, on_pictures()) == (
-        "1 of 1 pictures in CMYK colours were converted to red, green and blue"
+        "1 of 1 pictures: CMYK colours, converted to red, green and blue"
     )
 
 

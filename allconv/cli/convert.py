@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import allconv
 from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.export import SUFFIX, export_converted, export_in_words, unproved, written_word
-from allconv.cli.images import Given, read_images
+from allconv.cli.export import SUFFIX, export_converted, told, unproved, written_word
+from allconv.cli.images import ImageSource, read_images
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
 from allconv.errors import OptionError
@@ -89,7 +89,7 @@ def convert_and_save(
     verify: bool,
     as_onnx: ExportOptions | None,
     source: str,
-    images: Given | None = None,
+    images: ImageSource | None = None,
 ) -> Outcome:
     """Make the converted model and write it.
 
@@ -124,7 +124,7 @@ def convert_and_save(
         return replace(found, unproved=found.unproved or unproved(report))
 
 
-def _fitted(graph: Graph, converted: Any, given: Given) -> Outcome:
+def _fitted(graph: Graph, converted: Any, source: ImageSource) -> Outcome:
     """Fit a converted model, in place, to images, and say how well that went.
 
     Raises:
@@ -132,11 +132,10 @@ def _fitted(graph: Graph, converted: Any, given: Given) -> Outcome:
         FileError: The images cannot be read.
         OptionError: They do not fit the model.
     """
-    images, note = read_images(given, graph)
+    images, notes = read_images(source, graph)
     fitted = allconv.calibrate(graph, converted, images, verbose=0)
-    words = f"{fitted}\n  {note}" if note else str(fitted)
-    found = {"calibration": fitted.to_dict(), **({"pictures": note} if note else {})}
-    return Outcome(words, found=found)
+    found = {"calibration": fitted.to_dict(), **({"pictures": notes} if notes else {})}
+    return Outcome("\n".join([str(fitted), *notes]), found=found)
 
 
 def stays_behind(planned: Report, output: Path | None) -> str:

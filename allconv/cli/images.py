@@ -20,7 +20,7 @@ NAMES = ("x_train", "x", "images", "arr_0")
 
 
 @dataclass(frozen=True)
-class Given:
+class ImageSource:
     """Images that a command is given.
 
     Attributes:
@@ -32,18 +32,18 @@ class Given:
     preprocessing: Preprocessing | None = None
 
 
-def read_images(given: Given, graph: Graph) -> tuple[Any, str]:
+def read_images(source: ImageSource, graph: Graph) -> tuple[Any, list[str]]:
     """Read images as `allconv.calibrate` takes them, and what has to be known of pictures.
 
     Raises:
         FileError: The file holds no arrays, or the folder no pictures.
         OptionError: They do not fit the network, or it cannot be told which numbers it takes.
     """
-    if given.path.is_dir():
-        samples, note = pictures(given.path, graph, given.preprocessing)
-        return PictureBatches(samples), note
+    if source.path.is_dir():
+        samples, notes = pictures(source.path, graph, source.preprocessing)
+        return PictureBatches(samples), notes
     inputs = [node.name for node in graph.inputs]
-    return images_in(read_arrays(given.path), inputs, given.path), ""
+    return images_in(read_arrays(source.path), inputs, source.path), []
 
 
 def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:

@@ -31,7 +31,7 @@ from allconv.cli.export import (
     unproved,
     written_word,
 )
-from allconv.cli.images import Given
+from allconv.cli.images import ImageSource
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
     CALIBRATE,
@@ -116,7 +116,7 @@ def convert(
         planned = planned_conversion(ModelFile(file, config), target, keywords)
         outcome = Outcome("nothing written: --dry-run")
         if target is not None and not dry_run:
-            images = None if calibrate is None else Given(calibrate, preprocessing)
+            images = None if calibrate is None else ImageSource(calibrate, preprocessing)
             outcome = convert_and_save(planned, target, verify, as_onnx, file.name, images)
         text = conversion_in_words(planned, outcome, target)
         data = conversion_as_data(planned, outcome)

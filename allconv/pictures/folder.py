@@ -25,7 +25,7 @@ MOST = 256
 
 def pictures(
     folder: Path, graph: Graph, preprocessing: Preprocessing | None = None
-) -> tuple[list[Callable[[], list[np.ndarray]]], str]:
+) -> tuple[list[Callable[[], list[np.ndarray]]], list[str]]:
     """Functions that read a picture each, as a batch of one, and what has to be known of them.
 
     Pictures are found in subfolders too. They are scaled to the network's size, bilinearly, where
@@ -49,10 +49,12 @@ def pictures(
     refuse_missing_pillow(folder)
     count = min(len(files), MOST)
     taken = [files[number * len(files) // count] for number in range(count)]
-    words = [_taken(count, len(files)), *_changed(taken, image, chosen)]
+    notes = list(_changed(taken, image, chosen))
+    if count < len(files):
+        notes.append(f"{count:,} of {len(files):,} pictures were taken, evenly spread")
     if chosen.states_range and takes_pixels(graph):
-        words.append("the network scales its input itself, after what was asked for")
-    return [partial(_read, file, image, chosen) for file in taken], "; ".join(filter(None, words))
+        notes.append("the network scales its input itself, after what was asked for")
+    return [partial(_read, file, image, chosen) for file in taken], notes
 
 
 def _only_image(folder: Path, graph: Graph) -> Image:
@@ -95,10 +97,6 @@ def _refuse_unlike(folder: Path, graph: Graph, image: Image, chosen: Preprocessi
         raise OptionError(f"Preprocessing: size is {size}; expected that of {name}, {takes}")
 
 
-def _taken(count: int, found: int) -> str:
-    return "" if count == found else f"{count:,} of {found:,} pictures were taken, evenly spread"
-
-
 def _changed(files: Sequence[Path], image: Image, chosen: Preprocessing) -> Iterator[str]:
     """Say what is done to the colours and sizes of pictures, and to how many of them."""
     mode, counts = MODES[_channels(image) or 0], Counter[str]()
@@ -107,9 +105,9 @@ def _changed(files: Sequence[Path], image: Image, chosen: Preprocessing) -> Iter
         counts.update(changes(picture, mode))
         height, width = _size(picture, image, chosen)
         if (width, height) != picture.size:
-            counts[f"of other sizes were scaled to {_size_words(image, chosen)}, bilinearly"] += 1
+            counts[f"of another size, scaled to {_size_words(image, chosen)} bilinearly"] += 1
     for words, count in counts.items():
-        yield f"{count:,} of {len(files):,} pictures {words}"
+        yield f"{count:,} of {len(files):,} pictures: {words}"
 
 
 def _size_words(image: Image, chosen: Preprocessing) -> str:

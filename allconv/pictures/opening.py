@@ -65,12 +65,12 @@ def changes(picture: Any, mode: str) -> Iterator[str]:
     """Say what is done to a picture's colours where a network takes those of a mode."""
     has_alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
     if picture.mode not in (*_GREY, *_COLOURED):
-        yield f"in {picture.mode} colours were converted to red, green and blue"
+        yield f"{picture.mode} colours, converted to red, green and blue"
     if picture.mode in _GREY and mode != "L":
-        yield "in grey were given the same number in red, green and blue"
+        yield "grey, the same number given for red, green and blue"
     if picture.mode not in _GREY and mode == "L":
-        yield "in colour were made grey"
+        yield "in colour, made grey"
     if has_alpha and mode != "RGBA":
-        yield "had an alpha channel, which was left out"
+        yield "with an alpha channel, which was left out"
     if mode == "RGBA" and not has_alpha:
-        yield "had no alpha channel and were given one of 255"
+        yield "without an alpha channel, given one of 255"

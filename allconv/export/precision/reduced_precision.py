@@ -121,7 +121,7 @@ def in_int8(draft: Draft, model: Any, graph: Graph, data_format: str, samples: S
         for settings in (AS_WRITTEN, None)
     )
     whole, all_operators = quantized_operators(quantized)
-    notes = [f"{whole:,} of {all_operators:,} operators take and give int8", samples.note]
+    notes = [f"{whole:,} of {all_operators:,} operators take and give int8", *samples.notes]
     if here.error > 2 * as_written.error:
         notes.append(_SATURATES.format(error=here.error))
     return Written(quantized, as_written, tuple(filter(None, notes)))

@@ -42,13 +42,13 @@ class Samples:
         calibration: Those from which ranges are learnt.
         measured: Those on which errors are measured; not the same ones if there are enough.
         words: What the latter are.
-        note: What has to be known of how they were read.
+        notes: What has to be known of how they were read.
     """
 
     calibration: Sequence[Sample]
     measured: Sequence[Sample]
     words: str
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 def read_samples(
@@ -67,9 +67,9 @@ def read_samples(
         OptionError: The images do not fit the network's inputs, or are not finite; nothing tells
             which numbers a network takes of pictures, or arrays are to be preprocessed.
     """
-    note = ""
+    notes: Sequence[str] = ()
     if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
-        found, note = pictures(Path(images), graph, preprocessing)
+        found, notes = pictures(Path(images), graph, preprocessing)
     elif preprocessing is not None:
         raise OptionError("preprocessing is for a folder of pictures; arrays are taken as they are")
     else:
@@ -79,9 +79,9 @@ def read_samples(
     found = [partial(_held_to_sizes, sample, graph, seen) for sample in found]
     measured = found[HELD_OUT - 1 :: HELD_OUT]
     if len(measured) < 2:
-        return Samples(found, found, "images that it was calibrated on", note)
+        return Samples(found, found, "images that it was calibrated on", notes)
     rest = [sample for number, sample in enumerate(found) if (number + 1) % HELD_OUT]
-    return Samples(rest, measured, f"images held out, calibrated on {len(rest):,} others", note)
+    return Samples(rest, measured, f"images held out, calibrated on {len(rest):,} others", notes)
 
 
 def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -> list[np.ndarray]:
