@@ -42,7 +42,8 @@ class Outcome:
     Attributes:
         words: How the converted model compares with the original, and what was written.
         unproved: Whether a comparison was wanted and proves nothing.
-        found: The same as plain data: `verification`, `calibration`, `onnx` and `written`.
+        found: The same as plain data: `verification`, `calibration`, `pictures` (what was done to
+            those that it was fitted to), `onnx` and `written`.
     """
 
     words: str
@@ -134,7 +135,7 @@ def _fitted(graph: Graph, converted: Any, source: ImageSource) -> Outcome:
     """
     images, notes = read_images(source, graph)
     fitted = allconv.calibrate(graph, converted, images, verbose=0)
-    found = {"calibration": fitted.to_dict(), **({"pictures": notes} if notes else {})}
+    found = {"calibration": fitted.to_dict(), "pictures": notes}
     return Outcome("\n".join([str(fitted), *notes]), found=found)
 
 
@@ -191,9 +192,9 @@ def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) 
 def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
     """Say the same as data for JSON; what was not asked for is None."""
     report = planned.to_dict()
-    shown = ("model", "input_size", "lossless", "totals", "obstacles")
-    asked = dict.fromkeys(("verification", "calibration", "onnx", "written"))
-    return {**{name: report[name] for name in shown}, **asked, **outcome.found}
+    told = ("model", "input_size", "lossless", "totals", "obstacles")
+    asked = dict.fromkeys(("verification", "calibration", "pictures", "onnx", "written"))
+    return {**{name: report[name] for name in told}, **asked, **outcome.found}
 
 
 def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
