@@ -136,6 +136,13 @@ def test_a_map_of_one_number_has_the_first_colour():
     assert tuple(picture[5, 5]) == VIRIDIS[0]
 
 
+def test_a_single_colour_is_that_of_every_cell():
+    picture = allconv.overlay(
+        np.zeros(SHAPE, "uint8"), drawn_map(9, 7), WHERE, alpha=1, colours=[(9, 8, 7)]
+    )
+    assert {tuple(pixel) for pixel in picture[1:19, 1:15].reshape(-1, 3).tolist()} == {(9, 8, 7)}
+
+
 def test_cells_without_a_number_show_the_image():
     image, class_map = drawn_image(*SHAPE, 3), drawn_map(9, 7)
     class_map[2, 3] = np.nan
@@ -150,6 +157,11 @@ def test_alpha_may_be_that_of_each_cell():
     image, class_map = drawn_image(*SHAPE, 3), drawn_map(9, 7)
     found = allconv.overlay(image, class_map, WHERE, alpha=np.where(class_map > 0.5, 0.7, 0))
     whole = allconv.overlay(image, class_map, WHERE, alpha=0.7)
+    sure = np.float32(1) + np.finfo("float32").eps
+    np.testing.assert_array_equal(
+        allconv.overlay(image, class_map, WHERE, alpha=sure),
+        allconv.overlay(image, class_map, WHERE, alpha=1),
+    )
     for pixel in [(4, 5), (9, 9), (12, 3), (18, 14)]:
         seen = class_map[WHERE.cell(pixel)] > 0.5
         np.testing.assert_array_equal(found[pixel], whole[pixel] if seen else image[pixel])

@@ -59,12 +59,10 @@ def overlay(
     _refuse_misfit(picture.shape[:2], values.shape, geometry)
     paint = coloured(values, vmin, vmax, colours)
     opacity = np.where(np.isnan(values), 0, _opacity(alpha, values.shape))
-    (rows, row_cells), (columns, column_cells) = (
-        _covered(pixels, cells, offset, stride)
-        for pixels, cells, offset, stride in zip(
-            picture.shape, values.shape, geometry.offset, geometry.output_stride, strict=False
-        )
+    axes = zip(
+        picture.shape[:2], values.shape, geometry.offset, geometry.output_stride, strict=True
     )
+    (rows, row_cells), (columns, column_cells) = (_covered(*axis) for axis in axes)
     cells = np.ix_(row_cells, column_cells)
     under = picture[rows, columns].astype("float32")
     mixed = under + opacity[cells][..., np.newaxis] * (paint[cells] - under)
@@ -105,14 +103,14 @@ def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Ge
 
 
 def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """How much of its colour each cell gets."""
+    """How much of its colour each cell gets; probabilities are rounded to a little more than 1."""
     opacity = np.asarray(alpha, "float32")
-    if opacity.shape not in ((), shape) or not ((opacity >= 0) & (opacity <= 1)).all():
+    if opacity.shape not in ((), shape) or not ((opacity >= 0) & (opacity < 1 + 1e-5)).all():
         raise OptionError(
             f"alpha: expected a number from 0 to 1, or such numbers of shape {shape}, got "
             f"{opacity if opacity.ndim == 0 else f'numbers of shape {opacity.shape}'}"
         )
-    return np.broadcast_to(opacity, shape)
+    return np.broadcast_to(np.minimum(opacity, 1), shape)
 
 
 def _covered(pixels: int, cells: int, offset: float, stride: float) -> tuple[slice, np.ndarray]:
