@@ -313,10 +313,10 @@ def _outcome(rule: Rule, match: Match) -> Outcome:
     place = f"layer '{match.node.name}' ({match.node.kind}): rule '{rule.name}'"
     try:
         outcome = rule.function(match)
-    except RuleError:
+    except ShapeError as error:
+        raise ShapeError(f"{place} builds what does not fit: {error}") from error
+    except AllconvError:
         raise
-    except AllconvError as error:
-        raise RuleError(f"{place} builds what does not fit: {error}") from error
     except Exception as error:  # a rule is anyone's code
         raise RuleError(
             f"{place} failed: {type(error).__name__}: {first_line(error)}; where it cannot be "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allconv.errors import RuleError
+from allconv.errors import RuleError, ShapeError
 from allconv.graph import Spec
 from allconv.rewrite import Change, rewrite
 from allconv.rule import rule
@@ -141,7 +141,6 @@ def does_not_fit(match):
     [
         (raises, "rule 'raises' failed: AttributeError: 'Match' object has no attribute"),
         (returns_nothing, "rule 'returns_nothing' returned NoneType; a rule returns a tensor"),
-        (does_not_fit, "rule 'does_not_fit' builds what does not fit: "),
     ],
 )
 def test_a_rule_that_fails_is_an_error_that_names_it_and_the_layer(function, message):
@@ -152,6 +151,18 @@ def test_a_rule_that_fails_is_an_error_that_names_it_and_the_layer(function, mes
             [rule(layer="Conv2D", keeps="function")(function)],
         )
     assert str(error.value).startswith(f"layer 'conv' (Conv2D): {message}")
+
+
+def test_what_a_rule_builds_and_does_not_fit_is_a_shape_error_that_names_both():
+    start = image()
+    with pytest.raises(ShapeError) as error:
+        rewrite(
+            graph([start], [conv("conv")(start)]),
+            [rule(layer="Conv2D", keeps="function")(does_not_fit)],
+        )
+    assert str(error.value).startswith(
+        "layer 'conv' (Conv2D): rule 'does_not_fit' builds what does not fit: "
+    )
 
 
 # what a rule may ask

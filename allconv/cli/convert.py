@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import allconv
 from allconv.building.untrusted import refuse_untrusted
-from allconv.cli.export import SUFFIX, export_converted, told, unproved, written_word
+from allconv.cli.export import SUFFIX, export_converted, export_in_words, unproved, written_word
 from allconv.cli.images import ImageSource, read_images
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
@@ -192,9 +192,9 @@ def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) 
 def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
     """Say the same as data for JSON; what was not asked for is None."""
     report = planned.to_dict()
-    told = ("model", "input_size", "lossless", "totals", "obstacles")
+    shown = ("model", "input_size", "lossless", "totals", "obstacles")
     asked = dict.fromkeys(("verification", "calibration", "pictures", "onnx", "written"))
-    return {**{name: report[name] for name in told}, **asked, **outcome.found}
+    return {**{name: report[name] for name in shown}, **asked, **outcome.found}
 
 
 def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
