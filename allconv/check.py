@@ -98,9 +98,12 @@ class ShapeCheck(Result):
         said = "\n".join(self._conclusions(Page()))
         return f"{html_table(heads, rows)}\n<pre>{html.escape(said)}</pre>"
 
-    def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """Write the check on lines of `width` characters; `print` shows 80, without colours."""
-        page = Page(width, color)
+    def to_text(self, width: int = WIDTH, color: bool = False, whole: bool = False) -> str:
+        """The check on lines of `width` characters: at 80, without colours, what `print` shows.
+
+        With `whole` no name is cut, however wide the table gets.
+        """
+        page = Page(width, color, whole)
         rows = [self._cells(position, row) for position, row in enumerate(self.rows, 1)]
         return "\n".join([table(COLUMNS, rows, page=page), "", *self._conclusions(page)])
 

@@ -50,9 +50,12 @@ class Report(Facts, Result):
     def __str__(self) -> str:
         return text.as_text(self)
 
-    def to_text(self, width: int = WIDTH, color: bool = False) -> str:
-        """Write the report on lines of `width` characters; `print` shows 80, without colours."""
-        return text.as_text(self, Page(width, color))
+    def to_text(self, width: int = WIDTH, color: bool = False, whole: bool = False) -> str:
+        """Write the report on lines of `width` characters; `print` shows 80, without colours.
+
+        With `whole` no name is cut, however wide the tables get.
+        """
+        return text.as_text(self, Page(width, color, whole))
 
     def to_markdown(self) -> str:
         """Write the report as Markdown: one wide table, and what is to be said about it."""

@@ -528,8 +528,8 @@ def test_the_page_is_written_whole_or_not_at_all(source: Path, tmp_path: Path) -
     assert (result.exit_code, result.stdout) == (0, f"written: {page}\n")
     assert page.read_text(encoding="utf-8") == allconv.report(source).to_html()
     assert error_of("report", source, "-o", tmp_path / "report.pdf") == (
-        f"{tmp_path / 'report.pdf'}: expected a name that ends in .html, .htm, .md, .json or .txt, "
-        "such as fcn.html"
+        f"{tmp_path / 'report.pdf'}: expected a name that ends in .html, .htm, .md, .csv, .tex, "
+        ".json or .txt, such as fcn.html"
     )
 
 

@@ -92,11 +92,11 @@ def left_on(columns: int, written: str) -> list[str]:
 
 @pytest.mark.parametrize(("columns", "width"), [(200, 200), (81, 81), (30, 80)])
 def test_a_page_is_as_wide_as_its_window_and_never_below_80(columns: int, width: int) -> None:
-    assert in_window(SHOW_PAGE, columns) == f"Page(width={width}, color=True)\n"
+    assert in_window(SHOW_PAGE, columns) == f"Page(width={width}, color=True, whole=False)\n"
 
 
 def test_a_pipe_is_a_plain_page_of_80_columns() -> None:
-    assert in_pipe(SHOW_PAGE, COLUMNS="200") == "Page(width=80, color=False)\n"
+    assert in_pipe(SHOW_PAGE, COLUMNS="200") == "Page(width=80, color=False, whole=True)\n"
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_a_pipe_is_a_plain_page_of_80_columns() -> None:
 def test_a_window_has_colours_unless_it_is_told_not_to(
     settings: dict[str, str], color: bool
 ) -> None:
-    assert in_window(SHOW_PAGE, 80, **settings) == f"Page(width=80, color={color})\n"
+    assert in_window(SHOW_PAGE, 80, **settings) == f"Page(width=80, color={color}, whole=False)\n"
 
 
 def test_a_pipe_has_colours_where_they_are_forced() -> None:
-    assert in_pipe(SHOW_PAGE, FORCE_COLOR="1") == "Page(width=80, color=True)\n"
-    assert in_pipe(SHOW_PAGE, FORCE_COLOR="") == "Page(width=80, color=False)\n"
+    assert in_pipe(SHOW_PAGE, FORCE_COLOR="1") == "Page(width=80, color=True, whole=True)\n"
+    assert in_pipe(SHOW_PAGE, FORCE_COLOR="") == "Page(width=80, color=False, whole=True)\n"
 
 
 # what is set on it
@@ -160,6 +160,17 @@ def test_in_a_wide_window_names_are_whole_and_every_layer_has_one_line() -> None
     assert f" {name} " not in narrow and pool not in narrow
     assert f" {name} " in wide and pool in wide
     assert f" {name} " in allconv.check(model).to_text(400)
+
+
+@pytest.mark.parametrize("command", ["report", "check"])
+def test_a_pipe_gets_whole_names_and_a_window_does_not(command: str, tmp_path: Path) -> None:
+    name = "the_first_convolution_of_the_second_block_of_the_third_stage_" * 3
+    image = keras.Input((8, 8, 1))
+    keras.Model(image, layers.Conv2D(4, 3, name=name)(image)).save(tmp_path / "model.keras")
+    words = [command, str(tmp_path / "model.keras")]
+    code = f"from allconv.cli.program import run; import sys; sys.argv[1:] = {words}; run()"
+    assert name in in_pipe(code, COLUMNS="80")
+    assert name not in in_window(code)
 
 
 def test_rows_are_coloured_by_what_becomes_of_them(report: Report) -> None:

@@ -107,7 +107,7 @@ def _tell(error: click.ClickException) -> None:
 def laid_out(result: Report | ShapeCheck) -> str:
     """Lay out a result for the width of the terminal."""
     on = page()
-    return result.to_text(on.width, on.color)
+    return result.to_text(on.width, on.color, on.whole)
 
 
 def show(text: object) -> None:

@@ -26,12 +26,14 @@ MOVING = "|/-\\"
 def page() -> Page:
     """Describe stdout: as wide as its window, at least 80; plain and 80 where it is no window.
 
+    Where it is no window it is plain, and names are whole: what reads a pipe looks for them.
+
     NO_COLOR (no-color.org) and TERM=dumb turn colours off, FORCE_COLOR turns them on in a pipe.
     """
     is_window = sys.stdout.isatty()
     width = max(WIDTH, shutil.get_terminal_size().columns) if is_window else WIDTH
     wanted = is_window or bool(os.environ.get("FORCE_COLOR"))
-    return Page(width, wanted and not os.environ.get("NO_COLOR") and not _is_dumb())
+    return Page(width, wanted and not os.environ.get("NO_COLOR") and not _is_dumb(), not is_window)
 
 
 def prepare_streams() -> None:

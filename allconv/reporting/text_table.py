@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
@@ -19,6 +19,8 @@ NARROWEST = 12
 
 GAP = 2
 UNKNOWN = "--"
+
+Fit = Literal["whole", "elide", "wrap"]
 
 Style = Literal["", "title", "changed", "grew", "warning"]
 
@@ -43,10 +45,12 @@ class Page:
     Attributes:
         width: Of a line, in characters.
         color: Whether styles are shown.
+        whole: Whether names are whole in tables too wide for it; for what no window has to hold.
     """
 
     width: int = WIDTH
     color: bool = False
+    whole: bool = False
 
     def paint(self, text: str, style: Style) -> str:
         """Paint a text in a style; leave it as it is on a page without colours."""
@@ -69,7 +73,11 @@ class Column:
 
     title: str
     right: bool = False
-    fit: Literal["whole", "elide", "wrap"] = "whole"
+    fit: Fit = "whole"
+
+
+_UNCUT: dict[Fit, Fit] = {"elide": "whole"}
+"""What becomes of columns on a page that cuts no name; words go on in further lines still."""
 
 
 def table(
@@ -89,6 +97,8 @@ def table(
     """
     titles = [Styled(column.title, "title") for column in columns]
     cells = [titles, *([_styled(cell) for cell in row] for row in rows)]
+    if page.whole:
+        columns = [replace(each, fit=_UNCUT.get(each.fit, each.fit)) for each in columns]
     widths = _widths(columns, cells, page.width)
     lines = [list(_lines(row, columns, widths, page)) for row in cells]
     ruler = [(" " * GAP).join("-" * width for width in widths)]
