@@ -93,6 +93,26 @@ class Report(Facts, Result):
 
         return as_html(self)
 
+    def to_svg(self) -> str:
+        """The network before and after as an SVG picture, complete in itself.
+
+        Raises:
+            OptionError: The network is too large to draw.
+        """
+        from allconv.reporting.svg import as_svg
+
+        return as_svg(self)
+
+    def to_png(self) -> bytes:
+        """The same picture as a PNG file, painted by matplotlib.
+
+        Raises:
+            OptionError: matplotlib cannot be imported, or the network is too large to draw.
+        """
+        from allconv.reporting.png import as_png
+
+        return as_png(self)
+
     def _repr_html_(self) -> str:
         return text.as_html_table(self)
 

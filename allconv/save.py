@@ -100,6 +100,11 @@ def save_text(text: str, path: Path) -> None:
     _write(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
+def save_bytes(data: bytes, path: Path) -> None:
+    """Writes a file of bytes likewise."""
+    _write(path, lambda part: part.write_bytes(data))
+
+
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, and move what is written there when it is complete."""
     try:

@@ -529,7 +529,7 @@ def test_the_page_is_written_whole_or_not_at_all(source: Path, tmp_path: Path) -
     assert page.read_text(encoding="utf-8") == allconv.report(source).to_html()
     assert error_of("report", source, "-o", tmp_path / "report.pdf") == (
         f"{tmp_path / 'report.pdf'}: expected a name that ends in .html, .htm, .md, .csv, .tex, "
-        ".json or .txt, such as fcn.html"
+        ".svg, .png, .json or .txt, such as fcn.html"
     )
 
 

@@ -43,7 +43,7 @@ obstacles   problems found causes .
 reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings
-reporting   html.layer_table html.page
+reporting   html.layer_table html.page svg png
             report
 saving      drafts
             save

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from allconv.errors import OptionError
 from allconv.report import Report
-from allconv.save import save_text
+from allconv.save import save_bytes, save_text
 
-FORMS: dict[str, Callable[[Report], str]] = {
+FORMS: dict[str, Callable[[Report], str | bytes]] = {
     ".html": lambda result: result.to_html(),
     ".htm": lambda result: result.to_html(),
     ".md": lambda result: f"{result.to_markdown()}\n",
     ".csv": lambda result: result.to_csv(),
     ".tex": lambda result: f"{result.to_latex()}\n",
+    ".svg": lambda result: result.to_svg(),
+    ".png": lambda result: result.to_png(),
     ".json": lambda result: f"{json.dumps(result.to_dict(), indent=2)}\n",
     ".txt": lambda result: f"{result}\n",
 }
@@ -40,4 +42,8 @@ def printed_form(forms: list[str], as_json: bool, output: Path | None) -> str:
 
 def write_report(report: Report, output: Path) -> None:
     """Write a report in the form that the end of the file's name asks for."""
-    save_text(FORMS[output.suffix](report), output)
+    written = FORMS[output.suffix](report)
+    if isinstance(written, bytes):
+        save_bytes(written, output)
+    else:
+        save_text(written, output)

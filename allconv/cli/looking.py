@@ -43,7 +43,8 @@ from allconv.save import check_writable
     "-o",
     "--output",
     type=FILE,
-    help="Write it: .html is a page to look at; .md, .csv, .tex, .json or .txt.",
+    help="Write it: .html is a page to look at, .svg or .png the drawing of the network; or .md, "
+    ".csv, .tex, .json, .txt.",
 )
 @click.option("--verify", is_flag=True, help="Convert, run both models, and add the result.")
 @click.option("--exit-code", is_flag=True, help="End with status 1 if convert would refuse.")

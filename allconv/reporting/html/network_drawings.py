@@ -43,23 +43,29 @@ def legend() -> str:
     return f'<ul class="legend">{samples}</ul>'
 
 
+def sides(report: Facts) -> dict[str, list[Item]] | None:
+    """The network before and after, as it is drawn; None where it is too large."""
+    if not (_is_drawn(report.plan.before) and _is_drawn(report.plan.after)):
+        return None
+    return {"before": _items_before(report), "after": _items_after(report)}
+
+
 def drawings(report: Facts) -> str:
     """Draw the network before and after, in boxes that scroll; say so where it is too large."""
-    before, after = report.plan.before, report.plan.after
-    if not (_is_drawn(before) and _is_drawn(after)):
+    found = sides(report)
+    if found is None:
         return (
             f"<p>The drawings are left out: they are made of up to {MOST_NODES:,} layers, whose "
             f"links pass up to {MOST_PASSED:,} columns.</p>"
         )
-    sides = [_items_before(report), _items_after(report)]
-    scale = Scale.of(item for items in sides for item in items)
+    scale = Scale.of(item for items in found.values() for item in items)
     return "\n".join(
         f'<figure><figcaption><h3 id="drawn-{when}">{when.title()}</h3>'
         f"<span>{count_words(len(items))} {'layer' if len(items) == 1 else 'layers'}</span>"
         '<span class="zoom scripted" hidden></span></figcaption>'
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="drawn-{when}">'
         f"{drawing(items, scale, f'The network {when} the conversion', when[0])}</div></figure>"
-        for when, items in zip(("before", "after"), sides, strict=True)
+        for when, items in found.items()
     )
 
 

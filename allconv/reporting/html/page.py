@@ -33,9 +33,9 @@ from allconv.reporting.words import (
 
 def as_html(report: Facts) -> str:
     """Write the report as one HTML page, complete in itself."""
-    style, script = _part("page.css"), _part("page.js")
+    style, script = part("page.css"), part("page.js")
     name, _, summary = title(report).rpartition(": ")
-    return Template(_part("page.html")).substitute(
+    return Template(part("page.html")).substitute(
         policy=_policy(style, script),
         title=escaped(title(report)),
         style=style,
@@ -53,7 +53,8 @@ def as_html(report: Facts) -> str:
     )
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file of the page's template."""
     return (resources.files("allconv.reporting.html") / "template" / name).read_text(
         encoding="utf-8"
     )
