@@ -29,7 +29,7 @@ from allconv.reporting.text_table import count_words
 from tests.helpers import networks
 from tests.helpers.plain_graphs import conv, graph, image, relu
 
-VOID = {"meta", "input", "br", "hr", "img", "link", "base"}
+VOID = {"meta", "input", "br", "wbr", "hr", "img", "link", "base"}
 ENDLESS = {"path", "rect"}
 """Elements of SVG that are closed as they are opened; the parser reports both ends."""
 

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 import allconv
+from allconv.graph import Graph, Spec
 from tests.helpers import networks
-from tests.test_report_html import HOSTILE, network_with
+from tests.helpers.plain_graphs import conv, graph, image
+from tests.test_report_html import HOSTILE, POOL, network_with
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "chrome", "google-chrome")
@@ -36,12 +38,25 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+def with_long_names_and_numbers() -> Graph:
+    """Long names and long numbers, as those of VGG16 and ResNet50: up to 1.5e10 products."""
+    node = entry = image("input_layer", (None, 224, 224, 64))
+    halves = {**POOL, "pool_size": (2, 2), "strides": (2, 2)}
+    for number in range(1, 5):
+        settings = {"padding": "same", "filters": 256, "inputs": node.shape[-1], "size": 3}
+        node = conv(f"conv{number}_block6_3_conv", **settings)(node)
+        node = Spec("MaxPooling2D", f"pool{number}_block6_3_pool", halves)(node)
+    node = Spec("GlobalAveragePooling2D", "avg_pool", {"keepdims": False})(node)
+    return graph([entry], [node])
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     reports = {
         "mnist": allconv.report(networks.mnist_cnn()),
         "stubborn": allconv.report(networks.stubborn()),
         "hostile": allconv.report(network_with(HOSTILE)),
+        "deep": allconv.report(with_long_names_and_numbers()),
     }
     folder = tmp_path_factory.mktemp("pages")
     for name, report in reports.items():
@@ -125,6 +140,15 @@ def test_numbers_sort_as_numbers_and_shapes_by_their_values(show: Any) -> None:
     shapes = column(page, 4)
     assert shapes[:3] == ["28x28x16", "14x14x32", "14x14x16"]
     assert shapes[-1] == "10"
+
+
+def test_the_table_shows_its_last_column_in_a_window_of_1300_pixels(show: Any) -> None:
+    for name in ("mnist", "stubborn", "deep"):
+        page = show(name, viewport={"width": 1300, "height": 800})
+        box = page.locator(".rows").bounding_box()
+        last = page.locator("thead th:last-child").bounding_box()
+        assert last["x"] + last["width"] <= box["x"] + box["width"]
+        assert box["x"] + box["width"] <= 1300
 
 
 @pytest.mark.slow

@@ -88,11 +88,16 @@ def _cells(texts: Sequence[str], href: str) -> str:
     return "".join(
         _heading(text, href)
         if column.title == "layer"
-        else f'<td class="{column.sort}">{escaped(text)}</td>'
+        else f'<td class="{column.sort}">{_breakable(text)}</td>'
         for column, text in zip(COLUMNS, texts, strict=True)
     )
 
 
 def _heading(text: str, href: str) -> str:
-    words = f'<a href="{href}">{escaped(text)}</a>' if href else escaped(text)
+    words = f'<a href="{href}">{_breakable(text)}</a>' if href else escaped(text)
     return f'<th scope="row">{words}</th>'
+
+
+def _breakable(text: str) -> str:
+    """A text whose long names go on in the next line behind a `_` first."""
+    return escaped(text).replace("_", "_<wbr>")
