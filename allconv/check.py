@@ -99,7 +99,7 @@ class ShapeCheck(Result):
         return f"{html_table(heads, rows)}\n<pre>{html.escape(said)}</pre>"
 
     def to_text(self, width: int = WIDTH, color: bool = False, whole: bool = False) -> str:
-        """The check on lines of `width` characters: at 80, without colours, what `print` shows.
+        """Write the check on lines of `width` characters; `print` shows 80, without colours.
 
         With `whole` no name is cut, however wide the table gets.
         """

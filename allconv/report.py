@@ -94,7 +94,7 @@ class Report(Facts, Result):
         return as_html(self)
 
     def to_svg(self) -> str:
-        """The network before and after as an SVG picture, complete in itself.
+        """Draw the network before and after as an SVG picture, complete in itself.
 
         Raises:
             OptionError: The network is too large to draw.
@@ -104,7 +104,7 @@ class Report(Facts, Result):
         return as_svg(self)
 
     def to_png(self) -> bytes:
-        """The same picture as a PNG file, painted by matplotlib.
+        """Draw the same picture as a PNG file, painted by matplotlib.
 
         Raises:
             OptionError: matplotlib cannot be imported, or the network is too large to draw.

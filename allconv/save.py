@@ -101,7 +101,7 @@ def save_text(text: str, path: Path) -> None:
 
 
 def save_bytes(data: bytes, path: Path) -> None:
-    """Writes a file of bytes likewise."""
+    """Write a file of bytes likewise."""
     _write(path, lambda part: part.write_bytes(data))
 
 

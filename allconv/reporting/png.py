@@ -31,7 +31,7 @@ Patterns = Mapping[str, Element]
 
 
 def as_png(report: Facts) -> bytes:
-    """The network before and after as a PNG file.
+    """Draw the network before and after as a PNG file.
 
     Raises:
         OptionError: matplotlib cannot be imported, or the network is too large to draw.
@@ -119,7 +119,7 @@ def _paint_path(
 
 
 def _steps(commands: str) -> Iterator[tuple[int, Place]]:
-    """A path in matplotlib's codes (1 move, 2 line, 4 curve, 79 close) and absolute places."""
+    """Write a path in matplotlib's codes (1 move, 2 line, 4 curve, 79 close), absolute."""
     x = y = 0.0
     start = (x, y)
     for command, words in re.findall(r"([A-Za-z])([^A-Za-z]*)", commands):

@@ -34,7 +34,7 @@ Attributes = Mapping[str, str]
 
 
 def as_svg(report: Facts) -> str:
-    """The network before and after as an SVG file, complete in itself."""
+    """Draw the network before and after as an SVG file, complete in itself."""
     picture = drawn(report)
     ElementTree.indent(picture, "")
     text = ElementTree.tostring(picture, encoding="unicode")
@@ -42,7 +42,7 @@ def as_svg(report: Facts) -> str:
 
 
 def drawn(report: Facts) -> Element:
-    """The picture as a tree of elements.
+    """Make the picture as a tree of elements.
 
     Raises:
         OptionError: The network is larger than anybody could look at.
@@ -76,7 +76,7 @@ def drawn(report: Facts) -> Element:
 
 
 def _styled(element: Element, looks: frozenset[str] = frozenset()) -> Element:
-    """An element and those in it, each with attributes in the place of its class."""
+    """Copy an element and those in it, each with attributes in the place of its class."""
     own = frozenset(element.attrib.get("class", "").split())
     kept = {k: v for k, v in element.attrib.items() if k not in ("class", "href", "id")}
     tag = "g" if element.tag == "a" else element.tag
@@ -87,7 +87,7 @@ def _styled(element: Element, looks: frozenset[str] = frozenset()) -> Element:
 
 
 def _style(tag: str, own: frozenset[str], looks: frozenset[str]) -> dict[str, str]:
-    """What the page's style says of an element of these classes, inside of those."""
+    """Find what the page's style says of an element of these classes, inside of those."""
     colours = _colours()
     if tag == "text":
         return _letters(11 if "size" in own else 9.5, "middle")
@@ -124,7 +124,7 @@ def _face(face: str, looks: frozenset[str]) -> dict[str, str]:
 
 
 def _patterns() -> Element:
-    """The stripes of what changes, and the crosses of what stands in the way."""
+    """Define the stripes of what changes, and the crosses of what stands in the way."""
     colours, defs = _colours(), Element("defs")
     for name, light, size in (("stripes", "changed", 5), ("crosses", "blocks", 6)):
         side = str(size)
@@ -140,7 +140,7 @@ def _patterns() -> Element:
 
 
 def _legend(root: Element, width: int, y: int) -> int:
-    """What the looks mean, in lines below the drawings; where these end."""
+    """Explain the looks in lines below the drawings; return where these end."""
     x = MARGIN
     for look, words in LEGEND.items():
         wide = round(SAMPLE + 8 + LETTER * len(words) + 18)
@@ -170,6 +170,6 @@ def _letters(size: float, anchor: str) -> dict[str, str]:
 
 @cache
 def _colours() -> Mapping[str, str]:
-    """The page's colours on white paper, by name."""
+    """Read the page's colours on white paper, by name."""
     first = part("page.css").partition("}")[0]
     return dict(re.findall(r"--([\w-]+): (#\w+)", first))

@@ -99,5 +99,5 @@ def _heading(text: str, href: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """A text whose long names go on in the next line behind a `_` first."""
+    """Let long names in a text go on in the next line behind a `_` first."""
     return escaped(text).replace("_", "_<wbr>")

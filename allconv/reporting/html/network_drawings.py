@@ -44,7 +44,7 @@ def legend() -> str:
 
 
 def sides(report: Facts) -> dict[str, list[Item]] | None:
-    """The network before and after, as it is drawn; None where it is too large."""
+    """Lay out the network before and after; None where it is too large to draw."""
     if not (_is_drawn(report.plan.before) and _is_drawn(report.plan.after)):
         return None
     return {"before": _items_before(report), "after": _items_after(report)}

@@ -54,7 +54,7 @@ def as_html(report: Facts) -> str:
 
 
 def part(name: str) -> str:
-    """A file of the page's template."""
+    """Read a file of the page's template."""
     return (resources.files("allconv.reporting.html") / "template" / name).read_text(
         encoding="utf-8"
     )
