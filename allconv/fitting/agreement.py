@@ -16,7 +16,7 @@ Inputs = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far outputs are apart, before a final softmax or sigmoid.
+    """How far outputs are apart, before a final softmax, sigmoid or tanh.
 
     Attributes:
         error: The root of the mean square of the differences, relative to that of the original's
@@ -67,7 +67,7 @@ def as_shaped(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if found.shape != wanted.shape and (found.size != wanted.size or len(found) != len(wanted)):
         raise CalibrationError(
             f"the converted model gives {found.shape} where the original gives {wanted.shape}: it "
-            "is no conversion of this original"
+            "is not a conversion of this original"
         )
     return found.reshape(wanted.shape)
 
@@ -77,7 +77,7 @@ def _refuse_what_is_not_finite(wanted: np.ndarray) -> None:
     if lost:
         raise CalibrationError(
             f"{lost:,} of {wanted.size:,} values that the original gives on a batch of images "
-            "are NaN or infinite, and nothing can be fitted to them; look at its weights"
+            "are NaN or infinite, so nothing can be fitted to them; look at its weights"
         )
 
 

@@ -35,9 +35,9 @@ class Batches:
             raise OptionError(f"batch_size is a number >= 1, got {length}")
         if isinstance(images, Iterator):
             raise OptionError(
-                f"images: got a {type(images).__name__}, which can be gone through once only, and "
-                "they are needed once for each layer; give an array, a list of batches, a "
-                "PyDataset or a tf.data.Dataset"
+                f"images: got a {type(images).__name__}, which can be read only once, but each "
+                "layer needs the images again; give an array, a list of batches, a PyDataset or a "
+                "tf.data.Dataset"
             )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A network without its final softmax or sigmoid, on weights that can be trained."""
+"""A network without its final softmax, sigmoid or tanh, on weights that can be trained."""
 
 from __future__ import annotations
 
