@@ -97,7 +97,10 @@ def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
         return at_size(maps, size)
     if not images(maps):
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in maps.inputs)
-        raise OptionError(f"model '{maps.name}' takes no images of any size, but {inputs}")
+        raise OptionError(
+            f"model '{maps.name}' takes no images, so no size of them can be free; its inputs are "
+            f"{inputs}"
+        )
     return at_any_size(maps)
 
 

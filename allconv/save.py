@@ -34,7 +34,7 @@ def check_writable(
     try:
         _check_place(path, source, suffixes)
         if not overwrite and path.exists():
-            raise FileError(f"{path}: is there already, and is left as it is; give another name")
+            raise FileError(f"{path}: exists already, and was not overwritten; give another name")
     except FileError:
         raise
     except OSError as error:  # a name too long, a link to itself
@@ -56,7 +56,7 @@ def _check_place(path: Path, source: Path | None, suffixes: tuple[str, ...]) -> 
     if not os.access(folder, os.W_OK):
         raise FileError(f"{path}: the folder '{folder}' cannot be written to")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise FileError(f"{path}: is the model that is read; give another name")
+        raise FileError(f"{path}: is the file that is read; give another name")
 
 
 def save_model(model: Any, path: Path) -> None:

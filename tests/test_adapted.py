@@ -170,7 +170,7 @@ def test_a_copy_that_gives_other_numbers_is_refused_by_name(monkeypatch):
         allconv.convert(model, **KEEP)
     assert str(caught.value) == (
         f"layer '{dense.name}' (Dense): its weights are quantized, or LoRA's are added to them, "
-        "and Keras makes another layer of its get_config(); convert the model before it is "
+        "and Keras cannot copy it by its get_config(); convert the model before it is "
         "quantized or given LoRA"
     )
 

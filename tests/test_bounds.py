@@ -261,7 +261,7 @@ def test_what_keras_does_not_take_is_told(path):
     with pytest.raises(ConversionError) as caught:
         allconv.convert(written(path, model))
     assert re.match(
-        r"layer 'relu' \(ReLU\): Keras does not take it \(TypeError: .*flavour", str(caught.value)
+        r"layer 'relu' \(ReLU\): Keras refuses it \(TypeError: .*flavour", str(caught.value)
     )
 
 

@@ -92,7 +92,7 @@ def test_branches_with_hidden_layers_that_join_are_refused_with_the_reason(merge
     model = keras.Model(image, layers.Dense(3, name="classes")(merge(name="join")(branches)))
     expected = (
         f"several branches with hidden Dense layers join at 'join' ({merge.__name__}), and one "
-        "convolution cannot stand for them; use head='dense'"
+        "convolution cannot replace them; use head='dense'"
     )
     assert expected in reasons(model, "hidden_dense_to_nothing", head="classifier")
     with pytest.raises(ConversionError, match="use head='dense'"):

@@ -275,7 +275,7 @@ def test_the_input_is_never_overwritten(source: Path, tmp_path: Path) -> None:
     soft.symlink_to(source)
     for path in (source, hard, soft):
         message = error_of("convert", source, "-o", path)
-        assert message == f"{path}: is the model that is read; give another name"
+        assert message == f"{path}: is the file that is read; give another name"
     assert source.read_bytes() == before
 
 
@@ -452,8 +452,8 @@ def test_a_file_that_is_no_whole_model_says_what_it_is(model: keras.Model, tmp_p
     messages = {
         "some.weights.h5": f"it holds weights only, no architecture; {remedy}",
         "table.h5": "an HDF5 file, but none that Keras saved a model in",
-        "photos.keras": "a zip archive without 'model.weights.h5', so no model that Keras saved "
-        "whole",
+        "photos.keras": "a zip archive without 'model.weights.h5', so not a complete model saved "
+        "by Keras",
     }
     for name, message in messages.items():
         assert error_of("report", tmp_path / name) == f"{tmp_path / name}: {message}"
@@ -494,7 +494,7 @@ def test_code_of_the_user_s_own_in_a_file_is_shown_and_refused_by_name(
         assert result.exit_code == 0 and "stand in the way" in result.stdout
         assert "'own' (" in error_of("convert", path, "-o", tmp_path / "out.keras")
         words = error_of("convert", path, "-o", tmp_path / "out.keras", "--no-strict")
-        assert "allconv does not make these from a file, only layers that it knows: " in words
+        assert "allconv does not make these from a file: " in words
         assert "load it in Python by keras.saving.load_model" in words
 
 

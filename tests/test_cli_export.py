@@ -125,7 +125,7 @@ def test_an_option_of_onnx_without_an_onnx_file_is_refused(source, tmp_path):
 def test_unknown_choices_are_told_before_the_file_is_read(command, tmp_path, output):
     missing = tmp_path / "missing.keras"
     messages = {
-        ("--opset-version", 12): "is 12; expected one of 13 to 18, which tf2onnx writes",
+        ("--opset-version", 12): "is 12; expected 13 to 18, the versions that tf2onnx writes",
         ("--data-format", "chwn"): "is 'chwn'; expected 'channels_first' or 'channels_last'",
         ("--float16", "--int8", "a"): "and --int8 are two precisions; ask for one of them",
     }
@@ -149,7 +149,7 @@ def test_a_failure_leaves_an_older_file_and_nothing_else(command, tmp_path, outp
     message = error_of(command, tmp_path / "random.keras", "-o", output)
     assert message == (
         "model 'random' calls these layers with training=True, which a file for inference "
-        "cannot: Dropout 'noise'; call them without it"
+        "cannot do: Dropout 'noise'; call them without it"
     )
     assert output.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fcn.onnx", "random.keras"]

@@ -47,7 +47,7 @@ def test_a_closed_stream_changes_nothing_else(closed: str, source: Path) -> None
 def test_a_pipe_is_no_model_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.keras"
     os.mkfifo(pipe)
-    expected = f"{pipe}: is no regular file; write what it gives to one first"
+    expected = f"{pipe}: is no regular file; copy its content to one first"
     assert error_of("report", pipe) == expected
 
 

@@ -296,7 +296,7 @@ def test_an_opset_that_is_none_is_refused(opset, tmp_path):
     with pytest.raises(OptionError) as caught:
         exported(residual(), tmp_path, opset_version=opset)
     assert str(caught.value) == (
-        f"opset_version is {opset!r}; expected one of 13 to 18, which tf2onnx writes"
+        f"opset_version is {opset!r}; expected 13 to 18, the versions that tf2onnx writes"
     )
 
 

@@ -251,8 +251,14 @@ def by_virtual_dataset(group, other, raw):
     [
         (by_external_link, "is a link to another place or file; links are not followed"),
         (by_soft_link, "is a link to another place or file; links are not followed"),
-        (by_external_storage, "has its values in another file, which is not opened"),
-        (by_virtual_dataset, "has its values in another file, which is not opened"),
+        (
+            by_external_storage,
+            "has its values in another file, which is not opened; save the model again as one file",
+        ),
+        (
+            by_virtual_dataset,
+            "has its values in another file, which is not opened; save the model again as one file",
+        ),
     ],
 )
 def test_values_outside_the_file_are_not_read(how, message, whole_h5, tmp_path):

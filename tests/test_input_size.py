@@ -258,7 +258,8 @@ def test_a_size_that_is_none_is_refused(size, message):
 
 def test_a_model_without_images_is_refused():
     model = network((5,), layers.Dense(3))
-    with pytest.raises(OptionError, match=r"takes no images of any size, but 'image' \(None, 5\)"):
+    words = r"takes no images, so no size of them can be free; its inputs are 'image' \(None, 5\)"
+    with pytest.raises(OptionError, match=words):
         allconv.convert(model, input_size="any")
 
 

@@ -206,7 +206,7 @@ def test_a_name_alone_and_an_object_are_checked_alike():
             },
             "the delta 'X' is an object",
         ),
-        ({"optimizer": "sgd", "loss": 5}, "the loss 5 is none"),
+        ({"optimizer": "sgd", "loss": 5}, "the loss 5 is neither a name nor an object"),
     ],
 )
 def test_what_is_not_made_from_a_file_is_said(settings, reason):
@@ -245,7 +245,7 @@ def test_a_file_is_overwritten_unless_that_is_not_wanted(tmp_path, command):
     out.write_bytes(b"mine")
     result = run(command, path, "-o", out, "--no-overwrite")
     assert result.exit_code == 2
-    assert "is there already, and is left as it is; give another name" in result.stderr
+    assert "exists already, and was not overwritten; give another name" in result.stderr
     assert out.read_bytes() == b"mine"
     assert f"\noverwritten: {out}" in "\n" + run(command, path, "-o", out).stdout
     assert out.read_bytes() != b"mine"

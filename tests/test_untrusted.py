@@ -104,7 +104,7 @@ def test_layers_that_allconv_does_not_know_are_refused_all_at_once():
     with pytest.raises(ConversionError) as caught:
         build(plain(from_file(model)))
     assert str(caught.value) == (
-        "allconv does not make these from a file, only layers that it knows: TimeDistributed "
+        "allconv does not make these from a file: TimeDistributed "
         "'wrapped', Lambda 'code'; write the model in Python with layers of Keras in their places, "
         "take this file's weights by model.load_weights(FILE), and give allconv the model "
         "(Rescaling(1 / 255) is a Lambda of x / 255); or, if you trust the file, load it in Python "

@@ -557,10 +557,10 @@ def test_batches_that_cannot_be_put_together_are_one_clear_error() -> None:
 
     model = plain(size=None, name="image")
     sizes = [np.zeros((2, 12, 12, 3)), np.zeros((2, 13, 12, 3))]
-    with pytest.raises(OptionError, match=r"inputs: the batches do not go together \("):
+    with pytest.raises(OptionError, match=r"inputs: the batches do not fit together \("):
         verify(model, model, sizes)
     endless = tf.data.Dataset.from_tensors(np.zeros((12, 12, 3))).batch(2).repeat()
-    with pytest.raises(OptionError, match=r"inputs: the dataset repeats for ever; end it"):
+    with pytest.raises(OptionError, match=r"inputs: the dataset repeats without end; limit it"):
         verify(model, model, endless)
     with pytest.raises(OptionError, match=r"inputs: there are no batches; give some"):
         verify(model, model, [])

@@ -57,7 +57,7 @@ def no_copy(spec: Spec) -> ConversionError:
     """Return the error for a layer of which Keras makes a different one."""
     return ConversionError(
         f"layer '{spec.name}' ({spec.kind}): its weights are quantized, or LoRA's are added to "
-        "them, and Keras makes another layer of its get_config(); convert the model before it is "
+        "them, and Keras cannot copy it by its get_config(); convert the model before it is "
         "quantized or given LoRA"
     )
 

@@ -78,7 +78,7 @@ def by_keras(what: str) -> Iterator[None]:
         if lack_of_memory(error):
             raise
         raise ConversionError(
-            f"{what}: Keras does not take it ({type(error).__name__}: {first_line(error)})"
+            f"{what}: Keras refuses it ({type(error).__name__}: {first_line(error)})"
         ) from error
 
 

@@ -48,8 +48,7 @@ def refuse_untrusted(graph: Graph) -> None:
     refused = not_made(graph)
     if refused:
         raise ConversionError(
-            "allconv does not make these from a file, only layers that it knows: "
-            f"{', '.join(refused)}; {remedy(graph)}"
+            f"allconv does not make these from a file: {', '.join(refused)}; {remedy(graph)}"
         )
 
 

@@ -209,7 +209,9 @@ def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
     if os.path.isdir(output):  # False, and no error, for a name that cannot be
         return output / f"{file.stem}.keras"
     if several:
-        raise OptionError(f"--output: several FILEs go to a folder, and {output} is none")
+        raise OptionError(
+            f"--output: several FILEs are written to a folder, and {output} is not one"
+        )
     return output
 
 

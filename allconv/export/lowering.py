@@ -54,7 +54,7 @@ def _refuse_training(graph: Graph) -> None:
     if trained:
         raise ExportError(
             f"model '{graph.name}' calls these layers with training=True, which a file for "
-            f"inference cannot: {', '.join(trained)}; call them without it"
+            f"inference cannot do: {', '.join(trained)}; call them without it"
         )
 
 

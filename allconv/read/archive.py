@@ -105,7 +105,7 @@ def _first_bytes(path: Path) -> bytes:
         if path.is_dir():
             raise FileError(f"{path}: {foreign_folder(path)}")
         if not path.is_file():
-            raise FileError(f"{path}: is no regular file; write what it gives to one first")
+            raise FileError(f"{path}: is no regular file; copy its content to one first")
         with path.open("rb") as file:
             start = file.read(HEAD)
     except FileError:
@@ -242,7 +242,7 @@ def _info(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
         if said := foreign_archive(archive.namelist()):
             raise FileError(f"{path}: {said}") from None
         raise FileError(
-            f"{path}: a zip archive without '{name}', so no model that Keras saved whole"
+            f"{path}: a zip archive without '{name}', so not a complete model saved by Keras"
         ) from None
     if info.flag_bits & 1:
         raise FileError(f"{path}: its '{name}' is encrypted")

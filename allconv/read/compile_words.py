@@ -133,7 +133,7 @@ def _checked(value: Any, home: str, what: str) -> Any:
         return _named(value, home, what)
     if value is None:
         return None
-    raise Refused(f"the {what} {value!r} is none")
+    raise Refused(f"the {what} {value!r} is neither a name nor an object")
 
 
 def _named(name: str, home: str, what: str) -> Any:
@@ -176,7 +176,7 @@ def _settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         if key.startswith("num_") and isinstance(value, int) and value > MOST_COUNTED:
             raise Refused(f"'{name}' counts {value:,} classes or thresholds")
     if isinstance(found.get("name"), str) and not re.fullmatch(r"[\w.-]{1,255}", found["name"]):
-        raise Refused(f"the name of '{name}' is none")
+        raise Refused(f"'{name}' has a name with other characters than letters, digits and . _ -")
     if decay := found.pop("decay", None):  # of every optimizer of Keras 2
         rate = {"initial_learning_rate": found.get("learning_rate"), "decay_steps": 1}
         settings = {**rate, "decay_rate": decay}

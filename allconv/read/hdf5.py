@@ -157,11 +157,17 @@ class Group:
         if name is None or shape is None:
             raise FileError(f"{where} holds {dtype}; expected numbers")
         if dataset.external or dataset.is_virtual:
-            raise FileError(f"{where} has its values in another file, which is not opened")
+            raise FileError(
+                f"{where} has its values in another file, which is not opened; save the model "
+                "again as one file"
+            )
         shape, offset = tuple(map(int, shape)), dataset.id.get_offset()
         packing = _unknown_packing(dataset)
         if packing:
-            raise FileError(f"{where} is packed by {packing}, which is not undone here")
+            raise FileError(
+                f"{where} is compressed by {packing}, which allconv does not unpack; save the "
+                "model again with Keras"
+            )
         size, there = math.prod(shape) * dtype.itemsize, _bytes_there(dataset, self.region)
         if size > there or _piece(dataset) > max(4 * size, 2**20):
             raise FileError(f"{where} claims {size:,} bytes; the file has {there:,} for it at most")

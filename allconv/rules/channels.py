@@ -46,7 +46,7 @@ def channels_picked_to_conv(match: Match) -> Outcome:
     if found is None:
         return match.absent(NO_CHANNELS)
     if found.alone:
-        return match.skip("it takes away the axis of the channels")
+        return match.skip("it removes the axis of the channels")
     if all(user.kind in JOINS and picked(user) for user in match.users(node)):
         return match.absent("the layer that joins the channels picks them")
     if holds_integers(found.source):

@@ -23,7 +23,7 @@ def hidden_dense_to_nothing(match: Match) -> Outcome:
     if len(node.inputs) > 1 and _has_hidden(match, node):
         return match.skip(
             f"several branches with hidden Dense layers join at '{node.name}' ({node.kind}), and "
-            "one convolution cannot stand for them; use head='dense'"
+            "one convolution cannot replace them; use head='dense'"
         )
     if first is None:
         return match.absent("no hidden Dense before it")

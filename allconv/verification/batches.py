@@ -39,7 +39,9 @@ def batches_of(given: Any, what: str) -> Iterator[Any]:
     if isinstance(given, str) or not (isinstance(given, Iterable) or hasattr(given, "__getitem__")):
         raise OptionError(f"{what}: expected arrays, got {type(given).__name__}")
     if _is_endless(given):
-        raise OptionError(f"{what}: the dataset repeats for ever; end it, as by .take(10)")
+        raise OptionError(
+            f"{what}: the dataset repeats without end; limit it, for example by .take(10)"
+        )
     for batch in _in_order(given):
         yield _arrays(batch[0] if isinstance(batch, tuple) else batch)
 
@@ -59,8 +61,8 @@ def joined(batches: Iterable[Any], what: str) -> Any:
         return keras.tree.map_structure(_join, *found)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"{what}: the batches do not go together ({error}); give those of one size, with the "
-            "same inputs in each"
+            f"{what}: the batches do not fit together ({error}); every batch needs the "
+            "same inputs, with samples of one size"
         ) from error
 
 

@@ -17,7 +17,7 @@ BY_FAMILY = {
         "has padding",
         "cannot take unequal strides",
         "is taken by other layers",
-        "one convolution cannot stand for them",
+        "one convolution cannot replace them",
         "needs a fixed input size",
     ),
     "input_size": (

@@ -73,8 +73,8 @@ def parity(model: Any, file: Path, onnx_model: Any, graph: Graph, data_format: s
     worst = max(errors, key=lambda case: errors[case])
     if errors[worst] > limit:
         raise ExportError(
-            f"model '{graph.name}': on a batch of {worst} ONNX Runtime and Keras differ by "
-            f"{errors[worst]:.1e} of the output's spread, where rounding explains {limit:.1e}; "
+            f"model '{graph.name}': on a batch of {worst}, ONNX Runtime and Keras differ by "
+            f"{errors[worst]:.1e} of the output's spread; rounding explains {limit:.1e}; "
             + (known_difference(graph) or REPORT_IT)
         )
     still = _still([[each[n] for n in run.telling] for each in tallies.values()], limit)

@@ -34,7 +34,7 @@ def trial_sizes(graph: Graph) -> list[Sizes | None]:
         raise ExportError(f"model '{graph.name}' cannot be tried at any size: {error}") from error
     found = [size for size in _candidates(sizes) if _fits(graph, size)]
     if not found:
-        raise ExportError(f"model '{graph.name}': no size of image was found that it takes")
+        raise ExportError(f"model '{graph.name}': no image size was found that it accepts")
     return [*found[:COUNT]]
 
 
