@@ -49,15 +49,15 @@ class CheckedCall:
 
 @dataclass(frozen=True)
 class ShapeCheck(Result):
-    """The shapes of a model at one image size; true in a condition only where all layers fit.
+    """The shapes of a model at one image size; true in a condition only if all layers fit.
 
     Attributes:
         model: The model's name.
-        input_size: The sizes that were asked for; None for the model's own.
+        input_size: The size that was asked for; None for the model's own.
         rows: Every call of a layer, in order.
-        problems: The layers that do not fit, each once; what lies behind them is not judged.
+        problems: The layers that do not fit, each once; layers behind them are not judged.
         frozen_by: Names of the layers whose weights fit one image size only.
-        takes: The sizes of images that fit; None where all layers do, or no other size does.
+        takes: The image sizes that fit; None if all layers fit already, or no other size fits.
     """
 
     model: str
@@ -69,7 +69,7 @@ class ShapeCheck(Result):
 
     @property
     def passed(self) -> bool | None:
-        """Whether all layers fit; None where the shapes of some are unknown, and the others fit."""
+        """Whether all layers fit; None if the shapes of some are unknown and all others fit."""
         if self.problems:
             return False
         return None if self.unknown else True

@@ -33,45 +33,46 @@ def convert(
     rules: Sequence[Rule] = (),
     verify: bool = False,
 ) -> keras.Model:
-    """Turn a CNN into an all-convolutional network.
+    """Convert a CNN to an all-convolutional network.
 
     Args:
-        model: A built Sequential or Functional model, or a `.keras` or `.h5` file of any age, which
-            is read without Keras; no code in it is run. It is not changed.
-        pooling: How max pools are lowered: `"exact"` (same numbers), `"conv"` or `"stride"`
-            (leaner,
-            to be trained), one of `ExactPool()`, `ConvPool(...)`, `StridePool()`, or choices by
-            layer name, `{"pool1": "conv", "*": "stride"}`; pools not named are exact. `"keep"`
-            leaves pools, average and global ones too, for a *fully* convolutional network where an
-            *all*-convolutional one is not needed: same numbers, and with an `input_size` class maps
-            all the same, since a global pool then becomes a pool as large as the original's map.
-            Pools that you keep are not refused; `is_all_convolutional` still says no.
-        head: `"dense"` turns every Dense into a convolution, with the same numbers; `"classifier"`
-            drops the hidden ones and leaves one fresh convolution; `"keep"` leaves them.
-        input_size: `"any"` for a model that takes images `(batch, None, None, channels)`, or the
-            `(height, width)` of its images; `(length,)` for a 1D model, `(depth, height, width)`
-            for a 3D one. It gives class maps `(batch, rows, columns, classes)`: 1x1 at the
-            original's own size, larger on larger images. `geometry` says where its cells look, and
-            which image is the smallest; of a smaller one Keras may make numbers that mean nothing.
-        fold_batchnorm: Fold BatchNormalizations into the convolutions before them.
-        strict: Refuse a model in which layers stand in the way; otherwise leave these as they are.
-        rules: Your own rules, tried before those of installed packages and allconv's.
-        verify: Compare the two models before returning, where the conversion is lossless; at the
+        model: A built Sequential or Functional model, or a `.keras` or `.h5` file of Keras 1, 2 or
+            3, which is read without Keras; no code in it is run. The model is not changed.
+        pooling: How to convert max pools. `"exact"` keeps the outputs. `"conv"` and `"stride"` are
+            leaner, but need fitting or training. `"keep"` leaves all pools alone, average and
+            global ones, too: the result is *fully*, not *all*-convolutional, its outputs are the
+            same, and with an `input_size` it still gives class maps, since a global pool then
+            becomes a pool as large as the original's map. You can also give `ExactPool()`,
+            `ConvPool(...)` or `StridePool()`, or choices by layer name,
+            `{"pool1": "conv", "*": "stride"}`; pools that are not named are exact.
+        head: How to convert Dense layers. `"dense"` turns each into a convolution with the same
+            outputs; `"classifier"` replaces all of them by one fresh convolution; `"keep"` leaves
+            them alone.
+        input_size: `"any"` for a model that takes images of any size, `(batch, None, None,
+            channels)`, or the size of its images: `(height, width)`, `(length,)` for a 1D model,
+            `(depth, height, width)` for a 3D model. The model gives class maps `(batch, rows,
+            columns, classes)`: 1x1 at the original's own size, larger on larger images. `geometry`
+            says where the cells look, and which image is the smallest; for a smaller one Keras may
+            give meaningless numbers.
+        fold_batchnorm: Fold each BatchNormalization into the convolution before it.
+        strict: Refuse a model with layers that stand in the way; if False, leave these as they are.
+        rules: Your own rules, tried before those of installed packages and of allconv.
+        verify: If the conversion is lossless, compare both models before returning, at the
             original's own size.
 
     Returns:
-        A plain Keras model, with copied weights, the layers' names and `trainable` flags, and the
-        compile settings; of a file, where they are of Keras' own classes, with a fresh optimizer.
-        It takes and gives the same shapes, unless `input_size` says otherwise: then it is not
-        compiled, since a loss on vectors does not fit.
+        A plain Keras model with copied weights, the same layer names and `trainable` flags, and the
+        same compile settings, with a fresh optimizer; those of a file only if they are of Keras'
+        own classes. It takes and returns the same shapes. With an `input_size` it does not, and is
+        not compiled, since a loss on vectors does not fit.
 
     Raises:
-        ConversionError: Layers stand in the way, or fit one size of the image only; the message
-            lists all of them.
-        FileError: The file is no model file, is damaged, or its weights do not fit or are NaN.
+        ConversionError: Layers stand in the way, or fit one image size only; the message lists all
+            of them.
+        FileError: The file is not a model file, is damaged, or its weights do not fit or are NaN.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
-        ShapeError: Maps no longer fit after a choice that shrinks them.
+        ShapeError: A choice makes maps too small for the layers behind them.
         VerificationError: A lossless conversion disagrees with the original.
 
     Example:
@@ -113,9 +114,9 @@ def convert(
 def is_all_convolutional(model: keras.Model | str | os.PathLike[str] | ModelFile) -> bool:
     """Tell whether a model is made of convolutions and of layers that work cell by cell.
 
-    Two things that are no such layers may stand at its ends: a Flatten or Reshape that gives a 1x1
-    map of an output as a vector, or makes a map of an input. `report(model).obstacles` names the
-    layers that are not, with reasons.
+    At its ends, a model may also have a Flatten or Reshape: one that returns a 1x1 map as a vector,
+    or one that turns an input into a map. `report(model).obstacles` names the layers that stand in
+    the way, with the reasons.
 
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file.

@@ -2,9 +2,9 @@
 
 Every message says where (layer name, class), what was found, what was expected and what to do.
 Everything that allconv raises on purpose is an `AllconvError`; the command line turns it into one
-message and exit status 2. Some are also what Python calls such an error: a wrong option is a
-`ValueError`, a file that cannot be read an `OSError`. Code here that catches those lets an
-`AllconvError` pass first.
+message and exit status 2. Some errors are also the Python error that you expect: a wrong option is
+a `ValueError`, and a file that cannot be read is an `OSError`. Code in allconv that catches these
+lets an `AllconvError` pass first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 
 
 class AllconvError(Exception):
-    """Base of everything that allconv raises on purpose."""
+    """The base class of everything that allconv raises on purpose."""
 
 
 class ModelError(AllconvError):
@@ -49,7 +49,7 @@ class ExportError(AllconvError):
 
 
 class CalibrationError(AllconvError):
-    """There is nothing to fit a converted model to: no new layer, or images that say nothing."""
+    """A converted model cannot be fitted: it has no new layer, or the images tell nothing."""
 
 
 _HEADING = re.compile(r"Exception encountered when calling .*\.")

@@ -35,14 +35,14 @@ def export_onnx(
     int8: Images | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> OnnxReport:
-    """Write a model, converted or not, as an ONNX file that is clean and was run.
+    """Write a model, converted or not, as a clean ONNX file that was checked and run.
 
-    The file is there only if ONNX' checker accepts it and, with `verify`, ONNX Runtime gives the
-    numbers that Keras gives: on batches of one and of three, and where the size of the image is
-    free at three sizes. An all-convolutional model gives convolutions and cell-wise operators and
-    nothing else. Inputs and outputs have Keras' names, nodes begin with their layer's, and free
-    sizes are called `batch`, `height` and `width`. Weights of more than 2 GB lie beside the file,
-    in `<filepath>.data`.
+    The file is written only if ONNX' checker accepts it and, with `verify`, ONNX Runtime gives the
+    same outputs as Keras: on batches of one and three, and at three sizes if the image size is
+    free. An all-convolutional model becomes convolutions and cell-wise operators only. Inputs and
+    outputs have Keras' names, the names of nodes begin with the name of their layer, and free sizes
+    are called `batch`, `height` and `width`. Weights of more than 2 GB are written beside the file,
+    to `<filepath>.data`.
 
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file of any age.
@@ -62,11 +62,12 @@ def export_onnx(
             not begin with a Rescaling or Normalization.
 
     Returns:
-        What was written: operators, size, parity, and what fewer bits cost. `print` it.
+        What was written: operators, size, agreement with Keras, and the error of fewer bits.
+        `print` it.
 
     Raises:
-        ConversionError: An `input_size` was given, and layers fit one size only.
-        ExportError: The model cannot be written as ONNX, or the result does not agree with it.
+        ConversionError: An `input_size` was given, but layers fit one size only.
+        ExportError: The model cannot be written as ONNX, or the file does not agree with it.
         FileError: The model or the images cannot be read, or the file cannot be written.
         ModelError: The model is not built, empty or subclassed.
         OptionError: An option is unknown, or the images do not fit.

@@ -11,9 +11,9 @@ from typing import Any
 
 
 class Result:
-    """What a verb gives back: `print` it, `json.dumps` its `to_dict()`, or show it in a notebook.
+    """What a function returns: `print` it, `json.dumps` its `to_dict()`, or show it in a notebook.
 
-    Where a result is a judgement, it has `passed`: True, False, or None where it could not tell.
+    A result that is a judgement has `passed`: True, False, or None if it could not tell.
     """
 
     def to_dict(self) -> dict[str, Any]:

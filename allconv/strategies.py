@@ -1,4 +1,4 @@
-"""How max pools are lowered: what the names "exact", "conv" and "stride" stand for."""
+"""How max pools are converted: the strategies behind the names "exact", "conv" and "stride"."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConvPool:
     """Each max pool becomes one convolution with the pool's stride, to be trained.
 
     With `padding="keep"` the maps keep their sizes, and the convolution starts as the mean of the
-    pool's window. `ConvPool(kernel_size=3, padding="valid")` is the form of textbooks: maps shrink
+    pool's window. `ConvPool(kernel_size=3, padding="valid")` is the textbook form: maps shrink
     faster, and layers whose weights no longer fit start fresh.
 
     The idea is All-CNN's (Springenberg et al. 2014, arXiv 1412.6806).
@@ -27,9 +27,10 @@ class ConvPool:
     Attributes:
         kernel_size: Cells along each axis, by default the pool's own window.
         padding: `"keep"`, `"valid"` or `"same"`.
-        activation: Of the convolution; `"relu"` becomes linear where the pool's input may be
-            negative, since a mean of such values must be able to be negative.
-        filters: Number of channels, by default the pool's own; another number starts fresh.
+        activation: The activation of the convolution. `"relu"` becomes linear if the pool's input
+            may be negative, since a mean of such values may be negative, too.
+        filters: Number of filters, by default as many as the pool has channels; with another
+            number, the weights start fresh.
     """
 
     kernel_size: int | tuple[int, ...] | None = None
@@ -57,8 +58,8 @@ def _is_count(value: object) -> bool:
 class StridePool:
     """Each max pool is dropped, and its stride moves into the convolution before it.
 
-    The convolution keeps the centre of each window (Strided-CNN of Springenberg et al. 2014, arXiv
-    1412.6806); the result is to be trained.
+    The convolution computes only the centre of each window (Strided-CNN, Springenberg et al. 2014,
+    arXiv 1412.6806). The result needs fitting or training.
     """
 
 
@@ -66,8 +67,8 @@ class StridePool:
 class KeepPool:
     """Pools stay: the way to a *fully* convolutional network, not an *all*-convolutional one.
 
-    For all pools, average and global ones too; for one, by its name, or those not named, `"*"`. A
-    global pool slides where the network is to take images of other sizes.
+    It may stand for all pools, average and global ones, too, or for some of them by name; `"*"` are
+    those not named. A global pool slides if the network is to take images of other sizes.
     """
 
 

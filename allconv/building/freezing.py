@@ -27,25 +27,25 @@ CLASSES = (
 
 
 def freeze_fixed(model: keras.Model) -> tuple[str, ...]:
-    """Freeze the layers of a converted model whose kernels are fixed, those of its pools above all.
+    """Freeze the layers of a converted model that have fixed kernels, above all those of pools.
 
-    They are frozen when `convert` makes them, and Keras' `model.trainable = True` undoes that. Call
-    this after it, and before `compile`. It works on a model that `convert` made, on one loaded from
-    a file, on a clone, and on a model around any of them.
+    `convert` freezes these layers, but Keras' `model.trainable = True` unfreezes them. Call this
+    function after it, and before `compile`. It works on a model that `convert` made, on a model
+    loaded from a file, on a clone, and on a model that contains one of these.
 
-    A layer is taken for fixed where its configuration holds its kernel as a nested list, or where
-    its kernel is, to the number, the mean of a window, a cell of it or the difference of two, alike
-    for all channels, or gives each channel one value of its window. A layer of your own that begins
-    with such a kernel, and was not trained yet, is taken for one, too.
+    A layer counts as fixed if its configuration holds its kernel as a nested list. It also counts
+    as fixed if its kernel is exactly the mean of a window, one cell of it, or the difference of two
+    cells, alike for all channels, or if it picks one value of its window for each channel. So a
+    layer of your own that starts with such a kernel, and is not trained yet, is frozen, too.
 
     Args:
-        model: A converted Keras model, or a model that has one inside.
+        model: A converted Keras model, or a model that contains one.
 
     Returns:
         The names of the fixed layers.
 
     Raises:
-        ModelError: It is no model of layers; or training has changed a fixed kernel already.
+        ModelError: It is not a Keras model, or training has already changed a fixed kernel.
 
     Example:
         >>> import allconv, keras

@@ -24,11 +24,11 @@ from allconv.weights import Array
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file; with `config`, one of weights only and the description that belongs to it.
+    """A model file; with `config`, a file of weights only and the description of its model.
 
     Attributes:
-        path: A `.keras` or `.h5` file, by its content, whatever it is called.
-        config: A file of JSON, as `model.to_json()` writes it.
+        path: A `.keras` or `.h5` file. Its content counts, not its name.
+        config: A JSON file, as `model.to_json()` writes it.
 
     Example:
         >>> ModelFile("weights.h5", config="model.json")
