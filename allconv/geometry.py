@@ -18,8 +18,8 @@ from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
 from allconv.resize import giving_maps
 from allconv.shape_walk import Image, images
-from allconv.shapes import span
-from allconv.sizes.field import Fields
+from allconv.shapes import Size, span
+from allconv.sizes.field import Field, Fields
 from allconv.sizes.map_geometry import Geometry
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
 from allconv.sizes.smallest_size import size_step, smallest_size
@@ -91,7 +91,8 @@ def _geometry(maps: Graph) -> Geometry:
         receptive_field=tuple(
             None if field.whole else floor(field.last - field.first) + 1 for field in fields
         ),
-        offset=tuple(float(field.first + field.last) / 2 for field in fields),
+        offset=tuple(map(_offset, fields, own, layout(output).sizes)),
+        field_offset=tuple(map(_middle, fields)),
         minimum_input_size=smallest,
         input_size_step=tuple(steps),
         period=periods,
@@ -115,6 +116,15 @@ def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
     if maps.outputs[0] not in found:
         raise ConversionError(f"model '{maps.name}' makes its output of no image")
     return found
+
+
+def _offset(field: Field, image: Size, cells: Size) -> float:
+    """Find the middle of what the first cell speaks for: the image, where it is the only cell."""
+    return (image - 1) / 2 if image and cells == 1 else _middle(field)
+
+
+def _middle(field: Field) -> float:
+    return float(field.first + field.last) / 2
 
 
 def _number(stride: Fraction) -> int | float:

@@ -20,7 +20,12 @@ def made_geometry(
     axes: int = 2, stride: float = 2, field: int | None = 28, offset: float = 13.5
 ) -> Geometry:
     """The same along each axis."""
-    alike = {"output_stride": stride, "receptive_field": field, "offset": offset}
+    alike = {
+        "output_stride": stride,
+        "receptive_field": field,
+        "offset": offset,
+        "field_offset": offset,
+    }
     others = {"minimum_input_size": 28, "input_size_step": 1, "period": 2}
     sizes = {"input_size": 28, "output_size": 1}
     numbers = {name: (value,) * axes for name, value in {**alike, **others, **sizes}.items()}

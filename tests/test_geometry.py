@@ -9,7 +9,7 @@ from keras import layers
 
 import allconv
 from allconv.errors import ConversionError
-from tests.helpers.keras_comparison import network
+from tests.helpers.keras_comparison import assert_close, network, outputs
 from tests.helpers.networks import residual, twins
 from tests.helpers.randomized import randomize
 from tests.helpers.small_applications import squeeze_and_excitation, u_net
@@ -56,6 +56,26 @@ def test_the_smallest_image_is_the_smallest_that_leaves_a_cell():
         assert not check and str(check).endswith(f"it takes images from {height}x{width} on")
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_cell_of_a_classifier_is_in_the_middle_of_the_crop_that_it_speaks_for(padding):
+    """28 rows, 14, 7 and 3, or 26, 13, 11 and 5: the last pool leaves a row out."""
+    conv, pool = layers.Conv2D, layers.MaxPooling2D
+    steps = [conv(2, 3, padding=padding), pool(2), conv(2, 3, padding=padding), pool(2)]
+    steps += [pool(2)] if padding == "same" else []
+    model = network((28, 28, 1), *steps, layers.Flatten(), layers.Dense(3))
+    where = allconv.geometry(model)
+    assert where.offset == (13.5, 13.5)
+    assert where.field_offset[0] < 13.5
+    if padding == "valid":
+        image = np.random.default_rng(0).random((1, 60, 52, 1))
+        anywhere = allconv.convert(model, input_size="any")
+        row, column = where.cell((30, 22))
+        top, left = row * where.output_stride[0], column * where.output_stride[1]
+        assert abs(top + 13.5 - 30) <= 2 and abs(left + 13.5 - 22) <= 2
+        (crop,) = outputs(model, image[:, top : top + 28, left : left + 28])
+        assert_close(outputs(anywhere, image)[0][:, row, column], crop)
+
+
 def test_a_classifier_has_the_geometry_of_its_all_convolutional_form():
     model = network(
         (28, 28, 1), layers.Conv2D(4, 5), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(3)
@@ -64,7 +84,7 @@ def test_a_classifier_has_the_geometry_of_its_all_convolutional_form():
     assert geometry == allconv.geometry(allconv.convert(model))
     assert geometry.output_stride == (2, 2)
     assert geometry.receptive_field == (28, 28)
-    assert geometry.offset == (13.5, 13.5)
+    assert geometry.offset == geometry.field_offset == (13.5, 13.5)
     assert geometry.minimum_input_size == (28, 28)
     assert geometry.output_size == (1, 1)
     assert geometry.padded == ()

@@ -21,8 +21,9 @@ DIGITS = 9
 class Geometry(Result):
     """Where the cells of a model's output look, along each axis (height, width).
 
-    Cell `i` sees `receptive_field` cells of the image, around `offset + output_stride * i`. Cells
-    of the image are numbered from 0, at their centres; those below 0 are padding.
+    Cell `i` speaks for the image around `offset + output_stride * i`, and depends on
+    `receptive_field` pixels around `field_offset + output_stride * i`. Pixels are numbered from 0,
+    at their centres; those below 0 are padding.
 
     Attributes:
         output_stride: Cells of the image from one cell of the map to the next; a fraction where the
@@ -31,7 +32,11 @@ class Geometry(Result):
             depends on, padding included; None where it depends on all of them. Where a map is made
             finer (UpSampling, transposed convolutions), cells between two coarse ones see other
             cells than these do: each lies in this field, and some reach its ends.
-        offset: Position of the first cell's centre in the image.
+        offset: Position of the first cell's centre in the image. Of a classifier of images of one
+            size that is the middle of such an image: cell `i` speaks for the crop of that size that
+            begins at `output_stride * i`. Of any other network it is `field_offset`.
+        field_offset: Position of the middle of what the first cell depends on. It is before
+            `offset` where windows do not reach the last rows: of 11 rows, a pool of 2 leaves one.
         minimum_input_size: The smallest image that gives a map of at least one cell. Of a smaller
             one a backend may make numbers that mean nothing: TensorFlow with oneDNN gives them
             without an error.
@@ -49,6 +54,7 @@ class Geometry(Result):
     output_stride: tuple[int | float, ...]
     receptive_field: tuple[int | None, ...]
     offset: tuple[float, ...]
+    field_offset: tuple[float, ...]
     minimum_input_size: tuple[int, ...]
     input_size_step: tuple[int, ...]
     period: tuple[int, ...]
@@ -120,7 +126,7 @@ class Geometry(Result):
         if min(cell) < 0:
             raise OptionError(f"cell is {_in_words(cell)}; the map's cells are numbered from 0")
         lowest = None if padding else 0
-        axes = zip(cell, self.offset, self.output_stride, self.receptive_field, strict=True)
+        axes = zip(cell, self.field_offset, self.output_stride, self.receptive_field, strict=True)
         return tuple(
             slice(None) if field is None else _box(start + stride * number, field, lowest)
             for number, start, stride, field in axes

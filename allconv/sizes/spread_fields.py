@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from allconv.graph import Node
@@ -16,18 +17,24 @@ def transposed(node: Node, fields: Fields) -> Fields:
     config = node.config
     strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
     axes = by_axis(fields, config["kernel_size"], strides, dilation_rate)
-    extra, padding = config.get("output_padding") is not None, config.get("padding", "valid")
+    padding, given = config.get("padding", "valid"), config.get("output_padding")
+    extras = given if isinstance(given, Sequence) else [given] * len(fields)
     return tuple(
         spread(field, range(0, span(cells, dilation), dilation), stride, padding, extra)
-        for field, cells, stride, dilation in axes
+        for (field, cells, stride, dilation), extra in zip(axes, extras, strict=True)
     )
 
 
-def spread(field: Field, taps: range, stride: int, padding: str, extra: bool) -> Field:
-    """Find the field after a transposed convolution; `extra`: its output padding is given."""
+def spread(field: Field, taps: range, stride: int, padding: str, extra: int | None) -> Field:
+    """Find the field after a transposed convolution; `extra`: its output padding, if given.
+
+    Of what padding `same` drops, half is before the result, as TensorFlow has it. JAX drops half a
+    window there whatever the output padding is.
+    """
     cropped, window = 0, taps[-1] + 1
     if padding == "same":
-        cropped = window // 2 if extra else max(window - stride, 0) // 2
+        dropped = window - stride if extra is None else 2 * (window // 2) - extra
+        cropped = max(dropped, 0) // 2
 
     period = stride // math.gcd(taps.step, stride)
 

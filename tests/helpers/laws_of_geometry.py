@@ -66,7 +66,7 @@ def assert_fields(anywhere, geometry, shape, passes):
         return
     for axis, field in enumerate(geometry.receptive_field):
         seen, cell = seen_by_the_middle(anywhere, (*sizes, shape[-1]), axis)
-        centre = geometry.offset[axis] + cell * geometry.output_stride[axis]
+        centre = geometry.field_offset[axis] + cell * geometry.output_stride[axis]
         first, last = 0, sizes[axis] - 1
         if field is not None:
             first, last = centre - (field - 1) / 2, centre + (field - 1) / 2
