@@ -18,9 +18,8 @@ layers      sequence_shapes layer_shapes ranges costs
 layout      . relabels
 kernels     windows dense affine . fixed
             shape_walk
-sizes       . fixed_layers field spread_fields receptive_field smallest_size image_sizes
-sizes       map_geometry
-pictures    . colours overlay preprocessing opening entrance folder batches
+sizes       . fixed_layers field spread_fields receptive_field size_arithmetic smallest_size
+sizes       image_sizes
             names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings

@@ -1,7 +1,7 @@
 """The image sizes along an axis that a network takes: the smallest, and in which steps more follow.
 
-All sizes go through a layer together. Behind a stride many of them are alike, and what is alike is
-worked out once: a report spends more time here than on anything else.
+Arithmetic tells them of most networks. Of others sizes are tried, all of which go through a layer
+together: behind a stride many are alike, and what is alike is worked out once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from allconv.errors import ConversionError, ShapeError
 from allconv.graph import Graph, Node
 from allconv.shape_walk import Image, call_shape, images
 from allconv.shapes import Shape
+from allconv.sizes.size_arithmetic import smallest_by_arithmetic
 
 LARGE = 1 << 14
 """A size at which any network fits that fits at all; for models whose own size is free."""
@@ -27,8 +28,9 @@ LONGEST = 1 << 12
 def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
     """Find the smallest size along one axis at which all layers fit, the others being the model's.
 
-    Where a size fits, so do those that are larger by periods; of others nothing is known, since
-    branches may not meet there. So the sizes just below the smallest found are tried, and from one
+    Where all maps grow alike, arithmetic tells (`size_arithmetic`). Else, where a size fits, so do
+    those that are larger by periods; of others nothing is known, since branches may not meet there.
+    So the sizes just below the smallest found are tried, and from one
     that fits the search goes on by halving, in steps of a period.
 
     Args:
@@ -45,6 +47,8 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
             f"model '{maps.name}': its strides come to more than {LONGEST:,} cells, too many to "
             "look for its smallest image"
         )
+    if (exact := _by_arithmetic(maps, axis, own)) is not None:
+        return exact
     tried = min(period, _most(maps))
     smallest = own or _first_that_fits(maps, axis, _below(LARGE, tried))
     if smallest is None:
@@ -58,9 +62,21 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
 
 def size_step(maps: Graph, axis: int, smallest: int, period: int) -> int:
     """Return 1 where all sizes fit from the smallest on, otherwise the period, even if vast."""
+    if smallest_by_arithmetic(maps, axis, _varied_nodes(maps, axis)) == smallest:
+        return 1
     if period > _most(maps):
         return period
     return 1 if all(_fit(maps, axis, range(smallest + 1, smallest + period))) else period
+
+
+def _by_arithmetic(maps: Graph, axis: int, own: int | None) -> int | None:
+    """The smallest size where arithmetic tells, and no larger than what would be tried."""
+    exact = smallest_by_arithmetic(maps, axis, _varied_nodes(maps, axis))
+    return exact if exact is not None and exact <= (own or LARGE - 1) else None
+
+
+def _varied_nodes(maps: Graph, axis: int) -> list[Node]:
+    return [image.node for image in _varied(maps, axis)]
 
 
 def _most(maps: Graph) -> int:
