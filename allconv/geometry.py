@@ -22,7 +22,7 @@ from allconv.shapes import Size, span
 from allconv.sizes.field import Field, Fields
 from allconv.sizes.map_geometry import Geometry
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
-from allconv.sizes.smallest_size import size_step, smallest_size
+from allconv.sizes.smallest_size import smallest_and_step
 
 if TYPE_CHECKING:
     import keras
@@ -84,17 +84,15 @@ def _geometry(maps: Graph) -> Geometry:
     fields, axes = found[output], range(len(found[output]))
     periods = tuple(common_stride(found.values(), axis) for axis in axes)
     own = _image(maps).sizes
-    smallest = tuple(smallest_size(maps, axis, own[axis], periods[axis]) for axis in axes)
-    steps = [size_step(maps, axis, smallest[axis], periods[axis]) for axis in axes]
+    sizes = [smallest_and_step(maps, axis, own[axis], periods[axis]) for axis in axes]
     return Geometry(
         output_stride=tuple(_number(field.stride) for field in fields),
         receptive_field=tuple(
             None if field.whole else floor(field.last - field.first) + 1 for field in fields
         ),
-        offset=tuple(map(_offset, fields, own, layout(output).sizes)),
-        field_offset=tuple(map(_middle, fields)),
-        minimum_input_size=smallest,
-        input_size_step=tuple(steps),
+        offset=tuple(float(field.first + field.last) / 2 for field in fields),
+        minimum_input_size=tuple(smallest for smallest, _ in sizes),
+        input_size_step=tuple(step for _, step in sizes),
         period=periods,
         input_size=own,
         output_size=layout(output).sizes,

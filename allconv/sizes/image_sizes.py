@@ -17,7 +17,7 @@ from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS, SPATIAL
 from allconv.layers.map_shapes import by_axis
 from allconv.shape_walk import Image, images, shapes_at, size_words
 from allconv.shapes import Shape
-from allconv.sizes.smallest_size import size_step, smallest_size
+from allconv.sizes.smallest_size import smallest_and_step
 
 Sizes = tuple[int, ...]
 
@@ -155,9 +155,7 @@ def _own(found: Sequence[Image], axis: int) -> int | None:
 
 def _along(graph: Graph, axis: int, own: int | None) -> tuple[int, int]:
     """Find the smallest size along an axis, and the step to those that follow."""
-    period = _period(graph, axis)
-    smallest = smallest_size(graph, axis, own, period)
-    return smallest, size_step(graph, axis, smallest, period)
+    return smallest_and_step(graph, axis, own, _period(graph, axis))
 
 
 def _tried(graph: Graph, sizes: ImageSizes, all_axes: bool = False) -> ImageSizes:

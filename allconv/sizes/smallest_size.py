@@ -25,13 +25,11 @@ LONGEST = 1 << 12
 """A period above it is not searched: no network made for images has one."""
 
 
-def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
+def smallest_and_step(maps: Graph, axis: int, own: int | None, period: int) -> tuple[int, int]:
     """Find the smallest size along one axis at which all layers fit, the others being the model's.
 
-    Where all maps grow alike, arithmetic tells (`size_arithmetic`). Else, where a size fits, so do
-    those that are larger by periods; of others nothing is known, since branches may not meet there.
-    So the sizes just below the smallest found are tried, and from one
-    that fits the search goes on by halving, in steps of a period.
+    The sizes along other axes are the model's own. The step is 1 where all sizes fit from the
+    smallest on, otherwise the period.
 
     Args:
         maps: A network.
@@ -47,8 +45,21 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
             f"model '{maps.name}': its strides come to more than {LONGEST:,} cells, too many to "
             "look for its smallest image"
         )
-    if (exact := _by_arithmetic(maps, axis, own)) is not None:
-        return exact
+    varied = [image.node for image in _varied(maps, axis)]
+    exact = smallest_by_arithmetic(maps, axis, varied)
+    if exact is not None and exact <= (own or LARGE - 1):
+        return exact, 1
+    smallest = _smallest_tried(maps, axis, own, period)
+    return smallest, _step_tried(maps, axis, smallest, period)
+
+
+def _smallest_tried(maps: Graph, axis: int, own: int | None, period: int) -> int:
+    """The smallest size by trying.
+
+    Where a size fits, so do those that are larger by periods; of others nothing is known, since
+    branches may not meet there. So the sizes just below the smallest found are tried, and from one
+    that fits the search goes on by halving, in steps of a period.
+    """
     tried = min(period, _most(maps))
     smallest = own or _first_that_fits(maps, axis, _below(LARGE, tried))
     if smallest is None:
@@ -60,23 +71,11 @@ def smallest_size(maps: Graph, axis: int, own: int | None, period: int) -> int:
     return smallest
 
 
-def size_step(maps: Graph, axis: int, smallest: int, period: int) -> int:
+def _step_tried(maps: Graph, axis: int, smallest: int, period: int) -> int:
     """Return 1 where all sizes fit from the smallest on, otherwise the period, even if vast."""
-    if smallest_by_arithmetic(maps, axis, _varied_nodes(maps, axis)) == smallest:
-        return 1
     if period > _most(maps):
         return period
     return 1 if all(_fit(maps, axis, range(smallest + 1, smallest + period))) else period
-
-
-def _by_arithmetic(maps: Graph, axis: int, own: int | None) -> int | None:
-    """The smallest size where arithmetic tells, and no larger than what would be tried."""
-    exact = smallest_by_arithmetic(maps, axis, _varied_nodes(maps, axis))
-    return exact if exact is not None and exact <= (own or LARGE - 1) else None
-
-
-def _varied_nodes(maps: Graph, axis: int) -> list[Node]:
-    return [image.node for image in _varied(maps, axis)]
 
 
 def _most(maps: Graph) -> int:
