@@ -33,7 +33,7 @@ class ShapeError(AllconvError, ValueError):
 
 
 class ConversionError(AllconvError):
-    """Layers stand in the way of an all-convolutional model; the message lists all of them."""
+    """Layers stand in the way of an all-convolutional model; the message lists them by cause."""
 
 
 class RuleError(AllconvError):

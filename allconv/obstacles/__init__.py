@@ -24,7 +24,7 @@ def obstacles(plan: Plan) -> tuple[Obstacle, ...]:
 
 
 def refuse_obstacles(plan: Plan, advice: str = "") -> None:
-    """Raise a ConversionError that lists all layers that stand in the way, if any do."""
+    """Raise a ConversionError that lists by cause what stands in the way, if anything does."""
     found = obstacles(plan)
     if found:
         lines = "\n".join(f"  {obstacle}" for obstacle in found)
