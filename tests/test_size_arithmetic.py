@@ -106,6 +106,12 @@ def test_branches_that_meet_at_some_sizes_only_are_left_to_be_tried():
     assert arithmetic_is_right(read(two_branches(window=2))) == [None, None]
 
 
+def test_that_one_cell_meets_two_by_chance_is_not_taken_for_any_size():
+    model = two_branches(window=2)  # at 3x3 they give 2x2 and 1x1, at 17x17 9x9 and 8x8
+    assert fits(read(model), 0, 3) and not fits(read(model), 0, 17)
+    assert allconv.geometry(model).input_size_step == (2, 2)
+
+
 def test_a_map_made_finer_is_left_to_be_tried():
     image = keras.Input((8, 8, 2))
     x = layers.UpSampling2D(2)(layers.MaxPooling2D(2)(image))

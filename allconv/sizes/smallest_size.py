@@ -72,10 +72,16 @@ def _smallest_tried(maps: Graph, axis: int, own: int | None, period: int) -> int
 
 
 def _step_tried(maps: Graph, axis: int, smallest: int, period: int) -> int:
-    """Return 1 where all sizes fit from the smallest on, otherwise the period, even if vast."""
+    """1 where all sizes fit from the smallest on, otherwise the period; it too where it is vast.
+
+    Maps of one cell meet any other, as a merge spreads them. Two periods on no map that grows has
+    one, and then what fits repeats itself.
+    """
     if period > _most(maps):
         return period
-    return 1 if all(_fit(maps, axis, range(smallest + 1, smallest + period))) else period
+    starts = (smallest, smallest + 2 * period)
+    tried = (_fit(maps, axis, range(start + 1, start + period)) for start in starts)
+    return 1 if all(map(all, tried)) else period
 
 
 def _most(maps: Graph) -> int:
