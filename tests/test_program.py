@@ -86,3 +86,12 @@ def test_both_processes_end_where_one_is_ended_from_outside(name: str, status: i
 )
 def test_only_what_needs_keras_runs_in_a_process_of_its_own(words: str, expected: bool) -> None:
     assert program._needs_keras(words.split()) is expected
+
+
+def test_python_looks_for_garbage_again_once_all_is_imported() -> None:
+    code = (
+        "import gc, sys; from allconv.cli import program, commands; sys.argv = ['allconv']; "
+        "commands.main = lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000); program.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
