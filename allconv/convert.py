@@ -67,9 +67,9 @@ def convert(
         not compiled, since a loss on vectors does not fit.
 
     Raises:
-        ConversionError: Layers stand in the way, or fit one size of the image only; the message
-            lists them, those with one cause together.
-        FileError: The file is no model file, is damaged, or its weights do not fit or are NaN.
+        ConversionError: Layers stand in the way, or fit one image size only; the message lists
+            them, those with one cause together.
+        FileError: The file is not a model file, is damaged, or its weights do not fit or are NaN.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
         ShapeError: A choice makes maps too small for the layers behind them.

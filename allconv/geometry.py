@@ -90,7 +90,8 @@ def _geometry(maps: Graph) -> Geometry:
         receptive_field=tuple(
             None if field.whole else floor(field.last - field.first) + 1 for field in fields
         ),
-        offset=tuple(float(field.first + field.last) / 2 for field in fields),
+        offset=tuple(map(_offset, fields, own, layout(output).sizes)),
+        field_offset=tuple(map(_middle, fields)),
         minimum_input_size=tuple(smallest for smallest, _ in sizes),
         input_size_step=tuple(step for _, step in sizes),
         period=periods,

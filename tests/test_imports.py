@@ -19,7 +19,8 @@ layout      . relabels
 kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field size_arithmetic smallest_size
-sizes       image_sizes
+sizes       image_sizes map_geometry
+pictures    . colours overlay preprocessing opening entrance folder batches
             names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings

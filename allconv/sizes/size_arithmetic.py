@@ -54,7 +54,7 @@ class Growth(NamedTuple):
         return Growth(self.offset + self.stride * before, self.stride * stride)
 
     def image_for(self, cells: int) -> int:
-        """The smallest image of which this map has so many cells."""
+        """Find the smallest image of which this map has so many cells."""
         return self.stride * cells - self.offset
 
 
@@ -63,7 +63,7 @@ class _Unlike(Exception):
 
 
 def smallest_by_arithmetic(maps: Graph, axis: int, varied: Collection[Node]) -> int | None:
-    """The smallest size of the images along an axis, from which on all sizes fit.
+    """Find the smallest size of the images along an axis, from which on all sizes fit.
 
     Args:
         maps: A network that fits its own images.

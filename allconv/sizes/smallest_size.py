@@ -54,7 +54,7 @@ def smallest_and_step(maps: Graph, axis: int, own: int | None, period: int) -> t
 
 
 def _smallest_tried(maps: Graph, axis: int, own: int | None, period: int) -> int:
-    """The smallest size by trying.
+    """Find the smallest size by trying.
 
     Where a size fits, so do those that are larger by periods; of others nothing is known, since
     branches may not meet there. So the sizes just below the smallest found are tried, and from one
