@@ -40,8 +40,8 @@ def obstacles_of(model, **options):
     return [line.strip() for line in (*lines, *remedies)]
 
 
-CODE = "it runs code of your own, into which allconv does not look"
-OTHER = "it is no convolution and does not work cell by cell"
+CODE = "it runs your own code, which allconv does not look into"
+OTHER = "it is not a convolution and does not work cell by cell"
 NO_LAYER = (
     "no layer of Keras does the same, and no rule is known for it; write it as layers, or give a "
     "rule with rules=[...]"

@@ -254,7 +254,7 @@ def test_all_that_the_report_concludes_is_on_the_page(name: str) -> None:
 def test_reasons_stand_with_what_stands_in_the_way() -> None:
     page = page_named("stubborn")
     items = [e.text for e in page.all("li")]
-    assert "'shift' (Lambda): it runs code of your own, into which allconv does not look" in items
+    assert "'shift' (Lambda): it runs your own code, which allconv does not look into" in items
     assert "refused" in page.all("section")[0].looks
 
 
