@@ -15,8 +15,8 @@ PAGE = """\
 
 All costs are multiply-accumulates for each value of the result, as `allconv.report` counts them,
 on maps so large that the border does not matter. On small maps they are a little higher: a 3x3 pool
-with stride 2 costs 41 here and 42 on 64x64 ([why](algebra.md#exact-max-pool)). `python
-docs/pool_costs.py` writes this page; a test compares it with the code.
+with stride 2 costs 41 here and 42 on 64x64 ([why](algebra.md#exact-max-pool)). This page is written
+by `python docs/pool_costs.py`; a test compares it with the code.
 
 A depthwise convolution multiplies all cells of its window, even those with weight zero. A step of a
 plan has one such convolution for each cell that it compares, which gives the cell itself or its
@@ -76,7 +76,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def matrix() -> Iterator[list[object]]:
-    """Windows of 1 to 8 cells against strides of 1 to 8."""
+    """Yield the costs of windows of 1 to 8 cells against strides of 1 to 8."""
     for k in range(1, 9):
         chosen = (cost(max_steps((k, k), (stride, stride))) for stride in range(1, 9))
         yield [f"**{k}x{k}**", *chosen]
