@@ -48,12 +48,11 @@ def convert(
         head: How to convert Dense layers. `"dense"` turns each into a convolution with the same
             outputs; `"classifier"` replaces all of them by one fresh convolution; `"keep"` leaves
             them alone.
-        input_size: `"any"` for a model that takes images of any size, `(batch, None, None,
-            channels)`, or the size of its images: `(height, width)`, `(length,)` for a 1D model,
-            `(depth, height, width)` for a 3D model. The model gives class maps `(batch, rows,
-            columns, classes)`: 1x1 at the original's own size, larger on larger images. `geometry`
-            says where the cells look, and which image is the smallest; for a smaller one Keras may
-            give meaningless numbers.
+        input_size: `"any"` for a model that takes images of any size, or the size of its images:
+            `(height, width)`, `(length,)` for a 1D model, `(depth, height, width)` for a 3D model.
+            The model gives class maps `(batch, rows, columns, classes)`: 1x1 at the original's own
+            size, larger on larger images. `geometry` says where the cells look, and which image is
+            the smallest; for a smaller one Keras may give meaningless numbers.
         fold_batchnorm: Fold each BatchNormalization into the convolution before it.
         strict: Refuse a model with layers that stand in the way; if False, leave these as they are.
         rules: Your own rules, tried before those of installed packages and of allconv.
