@@ -215,14 +215,14 @@ def _arranged(original: Any, converted: Any, inputs: Any, seed: int) -> Any:
     samples = samples_of(inputs)
     if samples < 2:
         count = ("no inputs", "one input")[samples]
-        raise Stop(None, f"got {count}; two show whether the output depends on them")
+        raise Stop(None, f"got {count}; give at least two, to show that the output depends on them")
     return inputs
 
 
 def _drawn(original: Any, converted: Any, seed: int) -> Any:
     """Draw inputs that suit the original's graph, of a size that fits it."""
     if not is_graph(original):
-        raise Stop(None, "the original's inputs are not known from its graph; give some")
+        raise Stop(None, "the original has no graph that describes its inputs; give inputs")
     if not leaves_sizes_open(original):
         return draw_inputs(original, seed)
     try:
@@ -256,7 +256,8 @@ def _verdict(
         return measured
     reason = (
         f"{_which(tallies, stillest) or 'the output'} is constant: {samples:,} inputs move it by "
-        f"{stillest.input_spread:.1e} of its spread; {needed:.1e} would show an error"
+        f"{stillest.input_spread:.1e} of its spread, but at least {needed:.1e} is needed to show "
+        "an error"
     )
     return Verification(None, tolerance=tolerance, samples=samples, reason=reason)
 

@@ -199,7 +199,10 @@ def test_out_of_the_program_errors_go_to_who_called_it(telling: Path) -> None:
     ("backend", "words"),
     [
         ("foo", "'foo' is no backend of it; set KERAS_BACKEND to tensorflow, jax or torch, "),
-        ("torch", "install its backend, as by pip install 'allconv[torch]', or set KERAS_BACKEND "),
+        (
+            "torch",
+            "install its backend, for example by pip install 'allconv[torch]', or set ",
+        ),
     ],
 )
 def test_a_backend_that_is_not_there_is_one_line(

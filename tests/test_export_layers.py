@@ -24,7 +24,7 @@ pytestmark = on_tensorflow
 
 HONEST = (
     "strides larger than their windows, which ONNX",
-    "by less than nothing, whose strides",
+    "by a negative number of cells, as its strides",
     ": Keras fails: ",
 )
 """Reasons not to export a layer: no runtime agrees with Keras on TensorFlow, or with any, or Keras

@@ -51,19 +51,19 @@ def saved(save: Callable[..., object]) -> bytes:
 
 NODE = field(1, b"input") + field(2, b"Placeholder")
 ONNX = field(1, 8) + field(2, b"tf2onnx") + field(5, 0) + field(7, NODE) + field(8, b"\x10\x12")
-FROM_KERAS = "give the Keras model that it was made of, saved by model.save('model.keras')"
+FROM_KERAS = "give the Keras model that it was made from, saved by model.save('model.keras')"
 UNPACK = "unpack it and give the .keras or .h5 file in it"
 WITHOUT_LAYERS = "arrays have no layers; give the model, saved by model.save('model.keras')"
 OF_PYTORCH = (
     "a file of PyTorch; allconv reads Keras models; rebuild the model in Keras and copy its weights"
 )
 OF_PICKLE = (
-    "a pickle of Python; allconv opens no pickle, since that runs code; load it where you trust "
-    "it, and save the model by model.save('model.keras')"
+    "a pickle of Python; allconv opens no pickle, since that runs code; if you trust it, load it "
+    "and save the model by model.save('model.keras')"
 )
 PAGE = (
-    "an HTML page, not the file itself; download the file by its own link (on GitHub that of "
-    "'Raw' or 'Download')"
+    "an HTML page, not the file itself; download the file by its own link (on GitHub, 'Raw' "
+    "or 'Download')"
 )
 
 FILES = {
@@ -77,7 +77,7 @@ FILES = {
     ),
     "page": (b"<!DOCTYPE html><html>404</html>", PAGE),
     "page with a mark": (b"\xef\xbb\xbf\n <HTML lang='en'>", PAGE),
-    "error": (b"404: Not Found", "what a server says in the place of a file; download"),
+    "error": (b"404: Not Found", "an error page of a server, not the file itself; download"),
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(64), f"a TensorFlow Lite file; {FROM_KERAS}"),
     "onnx": (ONNX, f"an ONNX file; {FROM_KERAS}"),
     "frozen": (field(1, NODE), f"a frozen graph of TensorFlow (.pb); {FROM_KERAS}"),

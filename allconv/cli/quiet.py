@@ -62,8 +62,8 @@ def _why_not(error: Exception) -> str:
     extra = backend if backend in BACKENDS else "tensorflow"
     return (
         f"Keras cannot be imported ({first_line(error) or type(error).__name__}); install its "
-        f"backend, as by pip install 'allconv[{extra}]', or set KERAS_BACKEND to one that is "
-        f"installed{_limit_of_memory()}"
+        f"backend, for example by pip install 'allconv[{extra}]', or set KERAS_BACKEND to one "
+        f"that is installed{_limit_of_memory()}"
     )
 
 

@@ -13,18 +13,18 @@ HEAD = 4096
 """Bytes that are looked at."""
 
 OF_A_MODEL = "give a .keras or .h5 file"
-SAVE_ITSELF = "give the Keras model that it was made of, saved by model.save('model.keras')"
+SAVE_ITSELF = "give the Keras model that it was made from, saved by model.save('model.keras')"
 PACKED = "unpack it and give the .keras or .h5 file in it"
 ARRAYS = "arrays have no layers; give the model, saved by model.save('model.keras')"
-PICKLED = "allconv opens no pickle, since that runs code; load it where you trust it, and "
+PICKLED = "allconv opens no pickle, since that runs code; if you trust it, load it and "
 PICTURE = ("a picture, not a model", OF_A_MODEL)
 LFS = ("a Git LFS pointer, not the file itself", "run 'git lfs pull' where it was cloned")
 ANNEX = ("a git-annex pointer, not the file itself", "run 'git annex get' on it")
 PAGE = (
     "an HTML page, not the file itself",
-    "download the file by its own link (on GitHub that of 'Raw' or 'Download')",
+    "download the file by its own link (on GitHub, 'Raw' or 'Download')",
 )
-ERROR_PAGE = ("what a server says in the place of a file", PAGE[1])
+ERROR_PAGE = ("an error page of a server, not the file itself", PAGE[1])
 PYTORCH = (
     "a file of PyTorch",
     "allconv reads Keras models; rebuild the model in Keras and copy its weights",

@@ -34,8 +34,9 @@ def known_difference(graph: Graph) -> str:
             )
         if _leaves_cells_out(node):
             return (
-                f"Keras on TensorFlow pads '{node.name}' by less than nothing, whose strides are "
-                "larger than its window; verify=False writes what other backends compute"
+                f"Keras on TensorFlow pads '{node.name}' by a negative number of cells, as its "
+                "strides are larger than its window; verify=False writes what other backends "
+                "compute"
             )
     return ""
 
