@@ -312,24 +312,24 @@ def page(result: Mapping[str, Any]) -> str:
 
 EXPLANATION = """\
 Every network has its builder's own image size and 1,000 classes. Its kernels are drawn from He's
-normal distribution, its BatchNormalization statistics, biases and LayerScale gammas at random; a
-BatchNormalization that ends a residual branch is divided by 5, without which some deep networks
-are chaotic and no comparison of outputs means anything; or by the first of 10, 20, 4, 3 and 2 with
-which the original alone is worth measuring: its output depends on its input, and an input times
-1 + 2^-22 moves it by no more than a tenth of the tolerance.
+normal distribution; its BatchNormalization statistics, biases and LayerScale gammas are random. A
+BatchNormalization that ends a residual branch is divided by 5: without that, some deep networks
+are chaotic, and comparing outputs means nothing. If the original is not worth measuring with 5, the
+first of 10, 20, 4, 3 and 2 is taken with which it is: its output depends on its input, and an input
+times 1 + 2^-22 moves it by no more than a tenth of the tolerance.
 
-*Any size* says whether `input_size="any"` takes the network, and images from which size on;
-squeeze-and-excitation blocks are what it refuses. The relative error is that of `allconv.verify` on
-{images} images, or twice as many where these move the output too little: the largest difference of
-two values in front of the softmax, over the spread of all values. *Kernel x {factor}* is the error
-after the kernel of the converted network's first convolution was multiplied by {factor}; beyond the
-tolerance it is seen. ConvNeXt shows less of it: a LayerNormalization follows and takes the factor
-out again, but for the bias.
+*Any size* says whether `input_size="any"` accepts the network, and from which image size on; it
+refuses squeeze-and-excitation blocks. The relative error is that of `allconv.verify` on {images}
+images, or on twice as many if these move the output too little: the largest difference of two
+values before the softmax, over the spread of all values. *Kernel x {factor}* is the error after
+the kernel of the converted network's first convolution is multiplied by {factor}; it is seen if it
+exceeds the tolerance. ConvNeXt shows less of it, because a LayerNormalization follows and removes
+the factor, except from the bias.
 
 Parameters and multiply-accumulates are counted as `allconv.report` counts them, for one image. The
-constant kernels of global pools are as large as their maps and count as parameters, most in the
-squeeze-and-excitation blocks of an EfficientNet for large images. Seconds are those of one
-`allconv.convert` in a process of its own, and belong to one machine on one day."""
+constant kernels of global pools are as large as their maps, and count as parameters; most of them
+are in the squeeze-and-excitation blocks of an EfficientNet for large images. Seconds are the time
+of one `allconv.convert` in a process of its own, on one machine on one day."""
 
 
 def is_good(row: Mapping[str, Any]) -> bool:
