@@ -388,7 +388,7 @@ def test_several_inputs_are_a_list_or_a_dictionary():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (iter(()), "gone through once only, and they are needed once for each layer"),
+        (iter(()), "read only once, but each layer needs the images again"),
         (5, "images: expected arrays, got int"),
         (np.zeros((2, 9, 9, 1)), "does not fit input 'image' of the original model"),
         (np.full((2, 28, 28, 1), np.nan), "images: 1,568 of 1,568 values are NaN or infinite"),
