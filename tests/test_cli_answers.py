@@ -98,7 +98,7 @@ def test_several_files_are_converted_into_a_folder(folder: Path, tmp_path: Path)
     for file in files:
         assert f"written: {tmp_path / file.name}" in result.stdout
         assert allconv.is_all_convolutional(tmp_path / file.name)
-    assert "go to a folder" in run("convert", *files, "-o", tmp_path / "out.keras").stderr
+    assert "are written to a folder" in run("convert", *files, "-o", tmp_path / "out.keras").stderr
     assert error_of("convert", files[0], files[0], "-o", tmp_path) == (
         f"--output: two of the FILEs would be written to {tmp_path / 'good.keras'}"
     )

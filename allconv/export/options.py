@@ -34,8 +34,8 @@ class ExportOptions:
         version: object = self.opset_version
         if not isinstance(version, int) or version not in IR_VERSIONS:
             raise OptionError(
-                f"opset_version is {version!r}; expected one of {min(IR_VERSIONS)} to "
-                f"{max(IR_VERSIONS)}, which tf2onnx writes"
+                f"opset_version is {version!r}; expected {min(IR_VERSIONS)} to "
+                f"{max(IR_VERSIONS)}, the versions that tf2onnx writes"
             )
         if self.data_format not in get_args(DataFormat):
             raise OptionError(
