@@ -26,14 +26,14 @@ STAYS = (
 )
 """Layers that an all-convolutional network may have anywhere."""
 
-BETWEEN = "it stands between layers"
+BETWEEN = "it stands between layers; it may only be at an input or output"
 MIXES = "it works along values of several cells"
 
 OVER_CHANNELS = {"LayerNormalization", "RMSNormalization", "UnitNormalization", "Softmax"}
 
 
 def reason_of(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
-    """Why a node stands in the way, "" where it does not; the rules' words go first."""
+    """Say why a node stands in the way, "" where it does not; the rules' words go first."""
     problem = problem_of(node, ends)
     if not problem:
         return ""
@@ -44,7 +44,7 @@ def reason_of(node: Node, ends: set[Node], skips: Sequence[Skipped]) -> str:
 
 
 def problem_of(node: Node, ends: set[Node]) -> str:
-    """Why a node stands in the way, in words of its class, "" where it does not."""
+    """Say why a node stands in the way, in words of its class, "" where it does not."""
     if node.kind in kinds.RELABELS:
         return "" if _is_at_an_end(node, ends) else BETWEEN
     if node.kind not in STAYS:
@@ -55,7 +55,7 @@ def problem_of(node: Node, ends: set[Node]) -> str:
 
 
 def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
-    """Whether a node only gives the model's own input or output, or one cell, another shape."""
+    """Tell whether a node only gives an input or output, or one cell, another shape."""
     source = node.inputs[0]
     enters = is_vector(source) and origin_of_vector(source) is None
     return node in ends or source.kind == "InputLayer" or enters or moves_ones_only(node)
@@ -63,7 +63,7 @@ def _is_at_an_end(node: Node, ends: set[Node]) -> bool:
 
 def _unknown(node: Node) -> str:
     if node.kind == "Lambda":
-        return "it runs code of your own, into which allconv does not look"
+        return "it runs your own code, which allconv does not look into"
     if node.kind.startswith("ops."):
         return (
             "no layer of Keras does the same, and no rule is known for it; write it as layers, or "
@@ -73,11 +73,11 @@ def _unknown(node: Node) -> str:
         return "no rule is known for it; give one with rules=[...]"
     if node.kind == "Dense" or "Pooling" in node.kind:
         return "no rule was tried on it"
-    return "it is no convolution and does not work cell by cell"
+    return "it is not a convolution and does not work cell by cell"
 
 
 def _not_cellwise(node: Node) -> str:
-    """Why a layer mixes cells, or images, "" where it does not."""
+    """Say why a layer mixes cells, or images, "" where it does not."""
     if node.shape is None:
         return ""
     if problem := along_batch(node.kind, node.config, len(node.shape)):
