@@ -24,6 +24,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 600  # seconds for one cell, on a busy machine, too
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"
+nb_execution_in_temp = True  # what the cells save does not come between the pages
 
 # The API reference is made of the docstrings of what is public.
 autodoc_member_order = "groupwise"
@@ -59,6 +60,16 @@ def as_rest(app, what, name, thing, options, lines: list[str]) -> None:
             lines[number + 1 : number + 1] = ["", "::"]
 
 
+SHOWN = re.compile(r"\n```text\n.*?^```\n|\n!\[[^\n]*\n", re.MULTILINE | re.DOTALL)
+"""What a cell of the tutorial prints or draws, as Markdown shows it that is not run."""
+
+
+def without_what_is_shown(app, page: str, source: list[str]) -> None:
+    """Leave out of the tutorial, in place, what its cells show when they are run."""
+    if page == "tutorial":
+        source[0] = SHOWN.sub("", source[0])
+
+
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -73,5 +84,6 @@ def write_report(app, error: Exception | None) -> None:
 
 def setup(app) -> None:
     """Register with Sphinx, which calls this."""
+    app.connect("source-read", without_what_is_shown)
     app.connect("build-finished", write_report)
     app.connect("autodoc-process-docstring", as_rest, priority=100)

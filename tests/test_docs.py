@@ -213,6 +213,12 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
 
+def test_the_tutorial_saves_the_picture_of_the_readme() -> None:
+    picture = re.search(r"!\[.*\]\(docs/(.*)\)", (ROOT / "README.md").read_text())
+    assert picture
+    assert f'savefig("{picture[1]}"' in (ROOT / "docs" / "tutorial.md").read_text()
+
+
 def test_every_page_is_in_the_index() -> None:
     pages = {path.name for path in ROOT.glob("docs/*.md")} - {"index.md"}
     listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text())
