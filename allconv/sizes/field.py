@@ -11,7 +11,7 @@ PHASES = 256
 """Phases that are told apart; of more, what any of them sees counts for all."""
 
 Span = tuple[Fraction, Fraction]
-"""The first and the last cell of the image that a cell sees, in relation to `stride * i`."""
+"""The first and the last pixel of the image that a cell sees, in relation to `stride * i`."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Field:
     """What the cells along one axis of a tensor see.
 
     Attributes:
-        stride: Cells of the image from one cell to the next.
+        stride: Pixels of the image from one cell to the next.
         phases: For cell 0 and those behind it, until the first is alike again, what they see; None
             for a cell that sees nothing.
         whole: A factor of the whole image comes in, too: every cell sees all of it.
@@ -31,12 +31,12 @@ class Field:
 
     @property
     def first(self) -> Fraction:
-        """First cell of the image that cell 0 or its like sees; below 0 in the padding."""
+        """First pixel of the image that cell 0 or its like sees; below 0 in the padding."""
         return min((span[0] for span in self.phases if span), default=Fraction(0))
 
     @property
     def last(self) -> Fraction:
-        """Last cell of the image that cell 0 or its like sees; before the first where none does."""
+        """Last pixel of the image that cell 0 or its like sees; before the first if none does."""
         return max((span[1] for span in self.phases if span), default=Fraction(-1))
 
     def made_of(self, stride: Fraction, count: int, cells: Callable[[int], range]) -> Field:

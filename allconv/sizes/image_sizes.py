@@ -189,7 +189,7 @@ def _problem(graph: Graph, given: Mapping[Node, Shape]) -> str:
 
 
 def _period(graph: Graph, axis: int) -> int:
-    """Find the fewest cells of the images by which all maps grow by whole cells."""
+    """Find the fewest pixels of the images by which all maps grow by whole cells."""
     strides: dict[Node, Fraction] = {}
     for node in graph.nodes:
         before = max((strides[source] for source in node.inputs), default=Fraction(1))

@@ -21,31 +21,35 @@ DIGITS = 9
 class Geometry(Result):
     """Where the cells of a model's output look, along each axis (height, width).
 
-    Cell `i` speaks for the image around `offset + output_stride * i`, and depends on
-    `receptive_field` pixels around `field_offset + output_stride * i`. Pixels are numbered from 0,
-    at their centres; those below 0 are padding.
+    An image has pixels, a map has cells. Cell `i` speaks for the image around
+    `offset + output_stride * i`, and depends on `receptive_field` pixels around
+    `field_offset + output_stride * i`. Pixels are numbered from 0, at their centres; those below 0
+    are padding.
 
     Attributes:
-        output_stride: Cells of the image from one cell of the map to the next; a fraction where the
-            map is finer than the image.
-        receptive_field: Cells of the image, from the first to the last that one cell of the map
-            depends on, padding included; None where it depends on all of them. Where a map is made
-            finer (UpSampling, transposed convolutions), cells between two coarse ones see other
-            cells than these do: each lies in this field, and some reach its ends.
-        offset: Position of the first cell's centre in the image. Of a classifier of images of one
-            size that is the middle of such an image: cell `i` speaks for the crop of that size that
-            begins at `output_stride * i`. Of any other network it is `field_offset`.
-        field_offset: Position of the middle of what the first cell depends on. It is before
-            `offset` where windows do not reach the last rows: of 11 rows, a pool of 2 leaves one.
-        minimum_input_size: The smallest image that gives a map of at least one cell. Of a smaller
-            one a backend may make numbers that mean nothing: TensorFlow with oneDNN gives them
+        output_stride: Pixels from one cell of the map to the next; a fraction where the map is
+            finer than the image.
+        receptive_field: Pixels from the first to the last that one cell depends on, padding
+            included, so it may be larger than the image; None where a cell depends on all pixels.
+            Where a map is made finer (UpSampling, transposed convolutions), its cells do not all
+            see alike: each sees pixels in this field, and some reach its ends.
+        offset: Position of the first cell's centre, in pixels. For a classifier of images of one
+            size, that is the middle of such an image: cell `i` speaks for the crop of that size
+            that begins at `output_stride * i`. For any other network it is `field_offset`.
+        field_offset: Position of the middle of the pixels on which the first cell depends. It is
+            before `offset` where windows do not reach the last rows: of 11 rows, a pool of 2 leaves
+            one.
+        minimum_input_size: The smallest image that gives a map of at least one cell. For a smaller
+            image, a backend may return numbers that mean nothing: TensorFlow with oneDNN does so
             without an error.
-        input_size_step: Cells from one image size that fits to the next; 1 where all do from the
-            smallest on. Others have branches that meet at some sizes only.
-        period: Cells of the image by which all maps inside the network grow by whole cells. Where
-            it is more than the output stride, the map of an image moved by less is another one.
-        input_size: The model's own size; None where it is free.
-        output_size: The map's size there.
+        input_size_step: Pixels from one image size that fits to the next; 1 where all sizes from
+            the smallest on fit. Networks with branches that meet at some sizes only have other
+            steps.
+        period: Pixels by which an image must grow or move so that all maps inside the network grow
+            or move by whole cells. If it is more than the output stride, an image that is moved by
+            one output stride gives another map, not the same one moved by a cell.
+        input_size: The model's own image size, in pixels; None where it is free.
+        output_size: The size of the map there, in cells.
         padded: Names of the layers that treat the border of a map apart: they pad with zeros
             (`padding="same"`, ZeroPadding), or spread cells that overlap or mix with their
             neighbours (transposed convolutions, interpolation).
@@ -65,7 +69,7 @@ class Geometry(Result):
     def __str__(self) -> str:
         fields = "the whole image"
         if any(self.receptive_field):
-            fields = "x".join(str(cells or "all") for cells in self.receptive_field)
+            fields = "x".join(str(pixels or "all") for pixels in self.receptive_field)
         centre = ", ".join(f"{number:g}" for number in self.offset)
         return (
             f"output stride {'x'.join(f'{stride:g}' for stride in self.output_stride)}, "

@@ -71,7 +71,7 @@ def _refuse_vast(node: Node, fields: Fields) -> None:
 
 
 def common_stride(found: Iterable[Fields], axis: int) -> int:
-    """Find the fewest cells of the image along an axis by which all maps grow by whole cells.
+    """Find the fewest pixels of the image along an axis by which all maps grow by whole cells.
 
     Raises:
         ConversionError: They are beyond all bounds.
