@@ -80,13 +80,22 @@ def before_activation(model: Any, output: str) -> str:
         model: An ONNX model.
         output: The output's name.
     """
+    node = final_activation(model, output)
+    return str(node.input[0]) if node is not None else ""
+
+
+def final_activation(model: Any, output: str) -> Any:
+    """Find the saturating operator that an output ends in, behind which values are only carried.
+
+    None where it ends in another one, and where that operator takes an input of the file.
+    """
     producers = {name: node for node in model.graph.node for name in node.output}
     node = producers.get(output)
     while node is not None and node.op_type in CARRYING:
         node = producers.get(node.input[0])
-    if node is None or node.op_type not in SATURATING_OPERATORS:
-        return ""
-    return str(node.input[0]) if node.input[0] in producers else ""
+    if node is None or node.op_type not in SATURATING_OPERATORS or node.input[0] not in producers:
+        return None
+    return node
 
 
 def looked_into(file: Path, model: Any, names: Sequence[str]) -> Path:
