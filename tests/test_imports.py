@@ -59,7 +59,8 @@ export      operations.operators operations.resize_operators operations.simplify
 export      operations.channels_first operations.kernel_algebra operations.maxima
 export      operations.neighbours operations.fusion_rules operations.fusing
 export      file file.metadata file.external_data file.model_proto file.draft file.audit
-export      comparison.sessions tensorflow.recurrent comparison.running comparison.parity
+export      comparison.last_activation comparison.sessions tensorflow.recurrent
+export      comparison.running comparison.parity
 export      precision.float16 precision.float16_twin precision.int8 precision.loss
 export      precision.reduced_precision onnx_report tensorflow.process pipeline job
 fitting     . agreement calibration models batches

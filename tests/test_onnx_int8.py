@@ -22,6 +22,7 @@ from allconv.export.precision.int8 import (
 )
 from allconv.export.precision.loss import Results, loss
 from allconv.export.precision.reduced_precision import FLOAT32, Written
+from tests.helpers.keras_comparison import network
 from tests.helpers.networks import mnist_cnn
 from tests.helpers.onnx_drafts import Exported, exported, onnx_model, run_file, weights_of
 from tests.helpers.onnx_files import on_tensorflow
@@ -146,7 +147,9 @@ def test_the_loss_is_what_running_both_files_shows(digits, in_int8, images):
     assert in_int8.loss.error == pytest.approx(error, rel=0.01)
     assert in_int8.loss.equal == (expected.argmax(-1) == found.argmax(-1)).sum()
     assert (in_int8.loss.decisions, in_int8.loss.samples) == (6, 6)
-    assert str(in_int8.loss).endswith("; on 6 images held out, calibrated on 18 others")
+    assert str(in_int8.loss).endswith(
+        "; on 6 images held out, calibrated on 18 others; fewer than 8 say little: give 32 or more"
+    )
 
 
 @pytest.mark.parametrize("overflows", [False, True])
@@ -183,22 +186,56 @@ def test_a_loss_counts_cells_and_takes_zero_into_the_spread():
     assert (cost.error, cost.mean_error) == (1 / 4, 1.5 / 6 / 4)
     assert (cost.equal, cost.decisions, cost.samples) == (2, 3, 3)
     assert str(cost) == (
-        "int8 against float32: largest relative error 2.5e-01, mean 6.2e-02; argmax equal on 2 of "
-        "3; on 3 images"
+        "int8 against float32: largest relative error 2.5e-01, mean 6.2e-02 (of the spread of the "
+        "outputs); argmax equal on 2 of 3; on 3 images; fewer than 8 say little: give 32 or more"
     )
 
 
 def test_a_loss_without_classes_says_nothing_of_them():
-    zeros = results([[np.zeros((2, 1))]])
+    zeros = results([[np.zeros((9, 1))]])
     cost = loss(zeros, zeros, "float16", "inputs")
     assert str(cost) == (
-        "float16 against float32: largest relative error 0.0e+00, mean 0.0e+00; on 2 inputs"
+        "float16 against float32: largest relative error 0.0e+00, mean 0.0e+00 (of the spread of "
+        "the outputs); on 9 inputs; an output is the same for all of them, which says nothing"
     )
 
 
 def test_a_loss_of_something_against_nothing_is_infinite():
     zeros, ones = results([[np.zeros((2, 3))]]), results([[np.ones((2, 3))]])
     assert loss(zeros, ones, "int8", "images").error == np.inf
+
+
+def test_a_sigmoid_decides_at_one_half_and_one_image_is_one():
+    expected = [Results([np.float32([[0.2, 0.6]])], [np.float32([[-1, 1]])], {0}, True)]
+    found = [Results([np.float32([[0.4, 0.4]])], [np.float32([[-0.5, -0.5]])], {0}, True)]
+    cost = loss(expected, found, "int8", "images that it was calibrated on")
+    assert (cost.equal, cost.decisions, cost.argmax_agreement) == (1, 2, 0.5)
+    assert "spread of the outputs before the final activation); decisions at 0.5" in str(cost)
+    assert "equal on 1 of 2; on 1 image that it was calibrated on; fewer than 8 s" in str(cost)
+
+
+def test_outputs_of_both_kinds_are_decided_each_in_its_way():
+    arrays = [np.float32([[0.2, 0.6]]), np.float32([[0.9]])]
+    batch = [Results(arrays, arrays, frozenset({1}))]
+    cost = loss(batch, batch, "int8", "images")
+    assert (cost.equal, cost.decisions, cost.decided_by) == (2, 2, "0.5, argmax")
+    assert "; decisions (argmax, or 0.5 of a sigmoid) equal on 2 of 2;" in str(cost)
+
+
+@pytest.mark.parametrize("end", ["sigmoid", "hard_sigmoid"])
+def test_a_binary_network_says_how_many_decisions_its_int8_file_keeps(end, tmp_path):
+    body = network((6, 6, 3), layers.Conv2D(4, 3, activation="relu"), layers.Flatten())
+    model = keras.Model(body.inputs, layers.Dense(1, activation=end)(body.outputs[0]))
+    images = _images(40)
+    probabilities = model.predict(images[3::4], verbose=0)
+    with exported(model, tmp_path) as draft:
+        written = draft.in_int8(images)
+        (found,) = run_file(draft.draft.file, np.moveaxis(images[3::4], -1, 1), AS_WRITTEN)
+    cost = written.loss
+    assert (cost.decisions, cost.decided_by, cost.reason) == (10, "0.5", "")
+    assert cost.equal == ((probabilities > 0.5) == (found > 0.5)).sum()
+    whole, operators = quantized_operators(written.model)
+    assert operators - whole == (end == "sigmoid")  # which gives float32
 
 
 @pytest.mark.parametrize("ending", ["softmax", "sigmoid", "tanh"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from allconv.export.comparison.last_activation import only_arranges, scale, scale_before
 from allconv.export.comparison.sessions import (
     Run,
     as_the_file_takes,
@@ -22,19 +23,12 @@ from allconv.export.comparison.sessions import (
 from allconv.export.tensorflow.recurrent import recurrent_layers
 from allconv.graph import Graph, Node
 from allconv.rules.lists import lists, output_formats
-from allconv.verification.logits import PASSED, Ending, endings, runner
+from allconv.verification.logits import Ending, endings, runner
 
 Arrange = Callable[[np.ndarray], np.ndarray]
 
 ONE_OPERATOR = {"softmax": "Softmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 """Final activations before which an ONNX graph can be looked into."""
-
-OF_ONE = frozenset({"sigmoid", "hardsigmoid", "silu", "swish", "hardsilu", "hardswish", "gelu"})
-"""Activations whose rounding is relative to one, not to their values, as `_activation` names them.
-
-They add to, or cut off at, a constant of about one. So behind a large negative bias, where Keras
-gives 1e-17, ONNX Runtime gives zero, and 4.54e-05 where Keras gives 4.55e-05.
-"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def both(model: Any, file: Path, onnx_model: Any, graph: Graph, file_format: str
         in_keras,
         _file_runner(copy, taken, graph, file_format, list(inner)),
         [place.get(number, number) for number in numbers],
-        [*map(_scale, graph.outputs), *(_scale_before(graph.outputs[n]) for n in inner)],
+        [*map(scale, graph.outputs), *(scale_before(graph.outputs[n]) for n in inner)],
     )
 
 
@@ -122,19 +116,13 @@ def _moved_from(file_format: str, data_format: str) -> Arrange:
 def _before_activation(graph: Graph, number: int, data_format: str) -> Arrange:
     """Arrange the input of an output's final activation as the layers behind that activation do."""
     behind, node = [], graph.outputs[number]
-    while _only_arranges(node):
+    while only_arranges(node):
         behind.append(node)
         (node,) = node.inputs
     if node in lists(graph):
         return _moved_from("channels_first", data_format)
     move_map = _moved_from("channels_first", node.data_format)
     return lambda values: reduce(_arranged, reversed(behind), move_map(values))
-
-
-def _only_arranges(node: Node) -> bool:
-    """Tell whether a node only says how values lie, or does nothing at inference."""
-    is_linear = node.kind == "Activation" and node.config.get("activation") == "linear"
-    return bool(node.inputs) and (node.kind in PASSED or is_linear)
 
 
 def _arranged(values: np.ndarray, node: Node) -> np.ndarray:
@@ -155,28 +143,3 @@ def _before(onnx_model: Any, number: int, end: Ending) -> str:
     if node is None or node.op_type != ONE_OPERATOR.get(end.activation or ""):
         return ""
     return str(node.input[0])
-
-
-def _scale(node: Node) -> float:
-    """Say what rounding at a node is relative to, where its values spread less; 0 for them."""
-    return 1.0 if _activation(_arranged_by(node)) in OF_ONE else 0.0
-
-
-def _activation(node: Node) -> str:
-    """Name the activation that a node ends with, or is, as a layer or as an operation."""
-    name = node.config.get("activation") or node.kind.removeprefix("ops.")
-    return str(name).replace("_", "").lower()
-
-
-def _scale_before(node: Node) -> float:
-    """Say the same of what the final activation takes, which may be another's result."""
-    last = _arranged_by(node)
-    is_alone = last.kind in ("Activation", "Softmax") or last.kind.startswith("ops.")
-    return _scale(last.inputs[0]) if is_alone and last.inputs else 0.0
-
-
-def _arranged_by(node: Node) -> Node:
-    """Return the node whose values the nodes from there to this one only arrange."""
-    while _only_arranges(node):
-        (node,) = node.inputs
-    return node

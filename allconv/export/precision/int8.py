@@ -102,7 +102,7 @@ def _layer(node: Any) -> str:
 def quantized_operators(model: Any) -> tuple[int, int]:
     """Count the operators that take and give whole numbers, and all operators without the pairs."""
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
-    takers: dict[str, list[str]] = {}
+    takers = {value.name: ["an output"] for value in model.graph.output}
     for node in model.graph.node:
         for name in node.input:
             takers.setdefault(name, []).append(node.op_type)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import ExportError
+from allconv.export.comparison.last_activation import is_sigmoid
 from allconv.export.comparison.sessions import (
     AS_WRITTEN,
     as_the_file_takes,
@@ -140,6 +141,8 @@ class _Runs:
         self, draft: Draft, graph: Graph, data_format: str, samples: Sequence[Sample]
     ) -> None:
         self.draft, self.graph, self.data_format, self.samples = draft, graph, data_format, samples
+        ends = map(is_sigmoid, graph.outputs)
+        self.sigmoids = frozenset(number for number, is_one in enumerate(ends) if is_one)
 
     def results(
         self, name: str, model: Any, settings: Mapping[str, str] | None = None
@@ -161,7 +164,8 @@ class _Runs:
             given = with_classes_last(
                 [found[each] for each in outputs], self.graph, self.data_format
             )
-            yield Results(given, [found[each] for each in telling])
+            inner = [found[each] for each in telling]
+            yield Results(given, inner, self.sigmoids, telling != outputs)
 
     def run(
         self,
