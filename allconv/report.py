@@ -113,6 +113,16 @@ class Report(Facts, Result):
 
         return as_png(self)
 
+    def to_pdf(self) -> bytes:
+        """Draw the same picture as a PDF file, likewise; its lines stay sharp at any size.
+
+        Raises:
+            OptionError: As of `to_png`.
+        """
+        from allconv.reporting.png import as_pdf
+
+        return as_pdf(self)
+
     def _repr_html_(self) -> str:
         return text.as_html_table(self)
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import keras
 import pytest
 from keras import layers
 
+from allconv.cli.commands import main
 from tests.test_cli import VERIFIED, error_of, run
 
 
@@ -108,3 +110,26 @@ def test_what_convert_would_refuse_a_dry_run_refuses(tmp_path: Path) -> None:
     assert "--no-strict" not in strict and "keras.saving.load_model" in strict
     report = " ".join(run("report", path).stdout.split())
     assert "refused; " in report and "stands in the way, and allconv does not make " in report
+
+
+def options_with_one_value() -> list[tuple[str, str]]:
+    return [
+        (name, option.opts[-1])
+        for name, command in main.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and not (option.is_flag or option.multiple)
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), options_with_one_value())
+def test_an_option_given_twice_is_refused(command: str, option: str, source: Path) -> None:
+    """click would take the last, and say nothing of the first."""
+    values = ("1", option, "1") if option == "--conv-filters" else ("keep", option, "keep")
+    result = run(command, source, source, option, *values)
+    assert result.exit_code == 2
+    assert f"Error: {option} is given 2 times; give it once\n" in result.stderr
+
+
+def test_options_that_may_be_repeated_may_be(source: Path) -> None:
+    assert run("report", source, "--pooling", "exact", "--pooling", "pool=conv").exit_code == 0
+    assert run("check", source, "--json", "--json").exit_code == 0

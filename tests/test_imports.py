@@ -70,8 +70,8 @@ fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
             export_onnx calibrate distill allconv
-cli         statuses quiet terminal words messages answers options pictures images export
-cli         convert forms looking writing commands program .
+cli         statuses quiet terminal words messages answers one_command options pictures images
+cli         export convert forms looking writing commands program .
             __main__
 """
 """A line for each visit to a room, which it begins with; every module after all that it imports.

@@ -134,3 +134,29 @@ def test_the_command_writes_the_pictures(tmp_path: Path):
     pytest.importorskip("matplotlib")
     assert run("report", file, "-o", tmp_path / "net.png").exit_code == 0
     assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_pdf_is_the_drawing_in_lines_and_the_same_each_time():
+    pytest.importorskip("matplotlib")
+    made = report_of("mnist").to_pdf()
+    assert made.startswith(b"%PDF") and b"/Subtype /Image" not in made
+    assert made == report_of("mnist").to_pdf()
+    width, height = map(float, re.search(rb"MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", made).groups())
+    drawn = ElementTree.fromstring(report_of("mnist").to_svg()).attrib
+    assert width / height == pytest.approx(int(drawn["width"]) / int(drawn["height"]), rel=1e-3)
+
+
+def test_a_report_is_written_in_all_forms_that_are_asked_for(tmp_path: Path):
+    networks.mnist_cnn().save(file := tmp_path / "model.keras")
+    outputs = [tmp_path / name for name in ("net.svg", "page.html", "rows.csv")]
+    result = run("report", file, *(word for output in outputs for word in ("-o", output)))
+    assert result.stdout == "".join(f"written: {output}\n" for output in outputs)
+    assert outputs[0].read_text("utf-8") == allconv.report(file).to_svg()
+    assert outputs[2].read_bytes().decode() == allconv.report(file).to_csv()
+
+
+def test_where_one_form_cannot_be_made_none_is_written(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(network_drawings, "MOST_NODES", 1)
+    networks.mnist_cnn().save(file := tmp_path / "model.keras")
+    assert run("report", file, "-o", tmp_path / "a.csv", "-o", tmp_path / "net.svg").exit_code == 2
+    assert not (tmp_path / "a.csv").exists()

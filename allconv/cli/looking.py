@@ -14,6 +14,7 @@ from allconv.cli.answers import JSON, Answer, answer, answer_each, status_of
 from allconv.cli.convert import keras_imported
 from allconv.cli.forms import FORMS, PRINTED, printed_form, write_report
 from allconv.cli.messages import laid_out
+from allconv.cli.one_command import OneCommand
 from allconv.cli.options import (
     CONFIG,
     FILE,
@@ -31,7 +32,7 @@ from allconv.read.file import ModelFile
 from allconv.save import check_writable
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @FILES
 @conversion_options
 @CONFIG
@@ -42,9 +43,11 @@ from allconv.save import check_writable
 @click.option(
     "-o",
     "--output",
+    "outputs",
     type=FILE,
-    help="Write it: .html is a page to look at, .svg or .png the drawing of the network; or .md, "
-    ".csv, .tex, .json, .txt.",
+    multiple=True,
+    help="Write it: .html is a page to look at, .svg, .pdf or .png the drawing of the network; or "
+    ".md, .csv, .tex, .json, .txt. Repeat the option for several.",
 )
 @click.option("--verify", is_flag=True, help="Convert, run both models, and add the result.")
 @click.option("--exit-code", is_flag=True, help="End with status 1 if convert would refuse.")
@@ -52,7 +55,7 @@ def report(
     files: tuple[Path, ...],
     config: Path | None,
     as_json: bool,
-    output: Path | None,
+    outputs: tuple[Path, ...],
     verify: bool,
     exit_code: bool,
     **options: Any,
@@ -69,16 +72,16 @@ def report(
     allconv report model.keras --pooling pool1=conv --pooling '*=stride'
     allconv report model.keras --markdown > report.md
     allconv report model.keras --latex > layers.tex
-    allconv report model.keras -o report.html
+    allconv report model.keras -o report.html -o net.svg
     """
-    form = printed_form([name for name in PRINTED if options.pop(name)], as_json, output)
+    form = printed_form([name for name in PRINTED if options.pop(name)], as_json, outputs)
     keywords = conversion_keywords(options)
-    if (output is not None or form == "csv") and len(files) > 1:
-        option = "--output" if output is not None else "--csv"
+    if (outputs or form == "csv") and len(files) > 1:
+        option = "--output" if outputs else "--csv"
         raise OptionError(f"{option}: a report is of one FILE; give one at a time")
 
     def find(file: Path) -> Answer:
-        if output is not None:
+        for output in outputs:
             check_writable(output, source=file, suffixes=tuple(FORMS))
         with progress() as step:
             step(f"reading {file.name}")
@@ -86,9 +89,8 @@ def report(
             with keras_imported(step) if verify else nullcontext():
                 step("working out the conversion" + (" and verifying it" if verify else ""))
                 result = allconv.report(graph, verify=verify, **keywords)
-        if output is not None:
-            write_report(result, output)
-            text = f"written: {output}"
+        if outputs:
+            text = write_report(result, outputs)
         else:
             text = PRINTED[form](result) if form else laid_out(result)
         return Answer(text, result.to_dict(), status_of(result, exit_code, verify))
@@ -96,7 +98,7 @@ def report(
     answer_each(files, find, as_json)
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @FILES
 @CONFIG
 @click.option("--input-size", metavar="HxW", help="Image size; by default the model's own.")
@@ -125,7 +127,7 @@ def check(
     answer_each(files, find, as_json)
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @click.argument("file", type=FILE)
 @CONFIG
 @click.option("--input-size", metavar="HxW", help="Image size, if FILE leaves it open.")
@@ -148,7 +150,7 @@ def geometry(file: Path, config: Path | None, input_size: str | None, as_json: b
     answer(Answer(str(result), result.to_dict()), as_json)
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @click.argument("original", type=FILE)
 @click.argument("converted", type=FILE)
 @CONFIG

@@ -32,6 +32,7 @@ from allconv.cli.export import (
     written_word,
 )
 from allconv.cli.images import ImageSource
+from allconv.cli.one_command import OneCommand
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
     CALIBRATE,
@@ -52,7 +53,7 @@ from allconv.read.file import ModelFile
 from allconv.save import check_writable
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @FILES
 @click.option(
     "-o", "--output", type=FILE, help="The .keras, .h5 or .onnx file to write, or a folder."
@@ -125,7 +126,7 @@ def convert(
     answer_each(files, find, as_json)
 
 
-@click.command()
+@click.command(cls=OneCommand)
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The .onnx file to write.")
 @click.option(

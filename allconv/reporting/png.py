@@ -1,4 +1,4 @@
-"""The drawing of a network as a PNG file: the shapes of the SVG, painted by matplotlib.
+"""The drawing of a network as a PNG or PDF file: the shapes of the SVG, painted by matplotlib.
 
 Not by a converter of SVG: the usual ones need libraries of C that pip does not bring, and the
 drawings have five kinds of elements and eight commands of paths.
@@ -10,6 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -36,9 +37,31 @@ def as_png(report: Facts) -> bytes:
     Raises:
         OptionError: matplotlib cannot be imported, or the network is too large to draw.
     """
+    figure, file = _painted(report), io.BytesIO()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    with _letters_may_be_missing():
+        canvas.print_png(file)
+    return file.getvalue()
+
+
+def as_pdf(report: Facts) -> bytes:
+    """Draw the same as a PDF file, of shapes and letters; what it raises is as of `as_png`."""
+    figure, file = _painted(report), io.BytesIO()
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    canvas: Any = FigureCanvasPdf(figure)
+    with _letters_may_be_missing():
+        # with the date, the same report would give other bytes each time
+        canvas.print_pdf(file, metadata={"CreationDate": None})
+    return file.getvalue()
+
+
+def _painted(report: Facts) -> Any:
+    """Paint the drawing on a figure of matplotlib."""
     picture = drawn(report)
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError(
@@ -53,12 +76,14 @@ def as_png(report: Facts) -> bytes:
     patterns = {each.attrib["id"]: each for each in picture.iter("pattern")}
     for element, place in _elements(picture):
         _paint(axes, element, place, patterns)
-    file = io.BytesIO()
-    canvas: Any = FigureCanvasAgg(figure)
+    return figure
+
+
+@contextmanager
+def _letters_may_be_missing() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # letters that its font does not have
-        canvas.print_png(file)
-    return file.getvalue()
+        warnings.filterwarnings("ignore", "Glyph")  # letters that matplotlib's font does not have
+        yield
 
 
 def _elements(group: Element, place: Place = (0, 0)) -> Iterator[tuple[Element, Place]]:
