@@ -13,6 +13,7 @@ from allconv.graph import Graph, Node
 from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
 from allconv.layers.map_shapes import by_axis
 from allconv.layout import layout
+from allconv.layout.made_images import images_made
 from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
@@ -113,7 +114,10 @@ def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
             "side, and each of them looks elsewhere"
         )
     if maps.outputs[0] not in found:
-        raise ConversionError(f"model '{maps.name}' makes its output of no image")
+        made = images_made(maps)
+        raise ConversionError(
+            f"model '{maps.name}' makes its output of no image{made and f': {made}'}"
+        )
     return found
 
 

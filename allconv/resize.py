@@ -16,6 +16,7 @@ from typing import Literal
 from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph, Node, call
 from allconv.layers import kinds
+from allconv.layout.made_images import images_made
 from allconv.layout.relabels import is_list, map_before
 from allconv.rewrite import Plan, named_after_outputs
 from allconv.shape_walk import Problem, at_any_size, at_size, images, shapes_at, size_words
@@ -97,9 +98,10 @@ def _wanted(maps: Graph, size: InputSize) -> dict[Node, Shape]:
         return at_size(maps, size)
     if not images(maps):
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in maps.inputs)
+        made = images_made(maps)
         raise OptionError(
             f"model '{maps.name}' takes no images, so no size of them can be free; its inputs are "
-            f"{inputs}"
+            f"{inputs}{made and f'; {made}'}"
         )
     return at_any_size(maps)
 
@@ -136,7 +138,8 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: I
     try:
         tried = _tried_shapes(maps, wanted)
     except ConversionError as error:
-        raise ConversionError(f"model '{maps.name}' fits images of {own} only: {error}") from None
+        fits = "inputs of one size" if images_made(maps) else f"images of {own}"
+        raise ConversionError(f"model '{maps.name}' fits {fits} only: {error}") from None
     shapes, problems = shapes_at(maps, tried)
     problems = (*problems, *silent_problems(maps, shapes))
     if problems:

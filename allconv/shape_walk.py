@@ -13,6 +13,7 @@ from allconv.graph import ITEM, OF_ALIKE, Graph, Node
 from allconv.layers.kinds import BINARY_OPS
 from allconv.layers.layer_shapes import output_shape, weight_shapes
 from allconv.layers.map_shapes import join, split
+from allconv.layout.made_images import images_made
 from allconv.shapes import Shape
 
 Sizes = tuple[int | None, ...]
@@ -77,14 +78,18 @@ def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
         OptionError: The size is none, or no input of the model has as many axes.
     """
     if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
-        raise OptionError(f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)")
+        raise OptionError(
+            f"input_size is {size!r}; expected a tuple with one number >= 1 for each axis, such as "
+            "(224, 224)"
+        )
     taking = [image for image in images(graph) if len(image.sizes) == len(size)]
     if not taking:
         axes = "1 axis" if len(size) == 1 else f"{len(size)} axes"
         inputs = ", ".join(f"'{node.name}' {node.shape}" for node in graph.inputs)
+        made = images_made(graph)
         raise OptionError(
             f"input size {size_words(size)} is for maps of {axes}, and no input of model "
-            f"'{graph.name}' is one; its inputs are {inputs}"
+            f"'{graph.name}' is one; its inputs are {inputs}{made and f'; {made}'}"
         )
     return {image.node: image.shape([int(n) for n in size]) for image in taking}
 

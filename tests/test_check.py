@@ -231,7 +231,10 @@ def test_a_model_that_fits_says_so() -> None:
 def test_a_size_that_is_none_is_refused(size: object) -> None:
     with pytest.raises(OptionError) as caught:
         allconv.check(networks.residual(), input_size=size)
-    expected = f"input_size is {size!r}; expected numbers >= 1, such as (224, 224)"
+    expected = (
+        f"input_size is {size!r}; expected a tuple with one number >= 1 for each axis, such as "
+        "(224, 224)"
+    )
     assert str(caught.value) == expected
 
 

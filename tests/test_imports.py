@@ -15,7 +15,7 @@ TOP_TO_BOTTOM = """
 layers      . kinds indexing axes unwritten transposed_shapes map_shapes layer_weights
 layers      sequence_shapes layer_shapes ranges costs
             weights graph dtypes
-layout      . relabels
+layout      . relabels made_images
 kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field size_arithmetic smallest_size

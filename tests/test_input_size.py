@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import allconv
-from allconv.errors import ConversionError, OptionError, ShapeError
+from allconv.errors import AllconvError, ConversionError, OptionError, ShapeError
 from tests.helpers.keras_comparison import assert_close, network, outputs
 from tests.helpers.networks import mnist_cnn
 from tests.helpers.randomized import randomize
@@ -246,7 +246,7 @@ def test_what_is_kept_is_kept_at_another_size_where_its_shapes_are_known():
     ("size", "message"),
     [
         ("all", "input_size is 'all'; expected 'any' or sizes such as (224, 224)"),
-        ((0, 5), "input_size is (0, 5); expected numbers >= 1"),
+        ((0, 5), "input_size is (0, 5); expected a tuple with one number >= 1 for each axis"),
         ((5,), "input size 5 is for maps of 1 axis"),
     ],
 )
@@ -300,3 +300,34 @@ def test_a_map_that_vanishes_is_a_shape_error_of_check_only():
     assert not check.passed
     with pytest.raises((ShapeError, ConversionError)):
         allconv.convert(mnist_cnn(), input_size=(7, 28))
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (784,)])
+def test_a_reshape_that_makes_the_images_is_named_with_the_way_on(shape):
+    """`Input((28, 28))` and `Reshape((28, 28, 1))`: a model of many courses."""
+    steps = [layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3)]
+    make_images = layers.Reshape((28, 28, 1), name="images")
+    model = keras.Sequential([keras.Input(shape, name="pixels"), make_images, *steps])
+    way = (
+        f"layer 'images' (Reshape) makes images (28, 28, 1) of what input 'pixels' takes, {shape}; "
+        "begin the model with keras.Input((28, 28, 1)) and leave that layer out "
+        "(set_weights(model.get_weights()) gives the new one the weights)"
+    )
+    for size in ("any", (40, 40)):
+        with pytest.raises(AllconvError) as caught:
+            allconv.convert(model, input_size=size)
+        assert str(caught.value).endswith(way) and "28 only" not in str(caught.value)
+    with pytest.raises(ConversionError) as caught:
+        allconv.geometry(model)
+    assert str(caught.value).endswith(way)
+    clone = [type(step).from_config(step.get_config()) for step in steps]
+    advised = keras.Sequential([keras.Input((28, 28, 1)), *clone])
+    advised.set_weights(model.get_weights())
+    assert allconv.convert(advised, input_size="any").input_shape == (None, None, None, 1)
+
+
+def test_a_reshape_of_a_vector_to_one_cell_is_no_such_thing():
+    image, scales = keras.Input((8, 8, 4)), keras.Input((4,))
+    scaled = layers.Multiply()([image, layers.Reshape((1, 1, 4))(scales)])
+    model = keras.Model([image, scales], layers.Conv2D(2, 3)(scaled))
+    assert allconv.convert(model, input_size=(9, 9)).output_shape == (None, 7, 7, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import keras
 import numpy as np
@@ -179,28 +180,67 @@ def test_the_colours_are_those_of_viridis_and_grow_lighter():
 # what is refused
 
 IMAGE, MAP = drawn_image(*SHAPE), drawn_map(9, 7)
+FLOATS = "expected uint8, or floats from 0 to 1"
+DIVIDE = "; divide it by 255, or give image.astype('uint8')"
+COLOURS = (
+    "colours: expected (red, green, blue) for each, from 0 to 255, such as [(0, 0, 0), (255, 0, 0)]"
+)
+OF_MATPLOTLIB = (
+    "for a colormap of matplotlib's, 255 * matplotlib.colormaps['jet'](range(256))[:, :3]"
+)
+BEFORE = "; give it as it was before it was preprocessed for the network"
 
 
-@pytest.mark.parametrize("shape", [(1, 30, 22, 3), (30, 22, 4), (30,)])
-def test_an_image_of_another_shape_is_refused(shape):
-    assert message_of(drawn_image(*shape), MAP, WHERE) == (
-        f"image has shape {shape}; expected (height, width), or that with 1 or 3 channels last"
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ((1, 30, 22, 3), "; it is a batch: give one of its images, such as images[0]"),
+        ((30, 22, 4), "; leave the alpha channel out, image[..., :3]"),
+        ((3, 30, 22), "; it has its channels first, np.moveaxis(image, 0, -1) has them last"),
+        ((30,), ""),
+    ],
+)
+def test_an_image_of_another_shape_is_refused(shape, way):
+    image = drawn_image(*shape)
+    assert message_of(image, MAP, WHERE) == (
+        f"image has shape {shape}; expected (height, width), or that with 1 or 3 channels last{way}"
     )
+    if "[" in way or "(" in way:
+        allconv.overlay(mended(image, way), MAP, WHERE)
+
+
+def mended(image, way):
+    """The image as the message advises to give it."""
+    advised = re.search(r"images?\[.*|np\..*?\)", way)[0]
+    return eval(advised, {"np": np, "image": image, "images": image})
 
 
 @pytest.mark.parametrize(
     ("image", "found"),
     [
-        (IMAGE.astype("float32"), "float32 from 0 to 255"),
-        (IMAGE.astype("int64"), "int64 from 0 to 255"),
-        (IMAGE / 255 - 0.5, "float64 from -0.5 to 0.5"),
-        (np.full(SHAPE, np.nan), "float64 from nan to nan"),
+        (IMAGE.astype("float32"), f"float32 from 0 to 255; {FLOATS}{DIVIDE}"),
+        (IMAGE.astype("int64"), f"int64 from 0 to 255; {FLOATS}{DIVIDE}"),
+        (IMAGE / 255 - 0.5, f"float64 from -0.5 to 0.5; {FLOATS}{BEFORE}"),
+        (np.full(SHAPE, np.nan), f"float64 from nan to nan; {FLOATS}"),
+        (IMAGE * 256.0, f"float64 from 0 to 65280; {FLOATS}"),
     ],
 )
 def test_an_image_of_other_numbers_is_refused(image, found):
-    assert message_of(image, MAP, WHERE) == (
-        f"image has numbers of type {found}; expected uint8, or floats from 0 to 1"
-    )
+    assert message_of(image, MAP, WHERE) == f"image has numbers of type {found}"
+
+
+@pytest.mark.parametrize("given", ["photo.png", [[1], [2, 3]], None])
+def test_what_holds_no_numbers_is_refused(given):
+    kind = f"expected an array of numbers, got {type(given).__name__}; "
+    assert message_of(given, MAP, WHERE).startswith(f"image: {kind}")
+    assert message_of(IMAGE, given, WHERE) == f"class_map: {kind}predict(images)[0] gives one"
+
+
+def test_a_map_in_bfloat16_is_taken():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    short = MAP.astype(ml_dtypes.bfloat16)
+    expected = allconv.overlay(IMAGE, short.astype("float64"), WHERE)
+    np.testing.assert_array_equal(allconv.overlay(IMAGE, short, WHERE), expected)
 
 
 @pytest.mark.parametrize(
@@ -209,14 +249,14 @@ def test_an_image_of_other_numbers_is_refused(image, found):
 def test_a_map_of_another_shape_is_refused(shape, class_id):
     assert message_of(IMAGE, drawn_map(*shape), WHERE, class_id=class_id) == (
         f"class_map has shape {shape}; expected (height, width), or (height, width, classes) and a "
-        "class_id"
+        f"class_id{'; take predict(...)[0]' if len(shape) == 4 else ''}"
     )
 
 
-@pytest.mark.parametrize("class_id", [10, -1])
+@pytest.mark.parametrize("class_id", [10, -1, "3", 1.5])
 def test_a_class_that_is_none_is_refused(class_id):
     assert message_of(IMAGE, drawn_map(9, 7, 10), WHERE, class_id=class_id) == (
-        f"class_id is {class_id}; class_map has classes 0 to 9"
+        f"class_id is {class_id!r}; class_map has classes 0 to 9"
     )
 
 
@@ -232,6 +272,8 @@ def test_a_map_that_looks_beyond_the_image_is_refused():
 def test_a_geometry_of_other_axes_is_refused():
     words = "geometry is that of maps of 3 axes, not of 2"
     assert message_of(IMAGE, MAP, made_geometry(3)) == words
+    words = "geometry is a Sequential; expected what allconv.geometry(model) gives"
+    assert message_of(IMAGE, MAP, keras.Sequential()) == words
 
 
 @pytest.mark.parametrize(
@@ -247,12 +289,25 @@ def test_a_geometry_of_other_axes_is_refused():
             "shape (9, 7), got numbers of shape (7, 9)",
         ),
         ({"vmin": 3, "vmax": 2}, "colours range from vmin to vmax, but vmin is 3, vmax 2"),
-        ({"colours": [(0, 0)]}, "colours: expected (red, green, blue) for each, from 0 to 255"),
-        (
-            {"colours": [(0, 0, 256)]},
-            "colours: expected (red, green, blue) for each, from 0 to 255",
-        ),
+        ({"vmin": "low"}, "vmin is 'low'; expected a number"),
+        ({"vmax": [1, 2]}, "vmax is [1, 2]; expected a number"),
+        ({"alpha": "half"}, "alpha is 'half'; expected a number from 0 to 1, or one for each cell"),
+        ({"colours": [(0, 0)]}, COLOURS),
+        ({"colours": [(0, 0, 256)]}, COLOURS),
+        ({"colours": ["red", "blue"]}, COLOURS),
+        ({"colours": [(0, 0, 0), (1, 1)]}, COLOURS),
+        ({"colours": "red"}, f"{COLOURS}, got 'red'; {OF_MATPLOTLIB}"),
     ],
 )
 def test_options_out_of_their_range_are_refused(options, message):
     assert message_of(IMAGE, MAP, WHERE, **options) == message
+
+
+def test_a_colormap_of_matplotlib_is_given_as_its_colours():
+    matplotlib = pytest.importorskip("matplotlib")
+    jet = eval(OF_MATPLOTLIB.partition("'s, ")[2], {"matplotlib": matplotlib})
+    found = allconv.overlay(
+        IMAGE, np.full((9, 7), 1.0), WHERE, vmin=0, vmax=2, colours=jet, alpha=1
+    )
+    cell = np.rint([255 * part for part in matplotlib.colormaps["jet"](0.5)[:3]])
+    np.testing.assert_allclose(found[15, 11], cell, atol=2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allconv.errors import OptionError
-from allconv.pictures.colours import VIRIDIS, Colours, as_rgb, coloured
+from allconv.pictures.colours import VIRIDIS, Colours, as_rgb, coloured, numbers_in
 from allconv.sizes.map_geometry import Geometry, cells_along
 
 
@@ -54,8 +54,8 @@ def overlay(
         >>> allconv.overlay(image, class_map, where, class_id=2).shape
         (20, 30, 3)
     """
-    picture = as_rgb(np.asarray(image))
-    values = _of_one_class(np.asarray(class_map), class_id)
+    picture = as_rgb(image)
+    values = _of_one_class(class_map, class_id)
     _refuse_misfit(picture.shape[:2], values.shape, geometry)
     paint = coloured(values, vmin, vmax, colours)
     opacity = np.where(np.isnan(values), 0, _opacity(alpha, values.shape))
@@ -70,19 +70,25 @@ def overlay(
     return picture
 
 
-def _of_one_class(class_map: np.ndarray, class_id: int | None) -> np.ndarray:
+def _of_one_class(given: Any, class_id: int | None) -> np.ndarray:
     """Take the numbers of one class, (height, width)."""
+    class_map = numbers_in(given)
+    if class_map is None:
+        raise OptionError(
+            f"class_map: expected an array of numbers, got {type(given).__name__}; "
+            "predict(images)[0] gives one"
+        )
     shape = class_map.shape
     if class_map.ndim == 2 and class_id is None:
         return class_map.astype("float64")
     if class_map.ndim != 3 or (class_id is None and shape[2] > 1):
         raise OptionError(
             f"class_map has shape {shape}; expected (height, width), or (height, width, classes) "
-            "and a class_id"
+            f"and a class_id{'; take predict(...)[0]' if class_map.ndim == 4 else ''}"
         )
-    if class_id is not None and not 0 <= class_id < shape[2]:
-        raise OptionError(f"class_id is {class_id}; class_map has classes 0 to {shape[2] - 1}")
-    return class_map[:, :, class_id or 0].astype("float64")
+    if class_id is not None and class_id not in range(shape[2]):
+        raise OptionError(f"class_id is {class_id!r}; class_map has classes 0 to {shape[2] - 1}")
+    return class_map[:, :, int(class_id or 0)].astype("float64")
 
 
 def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Geometry) -> None:
@@ -90,6 +96,10 @@ def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Ge
 
     Without padding every cell sees something of the image.
     """
+    if not isinstance(geometry, Geometry):
+        raise OptionError(
+            f"geometry is a {type(geometry).__name__}; expected what allconv.geometry(model) gives"
+        )
     if len(geometry.offset) != 2:
         raise OptionError(f"geometry is that of maps of {len(geometry.offset)} axes, not of 2")
     if 0 in cells or geometry.padded:
@@ -104,7 +114,12 @@ def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Ge
 
 def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
     """How much of its colour each cell gets; probabilities are rounded to a little more than 1."""
-    opacity = np.asarray(alpha, "float32")
+    opacity = numbers_in(alpha)
+    if opacity is None:
+        raise OptionError(
+            f"alpha is {alpha!r}; expected a number from 0 to 1, or one for each cell"
+        )
+    opacity = opacity.astype("float32")
     if opacity.shape not in ((), shape) or not ((opacity >= 0) & (opacity < 1 + 1e-5)).all():
         raise OptionError(
             f"alpha: expected a number from 0 to 1, or such numbers of shape {shape}, got "

@@ -23,6 +23,7 @@ from allconv.kernels import ends_of_taps
 from allconv.layers import kinds
 from allconv.layers.map_shapes import by_axis, margins
 from allconv.layout import layout
+from allconv.layout.made_images import images_made_by
 from allconv.layout.relabels import axis_origins
 from allconv.shapes import padding_cells
 from allconv.sizes.field import Field, Fields, united
@@ -93,11 +94,15 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
         return tuple(Field() if origin is None else fields[origin] for origin in origins)
     step = _STEPS.get(node.kind)
     if step is None and node.kind not in _CELLWISE:
-        raise ConversionError(
-            f"layer '{node.name}' ({node.kind}) has no receptive field: it does not work cell by "
-            "cell, and nothing can be said of other sizes"
-        )
+        raise ConversionError(images_made_by(node) or _no_field(node))
     return step(node, found[sources[0]]) if step else found[sources[0]]
+
+
+def _no_field(node: Node) -> str:
+    return (
+        f"layer '{node.name}' ({node.kind}) has no receptive field: it does not work cell by cell, "
+        "and nothing can be said of other sizes"
+    )
 
 
 def _windowed(node: Node, fields: Fields) -> Fields:
