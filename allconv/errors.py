@@ -80,3 +80,16 @@ def lack_of_memory(error: BaseException) -> str:
         if any(word in what for word in _LACKS_MEMORY)
         else ""
     )
+
+
+FOR_ONNX = "tensorflow tf2onnx onnx onnxruntime"
+"""The packages that write, check and run ONNX files, by the names that pip knows."""
+
+
+def lacking(name: str, error: ImportError, packages: str = "") -> str:
+    """Say that a package cannot be imported, and which packages bring it, if others or more do.
+
+    They are named, and no extra of allconv: how pip names an extra depends on where allconv was
+    installed from, a folder, a wheel or an index.
+    """
+    return f"{name} cannot be imported ({error}); pip install {packages or name} brings it"

@@ -550,7 +550,7 @@ def test_a_missing_backend_is_one_message(source: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "keras", None)
     message = error_of("verify", source, source)
     assert message.startswith("Keras cannot be imported (")
-    assert "pip install 'allconv[tensorflow]', or set KERAS_BACKEND" in message
+    assert "pip install tensorflow, or set KERAS_BACKEND" in message
 
 
 def test_traceback_shows_where(tmp_path: Path) -> None:

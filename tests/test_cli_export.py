@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 import allconv
+from allconv.errors import FOR_ONNX
 from tests.helpers.networks import mnist_cnn
 from tests.helpers.onnx_files import dims, on_tensorflow, operators
 from tests.helpers.randomized import randomize
@@ -174,8 +175,8 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(source, output,
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     message = error_of("export", source, "-o", output)
     assert message.startswith("onnxruntime cannot be imported (")
-    assert message.endswith("); pip install 'allconv[onnx]' brings it, or say --no-verify")
+    assert message.endswith(f"); pip install {FOR_ONNX} brings it, or say --no-verify")
     assert words_of("export", source, "-o", output, "--no-verify")
     monkeypatch.setitem(sys.modules, "onnx", None)
     message = error_of("export", source, "-o", output, "--no-verify")
-    assert message.endswith("); pip install 'allconv[onnx]' brings it")
+    assert message.endswith(f"); pip install {FOR_ONNX} brings it")

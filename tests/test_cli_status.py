@@ -201,7 +201,7 @@ def test_out_of_the_program_errors_go_to_who_called_it(telling: Path) -> None:
         ("foo", "'foo' is no backend of it; set KERAS_BACKEND to tensorflow, jax or torch, "),
         (
             "torch",
-            "install its backend, for example by pip install 'allconv[torch]', or set ",
+            "install its backend, for example by pip install torch, or set ",
         ),
     ],
 )

@@ -96,7 +96,8 @@ def test_a_process_that_dies_is_an_error_that_says_what_is_needed(tmp_path):
         process._raise_error(tmp_path / ANSWER, "log\nNo module named 'tensorflow'\n")
     assert str(caught.value) == (
         "ONNX is written by way of TensorFlow, and the process started for it failed "
-        "(No module named 'tensorflow'); pip install 'allconv[onnx]' brings what it needs"
+        "(No module named 'tensorflow'); pip install tensorflow tf2onnx onnx onnxruntime brings "
+        "what it needs"
     )
 
 

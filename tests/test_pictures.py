@@ -271,8 +271,8 @@ def test_pictures_without_pillow_are_an_error_that_says_what_to_install(folder, 
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     message = message_of(folder, on_pictures())
-    assert message.startswith(f"{folder}: reading pictures takes Pillow, which is not installed (")
-    assert message.endswith("); pip install 'allconv[images]', or give arrays in a .npz file")
+    assert message.startswith(f"{folder}: Pillow, which reads pictures, cannot be ")
+    assert message.endswith("); pip install pillow brings it, or give arrays in a .npz file")
 
 
 def test_pictures_for_something_else_than_images_are_refused(folder):

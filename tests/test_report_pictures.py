@@ -123,7 +123,7 @@ def test_a_png_of_names_in_any_letters_is_painted():
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     for module in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(OptionError, match=r"pip install 'allconv\[plots\]' brings it, and to_svg"):
+    with pytest.raises(OptionError, match=r"pip install matplotlib brings it, and to_svg"):
         report_of("mnist").to_png()
 
 

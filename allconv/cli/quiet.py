@@ -16,7 +16,7 @@ from typing import IO
 from allconv.errors import AllconvError, first_line, lack_of_memory
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""By Keras' names, which are those of allconv's extras as well."""
+"""By Keras' names, which are pip's as well."""
 
 
 @contextmanager
@@ -59,10 +59,10 @@ def _why_not(error: Exception) -> str:
             f"Keras cannot be imported: '{backend}' is no backend of it; set KERAS_BACKEND to "
             "tensorflow, jax or torch, whichever is installed"
         )
-    extra = backend if backend in BACKENDS else "tensorflow"
+    package = backend if backend in BACKENDS else "tensorflow"
     return (
         f"Keras cannot be imported ({first_line(error) or type(error).__name__}); install its "
-        f"backend, for example by pip install 'allconv[{extra}]', or set KERAS_BACKEND to one "
+        f"backend, for example by pip install {package}, or set KERAS_BACKEND to one "
         f"that is installed{_limit_of_memory()}"
     )
 

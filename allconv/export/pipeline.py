@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allconv.building.build import build
-from allconv.errors import ExportError
+from allconv.errors import FOR_ONNX, ExportError, lacking
 from allconv.export.comparison.parity import parity
 from allconv.export.file.audit import refuse_others
 from allconv.export.file.draft import Draft, drafted
@@ -138,7 +138,4 @@ def _require_packages(options: ExportOptions) -> None:
         except ImportError as error:
             can_do_without = name == "onnxruntime" and options.is_float32
             way_out = ", or say verify=False" if can_do_without else ""
-            raise ExportError(
-                f"{name} cannot be imported ({error}); pip install 'allconv[onnx]' brings it"
-                f"{way_out}"
-            ) from error
+            raise ExportError(f"{lacking(name, error, FOR_ONNX)}{way_out}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from allconv.errors import FileError
+from allconv.errors import FileError, lacking
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """What Pillow calls pictures of so many channels."""
@@ -22,8 +22,8 @@ def refuse_missing_pillow(folder: Path) -> None:
         import PIL.Image  # noqa: F401
     except ImportError as error:
         raise FileError(
-            f"{folder}: reading pictures takes Pillow, which is not installed ({error}); "
-            "pip install 'allconv[images]', or give arrays in a .npz file"
+            f"{folder}: {lacking('Pillow, which reads pictures,', error, 'pillow')}, or give "
+            "arrays in a .npz file"
         ) from error
 
 

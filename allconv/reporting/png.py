@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from allconv.errors import OptionError
+from allconv.errors import OptionError, lacking
 from allconv.reporting.facts import Facts
 from allconv.reporting.svg import drawn
 
@@ -65,8 +65,7 @@ def _painted(report: Facts) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError(
-            f"matplotlib cannot be imported ({error}); pip install 'allconv[plots]' brings it, and "
-            "to_svg() needs no package"
+            f"{lacking('matplotlib', error)}, and to_svg() needs no package"
         ) from error
     width, height = (float(picture.attrib[side]) for side in ("width", "height"))
     dots = min(DOTS, LONGEST / max(width, height))

@@ -7,7 +7,7 @@ import io
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from allconv.errors import OptionError
+from allconv.errors import OptionError, lacking
 from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
 from allconv.reporting.text_table import printable, shape_words
@@ -37,8 +37,7 @@ def as_dataframe(report: Facts) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise OptionError(
-            f"pandas cannot be imported ({error}); pip install pandas brings it, and to_dict() and "
-            "to_csv() need no package"
+            f"{lacking('pandas', error)}, and to_dict() and to_csv() need no package"
         ) from error
     table = pandas.DataFrame([asdict(row) for row in report.rows], columns=list(NAMES))
     counts = [name for name in NAMES if name.startswith(("parameters", "multiply"))]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from allconv import errors
-from allconv.errors import AllconvError, ExportError
+from allconv.errors import FOR_ONNX, AllconvError, ExportError
 
 JOB, ANSWER = "job.json", "answer.json"
 
@@ -61,7 +61,7 @@ def _raise_error(answer: Path, log: str, status: int = 0) -> None:
     if not answer.exists():
         last_line = next(reversed(log.strip().splitlines()), "it said nothing")
         raise ExportError(
-            f"{failed} failed ({last_line}); pip install 'allconv[onnx]' brings what it needs"
+            f"{failed} failed ({last_line}); pip install {FOR_ONNX} brings what it needs"
         )
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from allconv.errors import ExportError
+from allconv.errors import FOR_ONNX, ExportError, lacking
 from allconv.export.foreign_errors import logs_kept_back, reason
 from allconv.export.operations.onnx_graph import Operation, Operations, Tensor
 from allconv.export.tensorflow.graph import Traced, call_of
@@ -73,9 +73,7 @@ def _tf2onnx() -> Any:
     try:
         from tf2onnx.tfonnx import process_tf_graph
     except ImportError as error:
-        raise ExportError(
-            f"tf2onnx cannot be imported ({error}); pip install 'allconv[onnx]' brings it"
-        ) from error
+        raise ExportError(lacking("tf2onnx", error, FOR_ONNX)) from error
     return process_tf_graph
 
 
