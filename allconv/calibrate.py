@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 PASSES = 4
 """How often a layer before a relu is fitted; eight gained a tenth of a point on CIFAR-10."""
 
-NOTHING_TO_FIT = "; an exact conversion needs no fitting, one with pooling 'conv' or 'stride' does"
+NOTHING_TO_FIT = (
+    "no new layer stands for a max pool, and an exact conversion keeps the outputs as they are; "
+    "those with pooling 'conv' or 'stride' are fitted"
+)
 
 
 def calibrate(
@@ -133,8 +136,9 @@ def _refuse_nothing(before: Graph, after: Graph, pairing: Pairing) -> None:
     if any(isinstance(step, Fit) and step.stands_for for step in pairing.steps):
         return
     lines = [f"\n  {name}: {reason}" for name, reason in pairing.not_fitted.items()]
-    why = ":" + "".join(lines) if lines else NOTHING_TO_FIT
+    if not lines:
+        raise CalibrationError(f"'{after.name}' needs no fitting: {NOTHING_TO_FIT}")
     raise CalibrationError(
         f"no layer of '{after.name}' can be fitted in the place of a max pool of "
-        f"'{before.name}'{why}"
+        f"'{before.name}':{''.join(lines)}"
     )

@@ -215,7 +215,7 @@ def test_the_bar_counts_the_layers(capsys):
 
 def test_an_exact_conversion_has_nothing_to_fit():
     model = small()
-    message = "in the place of a max pool of 'small'; an exact conversion needs no fitting, "
+    message = "needs no fitting: no new layer stands for a max pool, and an exact conversion keeps "
     with pytest.raises(CalibrationError, match=message):
         calibrate(model, allconv.convert(model), shades(), **QUIET)
 

@@ -13,6 +13,8 @@ import pytest
 from keras import layers
 
 import allconv
+from allconv.cli.commands import main
+from allconv.cli.messages import PYTHON_ALONE
 from tests.helpers.randomized import randomize
 from tests.test_cli import error_of, run
 
@@ -126,3 +128,86 @@ def test_a_shell_completes_commands_and_options() -> None:
         [sys.executable, "-c", code], env={**os.environ, **words}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "plain,geometry"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "FILE"),
+        ("check", "FILE"),
+        ("geometry", "FILE"),
+        ("convert", "FILE", "-o", "out.keras"),
+        ("export", "FILE", "-o", "out.onnx"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_error_of_one_file_is_told_in_json_too(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*(word.replace("FILE", "no.keras") for word in command), "--json")
+    told = {"file": "no.keras", "error": "no.keras: there is no such file"}
+    assert (result.exit_code, json.loads(result.stdout)) == (2, told)
+    assert result.stderr == f"Error: {told['error']}\n"
+
+
+def test_so_is_one_of_two_models_and_one_of_all_files(tmp_path: Path) -> None:
+    missing = tmp_path / "no.keras"
+    told = json.loads(run("verify", missing, missing, "--json").stdout)
+    error = f"{missing}: there is no such file"
+    assert told == {"original": str(missing), "converted": str(missing), "error": error}
+    result = run("convert", "a.keras", "b.keras", "--json")
+    first, second = json.loads(result.stdout)
+    assert (first["file"], second["file"], result.exit_code) == ("a.keras", "b.keras", 2)
+    assert first["error"] == second["error"] == result.stderr.removeprefix("Error: ").rstrip()
+
+
+def test_an_error_that_nobody_foresaw_is_told_in_json_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allconv, "check", lambda *_, **__: 1 / 0)
+    result = run("check", folder / "good.keras", "--json")
+    assert json.loads(result.stdout)["error"].startswith("allconv itself failed (ZeroDivisionError")
+    assert result.exit_code == 2
+
+
+def test_several_files_go_to_a_folder_that_is_there(folder: Path, tmp_path: Path) -> None:
+    files = [folder / "good.keras", folder / "pooled.keras"]
+    (tmp_path / "file").touch()
+    ways = {"no": "is not there; make it first", "out.keras": "is none", "file": "is none"}
+    for name, way in ways.items():
+        message = error_of("convert", *files, "-o", tmp_path / name, "--dry-run").splitlines()[-1]
+        said = f"--output: several FILEs are written to a folder, and {tmp_path / name} {way}"
+        assert message.removeprefix("Error: ") == said
+
+
+def test_images_to_fit_an_exact_conversion_to_are_refused_before_keras_is_imported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    file = folder / "pooled.keras"
+    assert error_of("convert", file, "-o", folder / "out.keras", "--calibrate", "images.npy") == (
+        "--calibrate: this conversion keeps the outputs, so nothing has to be fitted; leave it "
+        "out, or choose --pooling conv or --pooling stride"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("report", "FILE", "--html"), "No such option '--html'. Did you mean '-o report.html'?"),
+        (("report", "FILE", "--svg"), "-o report.svg"),
+        (("report", "FILE", "--png"), "-o report.png"),
+        (("convert", "FILE", "--onnx"), "-o fcn.onnx"),
+        (("overlay", "FILE"), "No such command 'overlay'. It is Python's: allconv.overlay(...)"),
+        (("calibrate", "FILE"), "'allconv convert FILE --calibrate IMAGES'"),
+    ],
+)
+def test_what_is_not_there_is_hinted_at_what_is(words: tuple[str, ...], hint: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2 and hint in result.stderr
+
+
+def test_every_function_of_python_is_a_command_or_hinted_at() -> None:
+    functions = {name for name in allconv.__all__ if name.islower() and "__" not in name}
+    assert functions == (set(main.commands) - {"export"}) | set(PYTHON_ALONE)

@@ -74,7 +74,8 @@ def test_two_forms_of_a_report_are_not_one(
     forms: tuple[str, ...], given: str, source: Path
 ) -> None:
     said = f"{given}: a report has one form at a time; choose one"
-    assert error_of("report", source, *forms) == said
+    result = run("report", source, *forms)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {said}\n")
 
 
 def test_a_table_is_of_one_file(source: Path) -> None:

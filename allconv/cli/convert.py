@@ -125,6 +125,15 @@ def convert_and_save(
         return replace(found, unproved=found.unproved or unproved(report))
 
 
+def refuse_fitting(planned: Report, calibrate: Path | None) -> None:
+    """Raise an OptionError where there are images to fit to, and nothing has to be fitted."""
+    if calibrate is not None and planned.lossless:
+        raise OptionError(
+            "--calibrate: this conversion keeps the outputs, so nothing has to be fitted; leave it "
+            "out, or choose --pooling conv or --pooling stride"
+        )
+
+
 def _fitted(graph: Graph, converted: Any, source: ImageSource) -> Outcome:
     """Fit a converted model, in place, to images, and say how well that went.
 
@@ -209,8 +218,10 @@ def target_of(file: Path, output: Path | None, several: bool) -> Path | None:
     if os.path.isdir(output):  # False, and no error, for a name that cannot be
         return output / f"{file.stem}.keras"
     if several:
+        is_file = ends_like_a_file or os.path.lexists(output)
+        problem = "is none" if is_file else "is not there; make it first"
         raise OptionError(
-            f"--output: several FILEs are written to a folder, and {output} is not one"
+            f"--output: several FILEs are written to a folder, and {output} {problem}"
         )
     return output
 

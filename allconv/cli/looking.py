@@ -32,7 +32,7 @@ from allconv.read.file import ModelFile
 from allconv.save import check_writable
 
 
-@click.command(cls=OneCommand)
+@click.command(cls=OneCommand, instead={f"--{end[1:]}": f"-o report{end}" for end in FORMS})
 @FILES
 @conversion_options
 @CONFIG

@@ -6,6 +6,7 @@ That nobody reads a result changes no exit status: that tells what was done.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,17 @@ UNPROVED = (
     "exit status 3: the file is written, and the comparison could not tell whether it is right; "
     "--allow-unverified makes it 0"
 )
+
+
+PYTHON_ALONE = {
+    "calibrate": "; here it is 'allconv convert FILE --calibrate IMAGES'",
+    "distill": "",
+    "export_onnx": "; here it is 'allconv export FILE -o OUT.onnx'",
+    "freeze_fixed": "",
+    "is_all_convolutional": "; here it is 'allconv report FILE --exit-code'",
+    "overlay": "",
+}
+"""Functions that are no commands, and what does the same here, if anything does."""
 
 
 class Failure(click.ClickException):
@@ -48,11 +60,22 @@ class Commands(click.Group):
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
+        except Exception as error:  # `invoke` lets it through only where its traceback is asked for
+            traceback.print_exception(error)
+            sys.exit(ERROR)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the words of a command line."""
         with _help_may_be_unread():
             return super().make_context(*args, **extra)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command; say of what only Python has that it is Python's."""
+        name = args[0]
+        if name in PYTHON_ALONE and name not in self.commands:
+            also = PYTHON_ALONE[name]
+            ctx.fail(f"No such command {name!r}. It is Python's: allconv.{name}(...){also}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -64,7 +87,7 @@ class Commands(click.Group):
         except Exception as error:
             if ctx.params["traceback"]:
                 raise
-            raise Failure(_message(error, ctx.invoked_subcommand)) from error
+            raise Failure(message_of(error, ctx.invoked_subcommand)) from error
 
 
 @contextmanager
@@ -77,7 +100,7 @@ def _help_may_be_unread() -> Iterator[None]:
         raise click.exceptions.Exit(0) from None
 
 
-def _message(error: Exception, command: str | None) -> str:
+def message_of(error: Exception, command: str | None) -> str:
     """Say what went wrong."""
     if isinstance(error, AllconvError):
         return error_words(error)

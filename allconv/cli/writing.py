@@ -17,6 +17,7 @@ from allconv.cli.convert import (
     convert_and_save,
     keras_imported,
     planned_conversion,
+    refuse_fitting,
     refuse_one_name,
     target_of,
 )
@@ -53,7 +54,7 @@ from allconv.read.file import ModelFile
 from allconv.save import check_writable
 
 
-@click.command(cls=OneCommand)
+@click.command(cls=OneCommand, instead={"--onnx": "-o fcn.onnx"})
 @FILES
 @click.option(
     "-o", "--output", type=FILE, help="The .keras, .h5 or .onnx file to write, or a folder."
@@ -115,6 +116,7 @@ def convert(
         if target is not None:
             check_writable(target, file, ENDS, overwrite)
         planned = planned_conversion(ModelFile(file, config), target, keywords)
+        refuse_fitting(planned, calibrate)
         outcome = Outcome("nothing written: --dry-run")
         if target is not None and not dry_run:
             images = None if calibrate is None else ImageSource(calibrate, preprocessing)
