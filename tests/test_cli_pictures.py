@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 import allconv
+from allconv.cli import quiet
 from allconv.cli.pictures import parse_preprocessing
 from allconv.errors import OptionError
 from tests.helpers.onnx_files import on_tensorflow
@@ -111,13 +112,67 @@ def test_one_that_scales_needs_no_options(tmp_path, folder):
     assert output.exists()
 
 
-@pytest.mark.parametrize("further", [(), ("--calibrate", "images.npz")])
-def test_options_for_pictures_are_refused_where_none_are_read(source, further):
-    output = source.with_name("fcn.keras")
-    command = ("convert", source, "-o", output, "--pooling", "conv", "--colour", "bgr", *further)
-    assert error_of(*command) == (
-        "--colour is for a folder of pictures, and none is given; arrays are taken as they are"
-    )
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("", "and none is given"),
+        ("eys", "and there is no folder eys"),
+        ("dog.png", "and dog.png is one picture; give the folder that holds it"),
+        ("images.npz", "and images.npz is a file; the arrays in it are taken as they are"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--calibrate", "--int8"])
+def test_options_for_pictures_are_refused_where_none_are_read(
+    source, given, found, option, monkeypatch
+):
+    monkeypatch.chdir(source.parent)
+    for name in ("dog.png", "images.npz"):
+        Path(name).touch()
+    command = ("convert", source, "-o", "fcn.onnx", "--pooling", "conv", "--colour", "bgr")
+    further = (option, given) if given else ()
+    assert error_of(*command, *further) == f"--colour is for a folder of pictures, {found}"
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (("eys",), "eys: expected a folder of pictures, or arrays in a .npy or .npz file: No such"),
+        (
+            ("dog.png",),
+            "dog.png: expected a folder of pictures, or arrays in a .npy or .npz file: it is one "
+            "picture, and a folder is to hold them",
+        ),
+        (
+            ("flat.npy",),
+            "flat.npy: inputs: shape (4, 12, 30) does not fit input 'image' of the",
+        ),
+        (("pictures",), "pictures: model 'small' has no Rescaling or Normalization at its input"),
+        (("pictures", "--scale", "1", "--size", "6x4"), "--size is 6x4; expected that of input"),
+        (("pictures", "--scale", "1", "--colour", "gray"), "--colour is 'gray'; expected one for"),
+        (("pictures", "--scale", "1", "--mean", "1,2"), "--mean is (1.0, 2.0); expected a number"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--calibrate", "--int8"])
+def test_images_are_looked_at_before_keras_is_imported_and_in_dry_runs_too(
+    source, folder, option, images, message, dry, monkeypatch
+):
+    monkeypatch.chdir(source.parent)
+    monkeypatch.setattr(quiet, "_import_keras", lambda: pytest.fail("Keras was imported"))
+    np.save("flat.npy", np.zeros((4, 12, 30)))
+    write_pictures(Path("dog"), size=SIZE)
+    next(Path("dog").rglob("*.png")).rename("dog.png")
+    command = ("convert", source, "-o", "fcn.onnx", "--pooling", "conv", option, *images, *dry)
+    assert error_of(*command).startswith(message)
+    if option == "--int8" and not dry:
+        assert error_of("export", source, "-o", "a.onnx", option, *images).startswith(message)
+
+
+def test_inputs_that_a_model_does_not_take_are_named_before_keras_is_imported(source, monkeypatch):
+    monkeypatch.setattr(quiet, "_import_keras", lambda: pytest.fail("Keras was imported"))
+    np.save(flat := source.with_name("flat.npy"), np.zeros((4, 12, 30)))
+    message = error_of("verify", source, source, "--inputs", flat)
+    assert message.startswith(f"{flat}: inputs: shape (4, 12, 30) does not fit input 'image' of")
 
 
 @pytest.mark.parametrize(

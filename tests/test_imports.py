@@ -20,7 +20,7 @@ kernels     windows dense affine . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field size_arithmetic smallest_size
 sizes       image_sizes map_geometry
-pictures    . colours overlay preprocessing opening entrance folder batches
+pictures    . colours overlay preprocessing opening entrance folder batches arrays
             names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import allconv
 from allconv.building.untrusted import refuse_untrusted
 from allconv.cli.export import SUFFIX, export_converted, export_in_words, unproved, written_word
-from allconv.cli.images import ImageSource, read_images
+from allconv.cli.images import GivenImages
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
 from allconv.errors import OptionError
@@ -30,6 +30,7 @@ from allconv.saving.saved_as_h5 import refuse_loss
 
 if TYPE_CHECKING:
     from allconv.export.options import ExportOptions
+    from allconv.export.precision.sample_inputs import Samples
 
 ENDS = (*SUFFIXES, SUFFIX)
 NOT_VERIFIED = "not verified: --no-verify"
@@ -90,7 +91,8 @@ def convert_and_save(
     verify: bool,
     as_onnx: ExportOptions | None,
     source: str,
-    images: ImageSource | None = None,
+    images: GivenImages | None = None,
+    int8: Samples | None = None,
 ) -> Outcome:
     """Make the converted model and write it.
 
@@ -101,6 +103,7 @@ def convert_and_save(
         as_onnx: How to write an ONNX file; None for one of Keras.
         source: The name of the file that the model comes from.
         images: What to fit it to; what is said is then how well that went.
+        int8: What an ONNX file in int8 learns its ranges from.
 
     Raises:
         ExportError: The converted model cannot be written as ONNX.
@@ -111,7 +114,7 @@ def convert_and_save(
         step("building the converted model")
         converted = build_plan(_without_settings(planned, output))
         if images is not None:
-            step(f"fitting it to {images.path.name}")
+            step(f"fitting it to {images.name}")
             verdict = _fitted(planned.own_plan.before, converted, images)
         else:
             step("verifying it" if verify else "")
@@ -120,7 +123,7 @@ def convert_and_save(
         if as_onnx is None:
             save_model(converted, output)
             return verdict.with_file(f"{word}: {output}", output)
-        report = export_converted(converted, planned, output, as_onnx, source)
+        report = export_converted(converted, planned, output, as_onnx, source, int8)
         found = verdict.with_file(export_in_words(report, word), output, onnx=report.to_dict())
         return replace(found, unproved=found.unproved or unproved(report))
 
@@ -134,18 +137,17 @@ def refuse_fitting(planned: Report, calibrate: Path | None) -> None:
         )
 
 
-def _fitted(graph: Graph, converted: Any, source: ImageSource) -> Outcome:
+def _fitted(graph: Graph, converted: Any, given: GivenImages) -> Outcome:
     """Fit a converted model, in place, to images, and say how well that went.
 
     Raises:
         CalibrationError: The conversion left nothing to fit, or the images do not show enough.
-        FileError: The images cannot be read.
-        OptionError: They do not fit the model.
+        FileError: A picture cannot be read.
+        OptionError: The images do not fit the model.
     """
-    images, notes = read_images(source, graph)
-    fitted = allconv.calibrate(graph, converted, images, verbose=0)
-    found = {"calibration": fitted.to_dict(), "pictures": notes}
-    return Outcome("\n".join([str(fitted), *notes]), found=found)
+    fitted = allconv.calibrate(graph, converted, given.images, verbose=0)
+    found = {"calibration": fitted.to_dict(), "pictures": given.notes}
+    return Outcome("\n".join([str(fitted), *given.notes]), found=found)
 
 
 def stays_behind(planned: Report, output: Path | None) -> str:

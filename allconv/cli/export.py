@@ -24,6 +24,7 @@ from allconv.resize import InputSize
 if TYPE_CHECKING:
     from allconv.export.onnx_report import OnnxReport
     from allconv.export.options import ExportOptions
+    from allconv.export.precision.sample_inputs import Samples
 
 
 SUFFIX = ".onnx"
@@ -120,15 +121,36 @@ def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
     return network
 
 
-def export_file(network: Graph, output: Path, as_onnx: ExportOptions, source: str) -> OnnxReport:
+def int8_images(as_onnx: ExportOptions | None, network: Graph) -> Samples | None:
+    """Read the images of --int8, before Keras is imported; None where there are none.
+
+    Raises:
+        FileError: They cannot be read.
+        OptionError: They do not fit the network, or it cannot be told which numbers it takes.
+    """
+    if as_onnx is None or as_onnx.int8 is None:
+        return None
+    from allconv.export.precision.sample_inputs import read_samples
+
+    return read_samples(as_onnx.int8, network, as_onnx.preprocessing)
+
+
+def export_file(
+    network: Graph, output: Path, as_onnx: ExportOptions, source: str, images: Samples | None
+) -> OnnxReport:
     """Write a network as an ONNX file."""
     from allconv.export.pipeline import export_graph
 
-    return export_graph(network, output, as_onnx, source=source)
+    return export_graph(network, output, as_onnx, source=source, images=images)
 
 
 def export_converted(
-    converted: Any, planned: Report, output: Path, as_onnx: ExportOptions, source: str
+    converted: Any,
+    planned: Report,
+    output: Path,
+    as_onnx: ExportOptions,
+    source: str,
+    images: Samples | None,
 ) -> OnnxReport:
     """Write a converted model as an ONNX file, which says what was done to the source."""
     from allconv.export.pipeline import export_graph
@@ -140,6 +162,7 @@ def export_converted(
         source=source,
         plan=plan_in_a_line(planned.plan),
         reference=converted,
+        images=images,
     )
 
 

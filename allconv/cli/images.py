@@ -1,4 +1,4 @@
-"""The images that `--calibrate` names: pictures in a folder, or arrays in a file."""
+"""The images that `--calibrate` names, pictures in a folder or arrays in a file, and others."""
 
 from __future__ import annotations
 
@@ -8,42 +8,59 @@ from typing import Any
 
 import numpy as np
 
-from allconv.cli.options import read_arrays
 from allconv.errors import OptionError
 from allconv.graph import Graph
+from allconv.pictures.arrays import IMAGES, read_arrays
 from allconv.pictures.batches import PictureBatches
 from allconv.pictures.folder import pictures
 from allconv.pictures.preprocessing import Preprocessing
+from allconv.verification.inputs import arrange
 
 NAMES = ("x_train", "x", "images", "arr_0")
 """Names under which a .npz file may hold the images, the first that is there."""
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class GivenImages:
     """Images that a command is given.
 
     Attributes:
-        path: A folder of pictures, or a `.npy` or `.npz` file.
-        preprocessing: How pictures become what the network takes.
+        name: That of the file or folder.
+        images: As `allconv.calibrate` takes them.
+        notes: What has to be known of how pictures were read.
     """
 
-    path: Path
-    preprocessing: Preprocessing | None = None
+    name: str
+    images: Any
+    notes: list[str]
 
 
-def read_images(source: ImageSource, graph: Graph) -> tuple[Any, list[str]]:
-    """Read images as `allconv.calibrate` takes them, and what has to be known of pictures.
+def given_images(
+    path: Path | None, preprocessing: Preprocessing | None, graph: Graph
+) -> GivenImages | None:
+    """Read images for a network, before Keras is imported; None where no path is given.
 
     Raises:
         FileError: The file holds no arrays, or the folder no pictures.
         OptionError: They do not fit the network, or it cannot be told which numbers it takes.
     """
-    if source.path.is_dir():
-        samples, notes = pictures(source.path, graph, source.preprocessing)
-        return PictureBatches(samples), notes
+    if path is None:
+        return None
+    if path.is_dir():
+        samples, notes = pictures(path, graph, preprocessing)
+        return GivenImages(path.name, PictureBatches(samples), notes)
     inputs = [node.name for node in graph.inputs]
-    return images_in(read_arrays(source.path), inputs, source.path), []
+    images = images_in(read_arrays(path, IMAGES), inputs, path)
+    refuse_misfit(images, graph, path, "original")
+    return GivenImages(path.name, images, [])
+
+
+def refuse_misfit(arrays: Any, graph: Graph, file: Path, role: str) -> None:
+    """Raise an OptionError that names the file where a network does not take its arrays."""
+    try:
+        arrange(arrays, graph, role)
+    except OptionError as error:
+        raise OptionError(f"{file}: {error}") from error
 
 
 def images_in(arrays: Any, inputs: list[str], file: Path) -> Any:

@@ -13,6 +13,7 @@ import allconv
 from allconv.cli.answers import JSON, Answer, answer, answer_each, status_of
 from allconv.cli.convert import keras_imported
 from allconv.cli.forms import FORMS, PRINTED, printed_form, write_report
+from allconv.cli.images import refuse_misfit
 from allconv.cli.messages import laid_out
 from allconv.cli.one_command import OneCommand
 from allconv.cli.options import (
@@ -22,11 +23,11 @@ from allconv.cli.options import (
     conversion_keywords,
     conversion_options,
     parse_size,
-    read_arrays,
 )
 from allconv.cli.statuses import STATUS_OF
 from allconv.cli.terminal import progress
 from allconv.errors import OptionError
+from allconv.pictures.arrays import read_arrays
 from allconv.read import read
 from allconv.read.file import ModelFile
 from allconv.save import check_writable
@@ -191,6 +192,8 @@ def verify(
         for file in (ModelFile(original, config), ModelFile(converted)):
             step(f"reading {Path(file.path).name}")
             graphs.append(read(file))
+        if arrays is not None and inputs is not None:
+            refuse_misfit(arrays, graphs[0], inputs, "original")
         with keras_imported(step):
             step("building and running both models")
             first, second = graphs

@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from zipfile import BadZipFile
 
 import click
 
-from allconv.errors import FileError, OptionError
+from allconv.errors import OptionError
 from allconv.resize import InputSize
 from allconv.strategies import ConvPool, Pooling, Strategy
 
@@ -201,19 +200,3 @@ def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
         raise OptionError(f"{option}: expected {words}HEIGHTxWIDTH such as 200x300, got {text!r}")
     return tuple(map(int, text.split("x")))
-
-
-def read_arrays(path: Path) -> Any:
-    """Read the array in a `.npy` file, or the arrays in a `.npz` file by name.
-
-    Raises:
-        FileError: The file cannot be read, or holds something else.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise FileError(f"{path}: expected arrays in a .npy or .npz file: {error}") from error

@@ -9,6 +9,7 @@ import click
 
 from allconv.cli.options import Command, parse_size, with_options
 from allconv.errors import OptionError
+from allconv.pictures.arrays import is_picture
 from allconv.pictures.preprocessing import Preprocessing
 
 _OPTIONS = (
@@ -60,15 +61,24 @@ def parse_preprocessing(options: dict[str, Any], *sources: Path | None) -> Prepr
     if not given:
         return None
     if not any(source is not None and source.is_dir() for source in sources):
-        raise OptionError(
-            f"--{next(iter(given))} is for a folder of pictures, and none is given; arrays are "
-            "taken as they are"
-        )
+        raise OptionError(f"--{next(iter(given))} is for a folder of pictures, {_found(*sources)}")
     for name in given.keys() & {"scale", "mean", "std"}:
         given[name] = _numbers(f"--{name}", given[name])
     if "size" in given:
         given["size"] = _picture_size(given["size"])
     return Preprocessing(**given)
+
+
+def _found(*sources: Path | None) -> str:
+    """Say what is given in the place of a folder."""
+    path = next(filter(None, sources), None)
+    if path is None:
+        return "and none is given"
+    if not path.exists():
+        return f"and there is no folder {path}"
+    if is_picture(path):
+        return f"and {path} is one picture; give the folder that holds it"
+    return f"and {path} is a file; the arrays in it are taken as they are"
 
 
 def _picture_size(text: str) -> tuple[int, ...]:

@@ -27,12 +27,13 @@ from allconv.cli.export import (
     export_in_words,
     export_options,
     export_options_for,
+    int8_images,
     network_to_export,
     onnx_options,
     unproved,
     written_word,
 )
-from allconv.cli.images import ImageSource
+from allconv.cli.images import given_images
 from allconv.cli.one_command import OneCommand
 from allconv.cli.options import (
     ALLOW_UNVERIFIED,
@@ -117,10 +118,11 @@ def convert(
             check_writable(target, file, ENDS, overwrite)
         planned = planned_conversion(ModelFile(file, config), target, keywords)
         refuse_fitting(planned, calibrate)
+        images = given_images(calibrate, preprocessing, planned.own_plan.before)
+        int8 = int8_images(as_onnx, planned.plan.after)
         outcome = Outcome("nothing written: --dry-run")
         if target is not None and not dry_run:
-            images = None if calibrate is None else ImageSource(calibrate, preprocessing)
-            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, images)
+            outcome = convert_and_save(planned, target, verify, as_onnx, file.name, images, int8)
         text = conversion_in_words(planned, outcome, target)
         data = conversion_as_data(planned, outcome)
         return written(text, data, outcome.unproved, allow_unverified)
@@ -175,9 +177,10 @@ def export(
     with progress() as step:
         step(f"reading {file.name}")
         network = network_to_export(read(ModelFile(file, config)), size)
+        images = int8_images(as_onnx, network)
         with keras_imported(step):
             step(f"exporting {file.name}")
-            result = export_file(network, output, as_onnx, file.name)
+            result = export_file(network, output, as_onnx, file.name, images)
     found = written(
         export_in_words(result, word), result.to_dict(), unproved(result), allow_unverified
     )

@@ -19,7 +19,7 @@ from allconv.export.operations.channels_first import channels_first
 from allconv.export.operations.fusing import fused
 from allconv.export.options import ExportOptions
 from allconv.export.precision.reduced_precision import FLOAT32, in_precision
-from allconv.export.precision.sample_inputs import drawn_samples, read_samples
+from allconv.export.precision.sample_inputs import Samples, drawn_samples, read_samples
 from allconv.export.tensorflow.graph import traced
 from allconv.export.tensorflow.process import exported_elsewhere
 from allconv.export.tensorflow.recurrent import recurrent_layers, recurrent_model
@@ -41,6 +41,7 @@ def export_graph(
     source: str,
     plan: str = "",
     reference: keras.Model | None = None,
+    images: Samples | None = None,
 ) -> OnnxReport:
     """Write a network as an ONNX file; what it raises is as of `export_onnx`.
 
@@ -51,12 +52,12 @@ def export_graph(
         source: What the network was read from, for the file's metadata.
         plan: What was done to it, likewise.
         reference: A Keras model of this network to compare with; by default one is built.
+        images: Those of `options.int8`, where they are read already.
     """
     _require_packages(options)
     _refuse_fewer_bits(graph, options)
     plain = in_float32(graph)
-    images = None
-    if options.int8 is not None:
+    if options.int8 is not None and images is None:
         images = read_samples(options.int8, graph, options.preprocessing)
     with drafted(path) as draft:
         name = draft.file.name if options.is_float32 else FLOAT32

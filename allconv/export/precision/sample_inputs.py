@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from allconv.errors import FileError, OptionError
+from allconv.errors import OptionError
 from allconv.export.comparison.trial_sizes import taking, trial_sizes
 from allconv.graph import Graph
+from allconv.pictures.arrays import IMAGES, read_arrays
 from allconv.pictures.folder import pictures
 from allconv.pictures.preprocessing import Preprocessing
 from allconv.shapes import Shape
@@ -73,8 +73,7 @@ def read_samples(
     elif preprocessing is not None:
         raise OptionError("preprocessing is for a folder of pictures; arrays are taken as they are")
     else:
-        given = _arrays(Path(images)) if isinstance(images, (str, os.PathLike)) else images
-        found = _batches(_arranged(given, graph), (graph.inputs[0].shape or (None,))[0] or 1)
+        found = _batches(_given(images, graph), (graph.inputs[0].shape or (None,))[0] or 1)
     seen: set[tuple[Shape, ...]] = set()
     found = [partial(_held_to_sizes, sample, graph, seen) for sample in found]
     measured = found[HELD_OUT - 1 :: HELD_OUT]
@@ -100,19 +99,15 @@ def _held_to_sizes(sample: Sample, graph: Graph, seen: set[tuple[Shape, ...]]) -
     return arrays
 
 
-def _arrays(path: Path) -> Any:
-    """Read what a `.npy` or `.npz` file holds."""
+def _given(images: Images, graph: Graph) -> list[np.ndarray]:
+    """Return the arrays that a caller has, or has in a file, one for each input."""
+    if not isinstance(images, (str, os.PathLike)):
+        return _arranged(images, graph)
+    arrays = read_arrays(Path(images), IMAGES)
     try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            return arrays if isinstance(arrays, np.ndarray) else dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        told = (
-            getattr(error, "strerror", None) or "it is damaged, or holds other things than numbers"
-        )
-        raise FileError(
-            f"{path}: expected a folder of pictures, or arrays in a .npy or .npz file: {told}"
-        ) from error
+        return _arranged(arrays, graph)
+    except OptionError as error:
+        raise OptionError(f"{os.fspath(images)}: {error}") from error
 
 
 def _arranged(images: Any, graph: Graph) -> list[np.ndarray]:
