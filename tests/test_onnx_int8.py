@@ -106,6 +106,19 @@ def test_weights_are_symmetric_with_a_scale_for_each_channel(tmp_path):
     assert np.abs(found["conv/kernel_quantized"] - whole).max() <= 1
 
 
+def test_a_bias_has_the_scale_of_its_map_times_that_of_its_kernel(tmp_path):
+    model = randomize(network((6, 6, 3), layers.Conv2D(4, 3, name="conv")), seed=1)
+    with exported(model, tmp_path) as draft:
+        quantized = draft.in_int8(_images(8)).model
+    graph, stored = quantized.graph, weights_of(quantized)
+    (conv,) = [node for node in graph.node if node.op_type == "Conv"]
+    pairs = {node.output[0]: node for node in graph.node}
+    image, kernel, bias = ([stored.get(name) for name in pairs[each].input] for each in conv.input)
+    assert (kernel[0].dtype, bias[0].dtype, image[2].dtype) == ("int8", "int32", "int8")
+    assert not kernel[2].any() and not bias[2].any() and kernel[0].min() >= -127
+    np.testing.assert_allclose(bias[1], image[1] * kernel[1], rtol=1e-6)
+
+
 def test_a_convolution_errs_by_half_a_step_of_its_input_kernel_and_output(tmp_path):
     """`|x w - x' w'| <= |x - x'| sum|w| + sum|x'| |w - w'|`, on the images it was calibrated on."""
     model, images = only_conv(), _images(7)
