@@ -28,7 +28,7 @@ from allconv.verification.compiled import NOTE, layers_of, needs_xla
 from allconv.verification.copies import in_float32
 from allconv.verification.inputs import arrange, draw_inputs, samples_of, vast_map
 from allconv.verification.logits import is_graph
-from allconv.verification.measure import Stop, Tally, measure
+from allconv.verification.measure import DECISIONS, Stop, Tally, measure, ways
 from allconv.verification.precision import (
     computes_in_half,
     default_tolerance,
@@ -45,11 +45,14 @@ class Verification(Result):
     Attributes:
         passed: True or False; None where the comparison was not run, or proves nothing.
         max_error: The largest error of all outputs, relative to the spread of the output's values.
-        argmax_agreement: The share of equal argmaxes, along the last axis of outputs that have
-            classes; None where none has.
+        argmax_agreement: The share of equal decisions: argmaxes along the last axis of outputs that
+            have classes, and sides of 0.5 of each value where both models end in a sigmoid; None
+            where there are none.
         tolerance: What `max_error` was held against.
         samples: The number of inputs compared.
-        decisions: The number of argmaxes compared: one per input, or per cell of a class map.
+        decisions: The number of decisions compared: one per input, or per cell of a class map; one
+            per value of a sigmoid.
+        decided_by: `"argmax"`, `"0.5"`, or both with a comma; "" where nothing is decided.
         reason: Why nothing was measured, which output failed, or what was special, in words.
     """
 
@@ -59,6 +62,7 @@ class Verification(Result):
     tolerance: float | None = None
     samples: int = 0
     decisions: int = 0
+    decided_by: str = ""
     reason: str = ""
 
     def __bool__(self) -> bool:
@@ -73,7 +77,8 @@ class Verification(Result):
         text += f" (tolerance {self.tolerance:.1e})"
         if self.argmax_agreement is not None:
             equal = round(self.argmax_agreement * self.decisions)
-            text += f", argmax equal on {equal:,} of {self.decisions:,}"
+            what = DECISIONS[self.decided_by or "argmax"]
+            text += f", {what} equal on {equal:,} of {self.decisions:,}"
         return f"{text}; {self.reason}" if self.reason else text
 
 
@@ -246,6 +251,7 @@ def _verdict(
         tolerance=tolerance,
         samples=samples,
         decisions=decisions,
+        decided_by=ways(tally.decided_by for tally in tallies),
         reason=note,
     )
     if not measured.passed:

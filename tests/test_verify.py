@@ -141,6 +141,18 @@ def test_a_single_value_has_no_argmax() -> None:
     assert "argmax" not in str(result)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "hard_sigmoid"])
+def test_a_sigmoid_decides_at_one_half_value_by_value(activation: str) -> None:
+    model, turned = (network((2,), layers.Dense(2, activation=activation)) for _ in range(2))
+    model.layers[-1].set_weights([np.eye(2), np.zeros(2)])
+    turned.layers[-1].set_weights([np.diag([1.0, -1.0]), np.zeros(2)])
+    x = np.float32([[1, 1], [-1, 2], [3, -30]])
+    result = verify(model, turned, x)
+    assert (result.decisions, result.argmax_agreement, result.decided_by) == (6, 0.5, "0.5")
+    assert str(result).endswith("decisions at 0.5 equal on 3 of 6")
+    assert str(verify(model, model, x)).endswith("decisions at 0.5 equal on 6 of 6")
+
+
 def test_shapes_that_differ_fail_and_both_are_named() -> None:
     image = keras.Input((4, 4, 3))
     pooled = layers.GlobalAveragePooling2D()(image)

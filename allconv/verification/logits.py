@@ -23,7 +23,10 @@ from allconv.building.recursion import room_for
 from allconv.layers.layer_shapes import is_adapted
 from allconv.verification.compiled import by_xla, layers_of, needs_xla
 
-SATURATING = frozenset({"softmax", "sigmoid", "hard_sigmoid", "tanh"})
+SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid"})
+"""Activations that decide at 0.5, where what is before them is zero."""
+
+SATURATING = SIGMOIDS | {"softmax", "tanh"}
 PASSED = frozenset({"Flatten", "Reshape", "Permute", "Dropout", "Identity"})
 """Layers that only carry values to the output: the activation before them is still the last one."""
 
@@ -108,13 +111,18 @@ def _channels_first(layer: Any, node_index: int) -> bool:
 
 def runners(original: Any, converted: Any) -> list[Callable[[Any], Arrays]]:
     """Return functions that run the models up to a final activation that both end with."""
+    return list(map(runner, (original, converted), common_endings(original, converted)))
+
+
+def common_endings(original: Any, converted: Any) -> list[list[Ending] | None]:
+    """Find where to end both models, before the activations that both end with; None at theirs."""
     models = [original, converted]
     if all(map(is_graph, models)):
         ends = list(map(endings, models))
         left_out = [[(end.activation, end.classes) for end in of_model] for of_model in ends]
         if left_out[0] == left_out[1]:
-            return list(map(runner, models, ends))
-    return list(map(runner, models))
+            return list(ends)
+    return [None, None]
 
 
 def runner(model: Any, ends: Sequence[Ending] | None = None) -> Callable[[Any], Arrays]:

@@ -6,7 +6,7 @@ Only extremes are kept, so that ten thousand large class maps take no more memor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,23 @@ from allconv.errors import OptionError, first_line, lack_of_memory
 from allconv.verification.arranged import arranged
 from allconv.verification.compiled import layers_of, needs_xla
 from allconv.verification.inputs import arrange, batch_size, slices
-from allconv.verification.logits import Arrays, is_graph, runners
+from allconv.verification.logits import SIGMOIDS, Arrays, Ending, common_endings, is_graph, runner
 from allconv.verification.sizes import refuse_sizes
 
 BATCH = 32
+
+
+DECISIONS = {
+    "argmax": "argmax",
+    "0.5": "decisions at 0.5",
+    "0.5, argmax": "decisions (argmax, or 0.5 of a sigmoid)",
+}
+"""How the ways to decide are printed, as `ways` joins them."""
+
+
+def ways(decided_by: Iterable[str]) -> str:
+    """Join the ways in which outputs decide; "" for none."""
+    return ", ".join(sorted(set(decided_by) - {""}))
 
 
 class Stop(Exception):
@@ -30,9 +43,15 @@ class Stop(Exception):
 
 
 class Tally:
-    """The extremes of one output over all inputs."""
+    """The extremes of one output over all inputs.
 
-    def __init__(self) -> None:
+    Args:
+        before_sigmoid: Whether its values are those before a sigmoid, each of which decides by its
+            sign. Others decide by their argmax along the last axis.
+    """
+
+    def __init__(self, before_sigmoid: bool = False) -> None:
+        self.before_sigmoid = before_sigmoid
         self.low: Any = np.inf
         self.high: Any = -np.inf
         self.difference = 0.0
@@ -45,10 +64,19 @@ class Tally:
         self.low = np.minimum(self.low, reference.min(axis=0))
         self.high = np.maximum(self.high, reference.max(axis=0))
         self.difference = max(self.difference, float(np.abs(reference - result).max()))
-        if reference.ndim > 1 and reference.shape[-1] > 1:
-            equal = reference.argmax(axis=-1) == result.argmax(axis=-1)
-            self.equal += int(equal.sum())
-            self.decisions += equal.size
+        if self.before_sigmoid:
+            self._count((reference > 0) == (result > 0))
+        elif reference.ndim > 1 and reference.shape[-1] > 1:
+            self._count(reference.argmax(axis=-1) == result.argmax(axis=-1))
+
+    def _count(self, equal: np.ndarray) -> None:
+        self.equal += int(equal.sum())
+        self.decisions += equal.size
+
+    @property
+    def decided_by(self) -> str:
+        """How decisions were made; "" where there are none."""
+        return ("0.5" if self.before_sigmoid else "argmax") if self.decisions else ""
 
     @property
     def spread(self) -> float:
@@ -74,7 +102,8 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
     Raises:
         Stop: A model cannot run on these inputs, an output is not finite, or shapes differ.
     """
-    run_original, run_converted = runners(original, converted)
+    ends = common_endings(original, converted)
+    run_original, run_converted = map(runner, (original, converted), ends)
     # XLA may refuse a network for reasons of its own, which says nothing of the conversion.
     refusal = None if needs_xla(layers_of(converted)) else False
     length = batch_size(original) or batch_size(converted) or BATCH
@@ -87,10 +116,17 @@ def measure(original: Any, converted: Any, inputs: Any) -> list[Tally]:
         results = _run(run_converted, converted_batch, "converted model", False, refusal)
         results = _arranged(results, references, original, converted)
         _check_shapes(references, results)
-        tallies = tallies or [Tally() for _ in references]
+        tallies = tallies or _tallies(len(references), ends[0])
         for tally, reference, result in zip(tallies, references, results, strict=True):
             tally.add(reference, result)
     return tallies
+
+
+def _tallies(count: int, ends: Sequence[Ending] | None) -> list[Tally]:
+    """Make a tally for each output; those before a sigmoid decide by their signs."""
+    if ends is None:
+        return [Tally() for _ in range(count)]
+    return [Tally(end.activation in SIGMOIDS) for end in ends]
 
 
 def _rearranged(inputs: Any, converted: Any) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from allconv.verification.measure import DECISIONS, ways
+
 FEW = 8
 """Samples below which a loss says little."""
 
@@ -81,14 +83,6 @@ class Loss:
         return "; ".join([*parts, *filter(None, [self.reason])])
 
 
-DECISIONS = {
-    "argmax": "argmax",
-    "0.5": "decisions at 0.5",
-    "0.5, argmax": "decisions (argmax, or 0.5 of a sigmoid)",
-}
-"""How each `decided_by` is printed."""
-
-
 def _counted(count: int, words: str) -> str:
     """Put a number before words that begin with a plural."""
     first, _, rest = words.partition(" ")
@@ -124,7 +118,7 @@ def loss(
         decisions=sum(tally.decisions for tally in tallies),
         samples=samples,
         inputs=inputs,
-        decided_by=", ".join(sorted({tally.decided_by for tally in tallies} - {""})),
+        decided_by=ways(tally.decided_by for tally in tallies),
         before_activation=is_before,
         reason=_reason(tallies, samples, precision),
     )
