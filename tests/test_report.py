@@ -22,10 +22,12 @@ from allconv.errors import ConversionError, OptionError
 from allconv.report import Report
 from allconv.reporting import rows
 from allconv.reporting.totals import Amount
+from allconv.reporting.words import KEEPS
 from allconv.strategies import ConvPool
 from allconv.weights import Array, item_bytes
 from tests.helpers import networks, small_applications
 from tests.helpers.drawn_networks import drawn_network, random_networks
+from tests.helpers.keras_comparison import network
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTBOOK = ConvPool(kernel_size=3, padding="valid")
@@ -228,12 +230,12 @@ def test_what_keeps_the_numbers_and_what_needs_training_is_said_plainly() -> Non
     assert (keeps["conv1"], keeps["pool1"], keeps["pool2"]) == (None, "axes", "shape")
 
 
-def test_a_dropped_layer_becomes_nothing_and_says_so() -> None:
+def test_a_dropped_layer_is_left_out_and_says_so() -> None:
     report = report_named("mnist_classifier")
     hidden = next(row for row in report.rows if row.layer == "hidden")
     assert (hidden.becomes, hidden.parameters_after) == ((), 0)
     assert hidden.output_shape_after is None
-    assert re.search(r"hidden +Dense +128 +nothing$", str(report), re.MULTILINE)
+    assert re.search(r"hidden +Dense +128 +\(left out\)$", str(report), re.MULTILINE)
 
 
 def test_an_activation_that_became_linear_is_told() -> None:
@@ -393,3 +395,35 @@ def test_only_what_is_left_has_reasons_for_it_and_each_is_said_once(
         for obstacle in report.obstacles:
             said = obstacle.reason.split("; ")
             assert all(obstacle.reason.count(reason) == 1 for reason in said)
+
+
+def test_activations_are_told_where_they_are_a_layer_or_the_last_of_all() -> None:
+    steps = [
+        layers.Conv2D(2, 3, activation="relu", name="conv"),
+        layers.Activation("sigmoid", name="gate"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(3, activation="softmax", name="classes"),
+    ]
+    report = allconv.report(network((8, 8, 1), *steps))
+    assert [row.activation for row in report.rows[1:]] == ["", "sigmoid", "", "softmax"]
+    for text in (str(report), report.to_markdown(), report.to_html(), report.to_latex()):
+        assert "Activation (sigmoid)" in text and "Dense (softmax)" in text
+    assert ",Activation,sigmoid," in report.to_csv() and ",Dense,softmax," in report.to_csv()
+    linear = allconv.report(network((8, 8, 1), layers.Conv2D(2, 3)))
+    assert linear.rows[-1].activation == "" and "Conv2D (" not in str(linear)
+
+
+def test_a_function_of_ones_own_is_told_by_its_name() -> None:
+    @keras.saving.register_keras_serializable("mine")
+    def cubed(x):
+        return x**3
+
+    row = allconv.report(network((8, 8, 1), layers.Activation(cubed))).rows[-1]
+    assert "cubed" in row.activation
+
+
+def test_markdown_says_what_is_kept_in_the_words_of_the_page() -> None:
+    report = report_named("mnist_classifier")
+    cells = [line.split(" | ")[-1].rstrip(" |") for line in report.to_markdown().splitlines()]
+    for row in report.rows:
+        assert row.keeps is None or KEEPS[row.keeps] in cells

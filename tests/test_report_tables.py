@@ -116,7 +116,15 @@ def test_no_name_is_a_command_of_latex(name):
 
 def test_a_refused_model_says_so_before_its_latex_table():
     text = allconv.report(networks.stubborn()).to_latex()
-    assert text.startswith("% stubborn: refused; 1 of 6 layers would change\n% convert refuses")
+    said = "% stubborn: refused; 1 of 6 layers would change\n% convert refuses"
+    assert text.startswith(f"% needs \\usepackage{{booktabs}}\n{said}")
+
+
+def test_each_column_of_latex_has_a_heading_of_its_own():
+    upper, lower, *_ = map(cells_of, rows_of_latex(report_named("stubborn").to_latex()))
+    groups = [each for each in upper[-2:] for _ in range(2)]
+    heads = [*lower[:6], *zip(groups, lower[6:], strict=True)]
+    assert len(set(heads)) == len(heads) == 10
 
 
 # pandas

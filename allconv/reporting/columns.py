@@ -6,7 +6,7 @@ from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
 from allconv.reporting.text_table import Column, Styled, count_words, shape_words
 from allconv.reporting.totals import before_and_after
-from allconv.reporting.words import becomes_words
+from allconv.reporting.words import becomes_words, class_words
 
 LAYER_COLUMNS = (
     Column("#", right=True),
@@ -41,7 +41,7 @@ def layer_cells(row: Row) -> list[str]:
     """Say of a layer its number, name, class, output, what it becomes and the output after."""
     same = not row.changed and row.output_shape_after == row.output_shape
     after = "" if same or not row.becomes else shape_words(row.output_shape_after)
-    words = [row.layer, row.kind, shape_words(row.output_shape), becomes_words(row), after]
+    words = [row.layer, class_words(row), shape_words(row.output_shape), becomes_words(row), after]
     return [str(row.position), *words]
 
 

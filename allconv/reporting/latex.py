@@ -13,7 +13,7 @@ from allconv.reporting.words import refusal, title
 COLUMNS = "rlllllrrrr"
 HEAD = (
     (*[""] * 6, r"\multicolumn{2}{c}{parameters}", r"\multicolumn{2}{c}{multiply-accumulates}"),
-    (r"\#", "layer", "class", "output", "becomes", "output", *["before", "after"] * 2),
+    (r"\#", "layer", "class", "output", "becomes", "output after", *["before", "after"] * 2),
 )
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -33,6 +33,7 @@ def as_latex(report: Facts) -> str:
     totals = [cell.text for cell in total_cells(report)]
     return "\n".join(
         [
+            r"% needs \usepackage{booktabs}",
             *(f"% {printable(words)}" for words in said),
             f"\\begin{{tabular}}{{{COLUMNS}}}",
             r"\toprule",

@@ -8,7 +8,15 @@ from allconv.reporting.columns import ONE_TABLE, count_cells, layer_cells, total
 from allconv.reporting.facts import Facts
 from allconv.reporting.rows import Row
 from allconv.reporting.text_table import Column, printable
-from allconv.reporting.words import BLOCKING, conclusions, in_the_way, refusal, remarks, title
+from allconv.reporting.words import (
+    BLOCKING,
+    conclusions,
+    in_the_way,
+    keeps_words,
+    refusal,
+    remarks,
+    title,
+)
 
 COLUMNS = (*ONE_TABLE, Column("rules"), Column("keeps"))
 
@@ -46,7 +54,7 @@ def _list(lines: list[str]) -> str:
 
 def _cells(row: Row) -> list[str]:
     position, layer, *rest = layer_cells(row)
-    cells = [*rest, *count_cells(row), ", ".join(row.rules), row.keeps or ""]
+    cells = [*rest, *count_cells(row), ", ".join(row.rules), keeps_words(row)]
     return [position, _code(layer), *map(_escaped, cells)]
 
 

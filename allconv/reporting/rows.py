@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class Row:
         position: 1 for the first layer.
         layer: Its name.
         kind: Its class.
+        activation: The function of an Activation layer, or that at the end of a layer that gives an
+            output; "" for none, or one within the network.
         output_shape: Batch first, None where a size is free; None where unknown.
         parameters: Values in all of its weights.
         multiply_accumulates: For one image; None where a size is free or the class is unknown.
@@ -51,6 +53,7 @@ class Row:
     position: int
     layer: str
     kind: str
+    activation: str
     output_shape: Shape | None
     parameters: int
     multiply_accumulates: int | None
@@ -111,6 +114,7 @@ class _RowWriter:
             position=position,
             layer=spec.name,
             kind=spec.kind,
+            activation=self.activation(spec, calls),
             output_shape=calls[-1].shape,
             parameters=_parameters([spec]),
             multiply_accumulates=_multiply_accumulates(calls),
@@ -125,6 +129,14 @@ class _RowWriter:
             notes=tuple(self.notes(calls, placed, changes)),
             skips=tuple(self.skips([node for node in placed if spec.same_layer(node.spec)])),
         )
+
+    def activation(self, spec: Spec, calls: list[Node]) -> str:
+        """Name the function of an Activation, and what an output was given at its end."""
+        gives_output = not set(self.plan.before.outputs).isdisjoint(calls)
+        if spec.kind != "Activation" and not (gives_output and spec.kind in KNOWN_KINDS):
+            return ""
+        name = _function_name(spec.config.get("activation"))
+        return "" if name == "linear" and spec.kind != "Activation" else name
 
     def last_shape(self, placed: list[Node]) -> Shape | None:
         """Find the shape of the last node; not of a Flatten, which may have moved away."""
@@ -162,6 +174,14 @@ def layer_words(spec: Spec) -> str:
     sizes, strides = _each(window, axes), _each(spec.config.get("strides") or 1, axes)
     stride = str(strides[0]) if len(set(strides)) == 1 else "x".join(map(str, strides))
     return f"{spec.kind} {'x'.join(map(str, sizes))}" + ("" if stride == "1" else f"/{stride}")
+
+
+def _function_name(setting: Any) -> str:
+    """Name a function of a configuration, which is a dictionary for one of somebody's own."""
+    if isinstance(setting, Mapping):
+        of_function = setting.get("class_name") == "function"
+        setting = setting.get("config" if of_function else "class_name")
+    return setting if isinstance(setting, str) else ""
 
 
 def _each(setting: Any, axes: int) -> tuple[int, ...]:

@@ -66,12 +66,22 @@ def _standing(report: Facts) -> str:
     return f"{stand} and {hold} up {held} {'other' if held == 1 else 'others'}"
 
 
+def class_words(row: Row) -> str:
+    """Name a layer's class, and the activation that matters: `Activation (relu)`."""
+    return f"{row.kind} ({row.activation})" if row.activation else row.kind
+
+
+def keeps_words(row: Row) -> str:
+    """Say what the rules that were applied to a layer keep; "" where there were none."""
+    return "" if row.keeps is None else KEEPS[row.keeps]
+
+
 def becomes_words(row: Row) -> str:
     """Say what a layer becomes: `Conv2D 3x3`, `4 DepthwiseConv2D 2x2/2, ...`; "" for itself."""
     if not row.changed:
         return ""
     parts = Counter(row.becomes).items()
-    return ", ".join(f"{n} {part}" if n > 1 else part for part, n in parts) or "nothing"
+    return ", ".join(f"{n} {part}" if n > 1 else part for part, n in parts) or "(left out)"
 
 
 def legend(report: Facts) -> str:

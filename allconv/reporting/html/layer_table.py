@@ -9,7 +9,7 @@ from allconv.reporting.facts import Facts
 from allconv.reporting.html.drawing import escaped
 from allconv.reporting.rows import Row
 from allconv.reporting.text_table import count_words, shape_words
-from allconv.reporting.words import KEEPS, becomes_words
+from allconv.reporting.words import becomes_words, class_words, keeps_words
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def _table_row(row: Row, blocks: bool) -> str:
     cells = [
         str(row.position),
         row.layer,
-        row.kind,
+        class_words(row),
         shape_words(row.output_shape),
         becomes_words(row),
         "" if same or not row.becomes else shape_words(row.output_shape_after),
         *map(count_words, (row.parameters, row.parameters_after)),
         *map(count_words, (row.multiply_accumulates, row.multiply_accumulates_after)),
         ", ".join(row.rules),
-        "" if row.keeps is None else KEEPS[row.keeps],
+        keeps_words(row),
     ]
     mark = f' class="{look}"' if look else ""
     return f'<tr id="r{row.position}"{mark}>{_cells(cells, f"#b{row.position}")}</tr>'
