@@ -11,11 +11,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from keras import layers
 
 import allconv
 from allconv.errors import OptionError
+from allconv.reporting import svg
 from allconv.reporting.html import network_drawings
 from tests.helpers import networks
+from tests.helpers.keras_comparison import network
 from tests.test_cli import run
 from tests.test_report_html import HOSTILE, PAGES, each_page, network_with
 
@@ -160,3 +163,28 @@ def test_where_one_form_cannot_be_made_none_is_written(tmp_path: Path, monkeypat
     networks.mnist_cnn().save(file := tmp_path / "model.keras")
     assert run("report", file, "-o", tmp_path / "a.csv", "-o", tmp_path / "net.svg").exit_code == 2
     assert not (tmp_path / "a.csv").exists()
+
+
+@each_page
+def test_a_picture_says_which_layer_each_number_is(name):
+    report = report_of(name)
+    texts = [each.text for each in ElementTree.fromstring(report.to_svg()).iter(f"{SVG}text")]
+    for row in report.rows:
+        (found,) = (text for text in texts if text.startswith(f"{row.position} ") and ": " in text)
+        assert row.kind[:30] in found
+
+
+def test_a_key_of_very_many_layers_ends_with_their_number(monkeypatch):
+    monkeypatch.setattr(svg, "MOST_NAMED", 3)
+    texts = [each.text for each in ElementTree.fromstring(report_of("mnist").to_svg())]
+    assert texts[-1] == f"and {len(report_of('mnist').rows) - 3} more"
+
+
+def test_the_legend_explains_what_occurs_and_nothing_else():
+    def explained(*steps):
+        report = allconv.report(network((8, 8, 1), *steps))
+        texts = {each.text for each in ElementTree.fromstring(report.to_svg())}
+        return {look for look, words in network_drawings.LEGEND.items() if words in texts}
+
+    assert explained(layers.Conv2D(2, 3)) == {"conv", "cell"}
+    assert explained(layers.MaxPooling2D(2)) == {"pool", "conv", "cell", "changed"}

@@ -7,7 +7,7 @@ of its class. So the picture looks alike in papers, slides and viewers, on a gro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -17,12 +17,14 @@ from allconv.reporting.facts import Facts
 from allconv.reporting.html.drawing import drawing
 from allconv.reporting.html.network_drawings import LEGEND, MOST_NODES, MOST_PASSED, sides
 from allconv.reporting.html.page import part
-from allconv.reporting.html.tensor_boxes import Scale, px
+from allconv.reporting.html.tensor_boxes import Item, Scale, px
+from allconv.reporting.rows import Row
 from allconv.reporting.text_table import count_words, elide, printable
-from allconv.reporting.words import title
+from allconv.reporting.words import class_words, title
 
 MARGIN, LINE, SAMPLE = 16, 24, 12
 NARROWEST, MOST_LETTERS = 480, 100
+LINE_OF_KEY, MOST_NAMED, MOST_OF_A_NAME = 16, 300, 40
 LETTER = 6.4
 """Pixels of a letter of the legend, which is set before anybody knows the font."""
 
@@ -69,7 +71,8 @@ def drawn(report: Facts) -> Element:
         group.extend(map(_styled, net))
         width = max(width, 2 * MARGIN + int(net.attrib["width"]))
         y += int(net.attrib["height"]) + 2 * LINE
-    y = _legend(root, width, y) + MARGIN
+    y = _legend(root, width, y, _looks(found)) + LINE
+    y = _key(root, width, y, report.rows) + MARGIN
     ground.attrib.update(width=str(width), height=str(y))
     root.attrib.update(width=str(width), height=str(y), viewBox=f"0 0 {width} {y}")
     return root
@@ -139,10 +142,19 @@ def _patterns() -> Element:
     return defs
 
 
-def _legend(root: Element, width: int, y: int) -> int:
-    """Explain the looks in lines below the drawings; return where these end."""
+def _looks(found: Mapping[str, Sequence[Item]]) -> set[str]:
+    """Collect the looks that boxes of the drawings have."""
+    items = [item for side in found.values() for item in side]
+    free = {"free"} if any(None in item.edges for item in items) else set()
+    return free.union(*(item.look.split() for item in items))
+
+
+def _legend(root: Element, width: int, y: int, looks_found: Container[str]) -> int:
+    """Explain the looks that occur in lines below the drawings; return where these end."""
     x = MARGIN
     for look, words in LEGEND.items():
+        if look not in looks_found:
+            continue
         wide = round(SAMPLE + 8 + LETTER * len(words) + 18)
         if x + wide > width - MARGIN and x > MARGIN:
             x, y = MARGIN, y + LINE
@@ -155,6 +167,25 @@ def _legend(root: Element, width: int, y: int) -> int:
         _write(root, x + SAMPLE + 8, y, words, size=11)
         x += wide
     return y
+
+
+def _key(root: Element, width: int, y: int, rows: Sequence[Row]) -> int:
+    """Say which layer each number is, in columns; return where these end."""
+    words = [f"{row.position} {_named(row)}" for row in rows[:MOST_NAMED]]
+    if len(rows) > MOST_NAMED:
+        words.append(f"and {count_words(len(rows) - MOST_NAMED)} more")
+    wide = LETTER * max(map(len, words)) + MARGIN
+    columns = max(1, int((width - 2 * MARGIN) // wide))
+    high = -(-len(words) // columns)
+    for number, each in enumerate(words):
+        column, line = divmod(number, high)
+        _write(root, MARGIN + column * wide, y + line * LINE_OF_KEY, each, size=11)
+    return y + (high - 1) * LINE_OF_KEY
+
+
+def _named(row: Row) -> str:
+    name, kind = (elide(printable(each), MOST_OF_A_NAME) for each in (row.layer, class_words(row)))
+    return f"{name}: {kind}"
 
 
 def _write(root: Element, x: float, y: float, words: str, size: float, weight: str = "") -> None:
