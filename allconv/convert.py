@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from allconv import obstacles
 from allconv.building.compiling import carry_compile_settings, carry_dtype_policy
+from allconv.dense_maps.dense_plan import maps_of
+from allconv.dense_maps.moved_images import with_moved_images
+from allconv.dense_maps.strides import OutputStride
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
 from allconv.plan import build_plan, plan_conversion, refuse_wrong_numbers, verify_plan
 from allconv.read import is_live, read
 from allconv.read.file import ModelFile
-from allconv.resize import InputSize, resized
+from allconv.resize import InputSize
 from allconv.rule import Rule
 from allconv.rules import Head
 from allconv.strategies import Pooling
@@ -29,6 +32,7 @@ def convert(
     head: Head = "dense",
     strict: bool = True,
     input_size: InputSize | None = None,
+    output_stride: OutputStride | None = None,
     fold_batchnorm: bool = False,
     rules: Sequence[Rule] = (),
     verify: bool = False,
@@ -53,6 +57,15 @@ def convert(
             The model gives class maps `(batch, rows, columns, classes)`: 1x1 at the original's own
             size, larger on larger images. `geometry` says where the cells look, and which image is
             the smallest; for a smaller one Keras may give meaningless numbers.
+        output_stride: With an `input_size`, the stride of the class map: 1 gives a cell for every
+            pixel. It divides the network's own stride, which is the default; give one for each axis
+            if they differ. Strides become dilation of the windows behind them, and no weight
+            changes. *Without padding*, cell `(i, j)` is the output of the original for the crop
+            that begins at `(i, j)` times the stride. *With padding* it is the output for no crop,
+            because a crop is padded with zeros where the image goes on: cell `(i, j)` is then the
+            cell of the class map at the network's own stride, for the image moved by as much,
+            wherever no padding is in reach. `Geometry.margin` says how many cells at the borders
+            padding reaches.
         fold_batchnorm: Fold each BatchNormalization into the convolution before it.
         strict: Refuse a model with layers that stand in the way; if False, leave these as they are.
         rules: Your own rules, tried before those of installed packages and of allconv.
@@ -95,10 +108,11 @@ def convert(
         rules=rules,
         fold_batchnorm=fold_batchnorm,
         input_size=input_size,
+        output_stride=output_stride,
     )
-    if strict:
+    if strict and output_stride is None:
         refuse_obstacles(plan)
-    result = plan if input_size is None else resized(plan, input_size)
+    result = plan if input_size is None else maps_of(plan, input_size, output_stride)
     converted = build_plan(result)
     carry_dtype_policy(converted, getattr(model, "dtype_policy", None))
     if input_size is None and is_live(model):
@@ -106,7 +120,8 @@ def convert(
     if verify and plan.lossless:
         original = model if is_live(model) else None
         of_own_size = converted if result is plan else None
-        refuse_wrong_numbers(plan, verify_plan(plan, original, of_own_size))
+        found = verify_plan(plan, original, of_own_size)
+        refuse_wrong_numbers(plan, with_moved_images(found, plan, result, converted))
     return converted
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allconv.building.provenance import history_of
+from allconv.dense_maps.strides import OutputStride
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.pictures.preprocessing import Preprocessing
@@ -29,6 +30,7 @@ def export_onnx(
     *,
     opset_version: int = 18,
     input_size: InputSize | None = None,
+    output_stride: OutputStride | None = None,
     data_format: DataFormat = "channels_first",
     verify: bool = True,
     float16: bool = False,
@@ -50,6 +52,8 @@ def export_onnx(
         opset_version: Version of ONNX' operators, 13 to 18.
         input_size: `"any"` for images of any size, or the sizes of the image, as of `convert`; the
             outputs are maps then. By default the model's own.
+        output_stride: With an `input_size`, the stride of these maps, as of `convert`. A model with
+            pools must be converted first, by `convert(..., output_stride=1)`.
         data_format: `"channels_first"` for maps with channels first at inputs and outputs, as ONNX'
             convolutions take them; `"channels_last"` for channels last, by one Transpose at each.
         verify: Compare ONNX Runtime's numbers with Keras'.
@@ -66,7 +70,8 @@ def export_onnx(
         `print` it.
 
     Raises:
-        ConversionError: An `input_size` was given, but layers fit one size only.
+        ConversionError: An `input_size` was given, but layers fit one size only; or an
+            `output_stride`, but layers stand in its way.
         ExportError: The model cannot be written as ONNX, or the file does not agree with it.
         FileError: The model or the images cannot be read, or the file cannot be written.
         ModelError: The model is not built, empty or subclassed.
@@ -83,7 +88,7 @@ def export_onnx(
     target, source = _target(filepath), _source(model)
     check_writable(target, source=source, suffixes=(".onnx",))
     options = ExportOptions(opset_version, data_format, verify, float16, int8, preprocessing)
-    graph = sized(read(model), input_size)
+    graph = sized(read(model), input_size, output_stride)
     return export_graph(
         graph,
         target,

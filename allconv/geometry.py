@@ -8,6 +8,8 @@ from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING
 
+from allconv.dense_maps.dense_plan import at_output_stride, refuse_coarse
+from allconv.dense_maps.strides import OutputStride
 from allconv.errors import ConversionError
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
@@ -17,11 +19,12 @@ from allconv.layout.made_images import images_made
 from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
-from allconv.resize import giving_maps
+from allconv.resize import InputSize, at_own_size, giving_maps
 from allconv.shape_walk import Image, images
-from allconv.shapes import Size, span
+from allconv.shapes import span
 from allconv.sizes.field import Field, Fields
 from allconv.sizes.map_geometry import Geometry
+from allconv.sizes.margins import Margin, extents
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
 from allconv.sizes.smallest_size import smallest_and_step
 
@@ -33,6 +36,7 @@ def geometry(
     model: keras.Model | str | os.PathLike[str] | ModelFile,
     *,
     input_size: Sequence[int] | None = None,
+    output_stride: OutputStride | None = None,
 ) -> Geometry:
     """Say where the cells of the class map look that `convert(model, input_size="any")` gives.
 
@@ -47,10 +51,12 @@ def geometry(
             its inputs and one output.
         input_size: The images' own size where the model leaves it open, and has layers that need
             one.
+        output_stride: As of `convert`; the cells are then those of the finer map.
 
     Raises:
-        ConversionError: Layers stand in the way, the model has no image or several outputs,
-            branches with different strides meet, or maps are joined side by side.
+        ConversionError: Layers stand in the way, of a conversion or of a finer map; the model has
+            no image or several outputs, branches with different strides meet, or maps are joined
+            side by side.
         FileError: The file cannot be opened.
         ModelError: The model is not built, empty or subclassed.
 
@@ -67,20 +73,30 @@ def geometry(
         output stride 2x2, receptive field 28x28, first cell's centre at (13.5, 13.5), smallest
         image 28x28
     """
-    plan = plan_conversion(model, input_size=input_size or "any")
-    refuse_obstacles(plan, "they have no geometry")
-    return _geometry(giving_maps(plan.after))
+    size: InputSize = input_size or "any"
+    plan = plan_conversion(model, input_size=size, output_stride=output_stride)
+    if output_stride is None:
+        refuse_obstacles(plan, "they have no geometry")
+        return _geometry(giving_maps(plan.after))
+    refuse_coarse(plan, output_stride)
+    own = at_own_size(plan)
+    return _geometry(at_output_stride(own, output_stride, free=True).after, own.after)
 
 
-def graph_geometry(graph: Graph) -> Geometry | None:
-    """Work out the geometry of an all-convolutional network; None where it has none."""
+def graph_geometry(graph: Graph, own: Graph | None = None) -> Geometry | None:
+    """Work out the geometry of an all-convolutional network; None where it has none.
+
+    Args:
+        graph: The network.
+        own: The same at its own size and its own stride, where `graph` gives a finer map.
+    """
     try:
-        return _geometry(giving_maps(graph))
+        return _geometry(giving_maps(graph), own and giving_maps(own))
     except ConversionError:
         return None
 
 
-def _geometry(maps: Graph) -> Geometry:
+def _geometry(maps: Graph, own_maps: Graph | None = None) -> Geometry:
     found, output = _fields_at_output(maps), maps.outputs[0]
     fields, axes = found[output], range(len(found[output]))
     periods = tuple(common_stride(found.values(), axis) for axis in axes)
@@ -91,13 +107,14 @@ def _geometry(maps: Graph) -> Geometry:
         receptive_field=tuple(
             None if field.whole else floor(field.last - field.first) + 1 for field in fields
         ),
-        offset=tuple(map(_offset, fields, own, layout(output).sizes)),
+        offset=_offsets(fields, own_maps or maps),
         field_offset=tuple(map(_middle, fields)),
         minimum_input_size=tuple(smallest for smallest, _ in sizes),
         input_size_step=tuple(step for _, step in sizes),
         period=periods,
         input_size=own,
         output_size=layout(output).sizes,
+        margin=_margin(maps, output),
         padded=tuple(dict.fromkeys(node.name for node in maps.nodes if _treats_border_apart(node))),
     )
 
@@ -121,13 +138,26 @@ def _fields_at_output(maps: Graph) -> dict[Node, Fields]:
     return found
 
 
-def _offset(field: Field, image: Size, cells: Size) -> float:
-    """Find the middle of what the first cell speaks for: the image, where it is the only cell."""
-    return (image - 1) / 2 if image and cells == 1 else _middle(field)
+def _offsets(fields: Fields, maps: Graph) -> tuple[float, ...]:
+    """Find the middle of what the first cell speaks for: the image, where it is the only cell.
+
+    Args:
+        fields: What the first cell sees; of a finer map it is the same cell.
+        maps: The network at its own stride: a finer map may have more cells on the same image.
+    """
+    axes = zip(fields, _image(maps).sizes, layout(maps.outputs[0]).sizes, strict=True)
+    return tuple(
+        (image - 1) / 2 if image and cells == 1 else _middle(field) for field, image, cells in axes
+    )
 
 
 def _middle(field: Field) -> float:
     return float(field.first + field.last) / 2
+
+
+def _margin(maps: Graph, output: Node) -> tuple[Margin, ...] | None:
+    found = extents(maps).get(output)
+    return None if found is None else tuple(each.margin for each in found)
 
 
 def _number(stride: Fraction) -> int | float:

@@ -17,6 +17,7 @@ from allconv.building.compiling import (
     policy_of_layers,
 )
 from allconv.building.provenance import remember
+from allconv.dense_maps.strides import OutputStride, pools_to_refine, refuse_stride_alone
 from allconv.errors import VerificationError
 from allconv.graph import Graph
 from allconv.read import read
@@ -26,6 +27,7 @@ from allconv.rewrite import Plan, rewrite
 from allconv.rule import Rule
 from allconv.rules import Head, pools_to_keep, rules_for
 from allconv.rules.installed import installed_rules
+from allconv.rules.unstrided import rules_for_finer_maps
 from allconv.strategies import Pooling
 from allconv.verify import Verification, verify
 
@@ -41,14 +43,18 @@ def plan_conversion(
     rules: Sequence[Rule] = (),
     fold_batchnorm: bool = False,
     input_size: InputSize | None = None,
+    output_stride: OutputStride | None = None,
 ) -> Plan:
     """Work out a conversion; no weight is read and no layer is made. Arguments as of `convert`.
 
     The plan is for the model's own size; with an `input_size` nothing in it depends on that, and
-    `resized` is the step that is left.
+    `maps_of` is the step that is left.
     """
+    refuse_stride_alone(input_size, output_stride)
     graph = with_own_size(read(model), input_size)
-    chosen = rules_for(graph, pooling, head, (*rules, *installed_rules()), fold_batchnorm)
+    finer = rules_for_finer_maps(graph, pooling, pools_to_refine(graph, output_stride))
+    others = (*rules, *installed_rules(), *finer)
+    chosen = rules_for(graph, pooling, head, others, fold_batchnorm)
     plan = rewrite(graph, chosen, any_size=input_size is not None)
     return replace(plan, kept=pools_to_keep(graph, pooling))
 

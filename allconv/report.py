@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from allconv.building.untrusted import not_made
+from allconv.dense_maps.dense_plan import at_output_stride, maps_of
+from allconv.dense_maps.moved_images import with_moved_images
+from allconv.dense_maps.strides import OutputStride
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
 from allconv.obstacles import obstacles
@@ -19,10 +22,12 @@ from allconv.reporting.markdown import as_markdown
 from allconv.reporting.rows import rows_of
 from allconv.reporting.text_table import WIDTH, Page
 from allconv.reporting.totals import totals_of
-from allconv.resize import InputSize, at_own_size, resized
+from allconv.resize import InputSize, at_own_size
 from allconv.result import Result, plain
+from allconv.rewrite import Plan
 from allconv.rule import Rule
 from allconv.rules import Head
+from allconv.sizes.map_geometry import Geometry
 from allconv.strategies import Pooling
 
 if TYPE_CHECKING:
@@ -137,6 +142,7 @@ class Report(Facts, Result):
             "obstacles": plain(self.obstacles),
             "not_made": list(self.not_made),
             "input_size": plain(self.input_size),
+            "output_stride": plain(self.plan.output_stride),
             "lossless": self.lossless,
             "rows": plain(self.rows),
             "totals": totals,
@@ -159,6 +165,7 @@ def report(
     head: Head = "dense",
     strict: bool = True,
     input_size: InputSize | None = None,
+    output_stride: OutputStride | None = None,
     fold_batchnorm: bool = False,
     rules: Sequence[Rule] = (),
     verify: bool = False,
@@ -174,12 +181,14 @@ def report(
         head: As of `convert`.
         strict: As of `convert`.
         input_size: As of `convert`.
+        output_stride: As of `convert`.
         fold_batchnorm: As of `convert`.
         rules: As of `convert`.
         verify: Make the conversion after all, where it is lossless, and add how the two compare.
 
     Raises:
-        ConversionError: An `input_size` was given, and layers fit one size only.
+        ConversionError: An `input_size` was given, but layers fit one size only; or an
+            `output_stride`, but layers stand in its way.
         FileError: The file cannot be opened.
         ModelError: The model is not built, empty or subclassed.
         OptionError: A choice is unknown.
@@ -204,17 +213,31 @@ def report(
         rules=rules,
         fold_batchnorm=fold_batchnorm,
         input_size=input_size,
+        output_stride=output_stride,
     )
     found = obstacles(plan)
-    where = None if found else graph_geometry(plan.after)
+    result = shown = plan
+    if input_size is not None and not (strict and found and output_stride is None):
+        result = maps_of(plan, input_size, output_stride)
+        # what a free size costs nobody can count: the rows are of the model's own size
+        shown = _at_own_size(plan, output_stride) if input_size == "any" else result
+    where = None if found else _geometry(plan, shown)
     verification = None
     if verify and plan.lossless and not (strict and found) and not not_made(plan.after):
         verification = verify_plan(plan, model if is_live(model) else None)
-    result = shown = plan
-    if input_size is not None and not (strict and found):
-        result = resized(plan, input_size)
-        # what a free size costs nobody can count: the rows are of the model's own size
-        shown = at_own_size(plan) if input_size == "any" else result
+        verification = with_moved_images(verification, plan, result)
     rows = rows_of(shown)
     totals = totals_of(shown, rows)
     return Report(result, plan, strict, rows, totals, found, input_size, where, verification)
+
+
+def _geometry(plan: Plan, shown: Plan) -> Geometry | None:
+    """Work out where the cells look: of a finer map, or of the map at the model's own size."""
+    if shown.output_stride is None:
+        return graph_geometry(plan.after)
+    return graph_geometry(shown.after, plan.after)
+
+
+def _at_own_size(plan: Plan, output_stride: OutputStride | None) -> Plan:
+    own = at_own_size(plan)
+    return own if output_stride is None else at_output_stride(own, output_stride, free=True)

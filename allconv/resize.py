@@ -81,6 +81,11 @@ def at_own_size(plan: Plan) -> Plan:
     return _on_inputs(plan, giving_maps(plan.after), {})
 
 
+def on_any_size(plan: Plan) -> Plan:
+    """Return the plan of a result that gives maps, with the sizes of all images free."""
+    return _on_inputs(plan, plan.after, at_any_size(plan.after))
+
+
 def _on_inputs(plan: Plan, maps: Graph, shapes: Mapping[Node, Shape]) -> Plan:
     after, nodes = on_inputs(maps, shapes)
     return named_after_outputs(
@@ -140,16 +145,29 @@ def _refuse_fixed(plan: Plan, maps: Graph, wanted: Mapping[Node, Shape], size: I
     except ConversionError as error:
         fits = "inputs of one size" if images_made(maps) else f"images of {own}"
         raise ConversionError(f"model '{maps.name}' fits {fits} only: {error}") from None
-    shapes, problems = shapes_at(maps, tried)
-    problems = (*problems, *silent_problems(maps, shapes))
+    problems = _problems_at(plan, maps, tried)
     if problems:
         at = " and ".join(dict.fromkeys(map(str, tried.values())))
-        lines = "\n".join(f"  {_problem_in_words(problem, plan, maps)}" for problem in problems)
+        lines = "\n".join(f"  {problem}" for problem in problems)
         advice = "" if isinstance(size, str) else _advice(maps, size)
         raise ConversionError(
             f"model '{maps.name}' is made for images of {own}, and these layers do not fit "
             f"{at}:\n{lines}\n{advice or 'it takes no other size; leave input_size out'}"
         )
+
+
+def fixed_layers(plan: Plan, maps: Graph) -> list[Problem]:
+    """List the layers of a result, giving maps, that fit images of its own size only."""
+    try:
+        tried = _tried_shapes(maps, at_any_size(maps))
+    except ConversionError:  # a layer has no receptive field, whoever asks will find it
+        return []
+    return _problems_at(plan, maps, tried)
+
+
+def _problems_at(plan: Plan, maps: Graph, tried: Mapping[Node, Shape]) -> list[Problem]:
+    shapes, problems = shapes_at(maps, tried)
+    return [_explained(each, plan, maps) for each in (*problems, *silent_problems(maps, shapes))]
 
 
 def _advice(graph: Graph, size: Sequence[int]) -> str:
@@ -180,14 +198,14 @@ def _common_stride(maps: Graph) -> int:
     return math.lcm(*(common_stride(found, axis) for axis in range(3)))
 
 
-def _problem_in_words(problem: Problem, plan: Plan, maps: Graph) -> str:
-    """Describe a problem, with the layer that looks at the whole map where one causes it."""
+def _explained(problem: Problem, plan: Plan, maps: Graph) -> Problem:
+    """Add to a problem the layer that looks at the whole map, if one causes it."""
     node = next(node for node in maps.nodes if node.name == problem.layer)
     for source in node.inputs:
         seen = _whole_map(source, plan)
         if len(node.inputs) > 1 and seen:
-            return f"{problem}; {seen}"
-    return str(problem)
+            return replace(problem, message=f"{problem.message}; {seen}")
+    return problem
 
 
 def _whole_map(node: Node, plan: Plan) -> str:

@@ -76,6 +76,8 @@ class Plan:
         any_size: The result is to take maps of other sizes, too.
         kept: Names of the pools of `before` that are to stay, as the user chose.
         rules: Those that were tried, in order.
+        output_stride: Of the maps that the result gives, along each axis, where that is another
+            than the model's own.
     """
 
     before: Graph
@@ -87,6 +89,7 @@ class Plan:
     any_size: bool = False
     kept: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
+    output_stride: tuple[int, ...] | None = None
 
     @property
     def lossless(self) -> bool:

@@ -44,6 +44,13 @@ ADVICE = {
     "data_format is 'chwn'": "--data-format is 'chwn'",
     "float16 and int8 are two precisions": "--float16 and --int8 are two precisions",
     "too many to be tried; give inputs": "too many to be tried; give --inputs",
+    "give input_size='any', or the sizes": "give --input-size any, or the sizes",
+    "input_size=(height, width), or": "--input-size HEIGHTxWIDTH, or",
+    "output_stride=1 is of class maps": "--output-stride 1 is of class maps",
+    "with output_stride=(1, 4); these": "with --output-stride 1x4; these",
+    "output_stride is 3, which": "--output-stride is 3, which",
+    "without output_stride it may": "without --output-stride it may",
+    "leave pooling='keep' out": "leave --pooling keep out",
     "give a rule with rules=[...]": "give a rule in an installed package",
     "give a Preprocessing with scale, mean or std (and colour and size, where need be)": (
         "give --scale, --mean or --std (and --colour and --size, where need be)"

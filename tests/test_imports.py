@@ -18,8 +18,8 @@ layers      sequence_shapes layer_shapes ranges costs
 layout      . relabels made_images
 kernels     windows dense affine . fixed
             shape_walk
-sizes       . fixed_layers field spread_fields receptive_field size_arithmetic smallest_size
-sizes       image_sizes map_geometry
+sizes       . fixed_layers field spread_fields receptive_field margins size_arithmetic
+sizes       smallest_size image_sizes map_geometry
 pictures    . colours overlay preprocessing opening entrance folder batches arrays
             names output_names strategies
 saving      . output_names_in_files
@@ -27,8 +27,9 @@ read        setting_values settings
             rule rewrite
 rules       lists windows kept_pools activations channels resizing max_steps maximum same_max
 rules       max_pool average_pool conv_pool stride_pool constants over_channels flatten
-rules       batchnorm reshape vectors dense merge unfold classifier . installed
+rules       batchnorm reshape vectors dense merge unfold classifier unstrided . installed
             resize
+dense_maps  . strides meeting window finer
 read        foreign_files guarded hdf5 json_text archive description layer_tree calls
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers
 read        dialects.old_sequential dialects.old_calls dialects.tf_operations dialects
@@ -39,7 +40,10 @@ verification . arranged compiled vocabulary inputs logits batches precision size
 verification measure chaos
             verify
 obstacles   problems found causes .
-            plan geometry convert
+dense_maps  dense_plan
+            plan
+dense_maps  pair moved_images
+            geometry convert
 reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings

@@ -15,6 +15,7 @@ from allconv.cli.export import SUFFIX, export_converted, export_in_words, unprov
 from allconv.cli.images import GivenImages
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
+from allconv.dense_maps.moved_images import with_moved_images
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
@@ -184,7 +185,9 @@ def verdict_on(planned: Report, converted: Any) -> Outcome:
         )
     takes_own_size = not isinstance(planned.input_size, tuple)
     plan = planned.own_plan
-    verification = verify_plan(plan, converted=converted if takes_own_size else None)
+    own = converted if takes_own_size else None
+    verification = verify_plan(plan, converted=own)
+    verification = with_moved_images(verification, plan, planned.plan, converted)
     refuse_wrong_numbers(plan, verification, "nothing was written")
     found = {"verification": verification.to_dict()}
     return Outcome(str(verification), verification.passed is None, found)
@@ -203,7 +206,7 @@ def conversion_in_words(planned: Report, outcome: Outcome, target: Path | None) 
 def conversion_as_data(planned: Report, outcome: Outcome) -> dict[str, Any]:
     """Say the same as data for JSON; what was not asked for is None."""
     report = planned.to_dict()
-    shown = ("model", "input_size", "lossless", "totals", "obstacles")
+    shown = ("model", "input_size", "output_stride", "lossless", "totals", "obstacles")
     asked = dict.fromkeys(("verification", "calibration", "pictures", "onnx", "written"))
     return {**{name: report[name] for name in shown}, **asked, **outcome.found}
 

@@ -13,6 +13,7 @@ import click
 from allconv.building.provenance import plan_in_a_line
 from allconv.building.untrusted import refuse_untrusted
 from allconv.cli.options import FILE, Command, with_options
+from allconv.dense_maps.strides import OutputStride
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.pictures.preprocessing import Preprocessing
@@ -108,15 +109,17 @@ def export_options_for(
     return None
 
 
-def network_to_export(graph: Graph, size: InputSize | None) -> Graph:
-    """Read the network to export, on images of another size if one is given.
+def network_to_export(
+    graph: Graph, size: InputSize | None, output_stride: OutputStride | None = None
+) -> Graph:
+    """Return the network to export, on images of another size and with a finer map if given.
 
     Raises:
         ConversionError: Layers fit one size only, or are not made from a file.
     """
     from allconv.export.pipeline import sized
 
-    network = sized(graph, size)
+    network = sized(graph, size, output_stride)
     refuse_untrusted(network)
     return network
 

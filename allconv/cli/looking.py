@@ -22,6 +22,7 @@ from allconv.cli.options import (
     FILES,
     conversion_keywords,
     conversion_options,
+    parse_output_stride,
     parse_size,
 )
 from allconv.cli.statuses import STATUS_OF
@@ -132,8 +133,17 @@ def check(
 @click.argument("file", type=FILE)
 @CONFIG
 @click.option("--input-size", metavar="HxW", help="Image size, if FILE leaves it open.")
+@click.option(
+    "--output-stride", metavar="N|HxW", help="Stride of the class map; default: the network's own."
+)
 @JSON
-def geometry(file: Path, config: Path | None, input_size: str | None, as_json: bool) -> None:
+def geometry(
+    file: Path,
+    config: Path | None,
+    input_size: str | None,
+    output_stride: str | None,
+    as_json: bool,
+) -> None:
     """Say where the cells of the class map look.
 
     The class map is what 'allconv convert FILE --input-size any' outputs. Printed are its stride
@@ -143,11 +153,13 @@ def geometry(file: Path, config: Path | None, input_size: str | None, as_json: b
     Examples:
     allconv geometry model.keras
     allconv geometry model.keras --json
+    allconv geometry model.keras --output-stride 1
     """
     size = None if input_size is None else parse_size("--input-size", input_size)
+    stride = parse_output_stride(output_stride)
     with progress() as step:
         step(f"reading {file.name}")
-        result = allconv.geometry(ModelFile(file, config), input_size=size)
+        result = allconv.geometry(ModelFile(file, config), input_size=size, output_stride=stride)
     answer(Answer(str(result), result.to_dict()), as_json)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from allconv.dense_maps.strides import OutputStride
 from allconv.errors import OptionError
 from allconv.resize import InputSize
 from allconv.strategies import ConvPool, Pooling, Strategy
@@ -68,6 +69,12 @@ _OPTIONS = (
         "--input-size",
         metavar="any|HxW",
         help="Make a model that takes images of any size, or of this one, and gives class maps.",
+    ),
+    click.option(
+        "--output-stride",
+        metavar="N|HxW",
+        help="With --input-size: the stride of the class map, 1 for one at every pixel; by default "
+        "the network's own.",
     ),
     click.option(
         "--fold-batchnorm",
@@ -144,6 +151,7 @@ def conversion_keywords(options: dict[str, Any]) -> dict[str, Any]:
         "strict": options["strict"],
         "fold_batchnorm": options["fold_batchnorm"],
         "input_size": parse_input_size(options["input_size"]),
+        "output_stride": parse_output_stride(options["output_stride"]),
     }
 
 
@@ -184,6 +192,14 @@ def parse_input_size(text: str | None) -> InputSize | None:
     if text == "any":
         return "any"
     return parse_size("--input-size", text, "any or ")
+
+
+def parse_output_stride(text: str | None) -> OutputStride | None:
+    """Return what `allconv.convert(output_stride=...)` takes, from the command line's words."""
+    if text is None:
+        return None
+    strides = parse_size("--output-stride", text, "a number such as 1, or one for each axis as ")
+    return strides if len(strides) > 1 else strides[0]
 
 
 def parse_size(option: str, text: str, words: str = "") -> tuple[int, ...]:

@@ -13,6 +13,13 @@ _PICTURES = "--scale, --mean or --std (and --colour and --size"
 _TABLE = (
     (r"\bverify=False", "--no-verify"),
     (r"\binput_size=(\(\d+(?:,\s*\d+)*,?\))", "--input-size {}"),
+    (r"\binput_size='any'", "--input-size any"),
+    (r"\binput_size=\(height,\s+width\)", "--input-size HEIGHTxWIDTH"),
+    (r"\ban input_size\b", "an --input-size"),
+    (r"\boutput_stride=(\d+|\(\d+(?:,\s*\d+)*,?\))", "--output-stride {}"),
+    (r"\boutput_stride (?=is\b)", "--output-stride "),
+    (r"\b(without|leave) output_stride\b", "{} --output-stride"),
+    (r"\bpooling='keep'", "--pooling keep"),
     (r"\bopset_version is\b", "--opset-version is"),
     (r"\bdata_format is\b", "--data-format is"),
     (r"\bfloat16 and int8 are\b", "--float16 and --int8 are"),

@@ -45,6 +45,7 @@ from allconv.cli.options import (
     conversion_keywords,
     conversion_options,
     parse_input_size,
+    parse_output_stride,
     verify_option,
 )
 from allconv.cli.pictures import parse_preprocessing, picture_options
@@ -103,6 +104,7 @@ def convert(
     allconv convert model.keras -o fcn.keras --pooling conv --calibrate pictures/ --scale 1/255
     allconv convert model.keras -o fcn.keras --input-size any --fold-batchnorm
     allconv convert model.keras -o fcn.onnx --input-size any
+    allconv convert model.keras -o dense.keras --input-size any --output-stride 1
     allconv convert old1.h5 old2.h5 -o folder
     """
     keywords = conversion_keywords(options)
@@ -138,6 +140,11 @@ def convert(
     metavar="any|HxW",
     help="Take images of any size, or of this one; the outputs are then maps.",
 )
+@click.option(
+    "--output-stride",
+    metavar="N|HxW",
+    help="With --input-size: the stride of the maps; by default the network's own.",
+)
 @onnx_options
 @CONFIG
 @verify_option("ONNX Runtime's outputs with Keras'")
@@ -149,6 +156,7 @@ def export(
     file: Path,
     output: Path,
     input_size: str | None,
+    output_stride: str | None,
     config: Path | None,
     verify: bool,
     allow_unverified: bool,
@@ -170,13 +178,13 @@ def export(
     allconv export fcn.keras -o fcn.onnx --int8 pictures/
     allconv export fcn.keras -o fcn.onnx --int8 pictures/ --scale 1/255
     """
-    size = parse_input_size(input_size)
+    size, stride = parse_input_size(input_size), parse_output_stride(output_stride)
     check_writable(output, file, (SUFFIX,), overwrite)
     preprocessing = parse_preprocessing(options, options["int8"])
     as_onnx, word = export_options(options, verify, preprocessing), written_word(output)
     with progress() as step:
         step(f"reading {file.name}")
-        network = network_to_export(read(ModelFile(file, config)), size)
+        network = network_to_export(read(ModelFile(file, config)), size, stride)
         images = int8_images(as_onnx, network)
         with keras_imported(step):
             step(f"exporting {file.name}")

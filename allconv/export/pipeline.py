@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allconv.building.build import build
+from allconv.dense_maps.dense_plan import maps_of
+from allconv.dense_maps.strides import OutputStride, refuse_stride_alone
 from allconv.errors import FOR_ONNX, ExportError, lacking
 from allconv.export.comparison.parity import parity
 from allconv.export.file.audit import refuse_others
@@ -26,7 +28,7 @@ from allconv.export.tensorflow.recurrent import recurrent_layers, recurrent_mode
 from allconv.export.tensorflow.translate import translated
 from allconv.graph import Graph
 from allconv.obstacles import is_fully_convolutional
-from allconv.resize import InputSize, resized, with_own_size
+from allconv.resize import InputSize, with_own_size
 from allconv.rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -78,11 +80,13 @@ def export_graph(
     return report
 
 
-def sized(graph: Graph, size: InputSize | None) -> Graph:
+def sized(graph: Graph, size: InputSize | None, output_stride: OutputStride | None = None) -> Graph:
     """Return the network on images of another size, giving maps; itself for None."""
+    refuse_stride_alone(size, output_stride)
     if size is None:
         return graph
-    return resized(rewrite(with_own_size(graph, size), (), any_size=True), size).after
+    plan = rewrite(with_own_size(graph, size), (), any_size=True)
+    return maps_of(plan, size, output_stride).after
 
 
 def _written(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from allconv.building.untrusted import not_made
+from allconv.geometry import graph_geometry
 from allconv.kernels.fixed import is_fixed, needs_set_weights
 from allconv.obstacles import kept_pools
 from allconv.obstacles.found import Obstacle
@@ -42,6 +43,13 @@ class Facts:
         """The rules that were tried and do not apply, each with its reason, in order."""
         found = [skip for skips in self.plan.skips.values() for skip in skips]
         return tuple(dict.fromkeys(skip for skip in found if not skip.absent))
+
+    @cached_property
+    def own_geometry(self) -> Geometry | None:
+        """Where the cells of the map at the network's own stride look, at the model's own size."""
+        if self.geometry is None or self.plan.output_stride is None:
+            return self.geometry
+        return graph_geometry(self.own_plan.after)
 
     @property
     def lossless(self) -> bool:

@@ -166,14 +166,22 @@ class _RowWriter:
 
 
 def layer_words(spec: Spec) -> str:
-    """Name a layer's class with its window and its strides, if it has any: `Conv2D 3x3/2`."""
+    """Name a layer's class with its window, strides and dilation, if any: `Conv2D 3x3/2`."""
     window = spec.config.get("kernel_size", spec.config.get("pool_size"))
     if window is None or spec.kind not in KNOWN_KINDS:
         return spec.kind
     axes = int((re.findall(r"\d(?=D)", spec.kind) or [1])[0])
-    sizes, strides = _each(window, axes), _each(spec.config.get("strides") or 1, axes)
-    stride = str(strides[0]) if len(set(strides)) == 1 else "x".join(map(str, strides))
-    return f"{spec.kind} {'x'.join(map(str, sizes))}" + ("" if stride == "1" else f"/{stride}")
+    sizes = "x".join(map(str, _each(window, axes)))
+    stride = _in_short(spec.config.get("strides") or 1, axes)
+    dilation = _in_short(spec.config.get("dilation_rate") or 1, axes)
+    stride = "" if stride == "1" else f"/{stride}"
+    return f"{spec.kind} {sizes}{stride}" + ("" if dilation == "1" else f" dilated {dilation}")
+
+
+def _in_short(setting: Any, axes: int) -> str:
+    """Write one number for all axes, or one for each."""
+    values = _each(setting, axes)
+    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
 
 
 def _function_name(setting: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from allconv.building.untrusted import remedy
 from allconv.layout import are_known, layout
@@ -136,8 +136,8 @@ def conclusions(report: Facts) -> Iterator[str]:
         yield "Fixed kernels are frozen; after model.trainable = True, call allconv.freeze_fixed."
     if report.geometry is not None:
         yield f"Geometry: {report.geometry}."
-    if report.geometry is not None and report.input_size is not None:
-        yield from _sizes(report, report.geometry)
+    if report.input_size is not None and report.geometry and report.own_geometry:
+        yield from _sizes(report, report.own_geometry, report.geometry)
     if report.verification is not None:
         yield str(report.verification)
     if report.obstacles:
@@ -150,9 +150,14 @@ def left_behind(why: str) -> str:
     return f"Compile settings of the file stay behind, since {why}; compile the result yourself"
 
 
-def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
+def _sizes(report: Facts, own_geometry: Geometry, geometry: Geometry) -> Iterator[str]:
     """Yield what the result takes and gives, and whether its map is the model slid."""
-    own = f"{size_words(geometry.output_size)} at {size_words(geometry.input_size)}"
+    finer = report.plan.output_stride is not None
+    own_size = own_geometry.input_size
+    at_own = geometry if report.input_size == "any" else own_geometry
+    own = f"{size_words(at_own.output_size)} at {size_words(own_size)}"
+    if finer and report.input_size != "any":
+        own += f", at stride {size_words(own_geometry.period)}"
     if report.input_size == "any":
         smallest, step = size_words(geometry.minimum_input_size), geometry.input_size_step
         steps = f" in steps of {size_words(step)}" if max(step) > 1 else ""
@@ -168,22 +173,44 @@ def _sizes(report: Facts, geometry: Geometry) -> Iterator[str]:
         )
         yield (
             f"The result takes images of {size} and gives maps of {result} ({own}); costs before "
-            f"are those at {size_words(geometry.input_size)}, after at {size}."
+            f"are those at {size_words(own_size)}, after at {size}."
         )
-    if geometry.padded:
+    if finer and geometry.padded:
+        yield from _moved(own_geometry, geometry)
+    elif geometry.padded:
         yield (
             f"The map differs from what the model says of crops of the image: {_few(geometry)}, "
             "and where a crop has its border the whole image goes on."
         )
-    elif set(geometry.output_size) == {1}:
-        yield f"The map is the model slid over the image: {_crops(geometry)}."
+    elif set(own_geometry.output_size) == {1}:
+        crops = _crops(geometry, own_geometry.input_size)
+        yield f"The map is the model slid over the image: {crops}."
 
 
-def _crops(geometry: Geometry) -> str:
-    """Say which crop of the image a cell of the map stands for."""
+def _moved(own: Geometry, geometry: Geometry) -> Iterator[str]:
+    """Yield what the cells of a finer map are if layers pad, and how many padding reaches."""
+    yield (
+        f"No cell is what the model says of a crop of the image: {_few(geometry)}, and where a "
+        "crop has its border the whole image goes on."
+    )
+    sides = " and ".join(f"{before} + {behind}" for before, behind in geometry.margin or ())
+    yield (
+        f"Cell ({_start(geometry, '')}) is that of the map of stride {size_words(own.period)} "
+        f"of the image moved by ({_start(geometry)}), but for those at the borders that padding "
+        f"reaches: {sides} cells along its axes."
+    )
+
+
+def _start(geometry: Geometry, stride: str = "stride") -> str:
+    """Say where in the image a cell begins, or its number."""
     pairs = zip(geometry.output_stride, "ijk", strict=False)
-    start = ", ".join(f"{stride:g} {axis}" for stride, axis in pairs)
-    crop = f"a cell is what the model says of the crop of {size_words(geometry.input_size)}"
+    return ", ".join(f"{each:g} {axis}" if stride else axis for each, axis in pairs)
+
+
+def _crops(geometry: Geometry, size: Sequence[int | None]) -> str:
+    """Say which crop of the image, of the model's own size, a cell of the map stands for."""
+    start = _start(geometry)
+    crop = f"a cell is what the model says of the crop of {size_words(size)}"
     text = f"{crop} that begins at ({start})"
     if geometry.period == geometry.output_stride:
         return text

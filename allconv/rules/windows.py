@@ -63,10 +63,30 @@ def per_channel(
 
 
 def strided(match: Match, tensor: Node, part: str, strides: Sequence[int]) -> Node:
-    """Take every `strides`-th cell of a map: a 1x1 convolution with the identity."""
-    window = Window((1,) * len(strides), tuple(strides))
-    whole = (((0,) * len(strides), 1.0),)
-    return _conv(match, tensor, part, window, whole, "linear", diagonal=True)
+    """Take every `strides`-th cell of a map: a 1x1 convolution with the identity.
+
+    A depthwise one, where TensorFlow takes the strides; a full one costs as much for each channel.
+    """
+    rank = len(strides)
+    window = Window((1,) * rank, tuple(strides))
+    full = rank == 3 or len(set(strides)) > 1
+    return _conv(match, tensor, part, window, (_whole(rank),), "linear", diagonal=full)
+
+
+def _whole(rank: int) -> tuple[tuple[int, ...], float]:
+    """Return the taps of a window of one cell, taken as it is."""
+    return (0,) * rank, 1.0
+
+
+def is_identity(node: Node, channels: int) -> bool:
+    """Tell whether a node is one that `strided` made: it gives cells as they are."""
+    kernel = node.spec.weights.get("kernel")
+    rank = len(node.shape or ()) - 2
+    if kernel is None or not kernel.fixed or kernel.shape[:rank] != (1,) * rank:
+        return False
+    make = depthwise_kernel if node.kind.startswith("Depthwise") else diagonal_kernel
+    whole = make((1,) * rank, channels, (_whole(rank),)).in_dtype(kernel.dtype)
+    return kernel == whole and node.config["activation"] == "linear"
 
 
 def _conv(

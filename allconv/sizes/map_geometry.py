@@ -12,6 +12,7 @@ import numpy as np
 from allconv.errors import OptionError, ShapeError
 from allconv.result import Result
 from allconv.shape_walk import size_words
+from allconv.sizes.margins import Margin
 
 DIGITS = 9
 """Decimals of a position that count; strides that are fractions are off in the last bits."""
@@ -53,6 +54,9 @@ class Geometry(Result):
         padded: Names of the layers that treat the border of a map apart: they pad with zeros
             (`padding="same"`, ZeroPadding), or spread cells that overlap or mix with their
             neighbours (transposed convolutions, interpolation).
+        margin: Cells of the map, before and behind along each axis, that padding reaches; the
+            others see the image only. Where that depends on the size of the image, the most. None
+            where a layer makes maps finer.
     """
 
     output_stride: tuple[int | float, ...]
@@ -65,6 +69,7 @@ class Geometry(Result):
     input_size: tuple[int | None, ...]
     output_size: tuple[int | None, ...]
     padded: tuple[str, ...]
+    margin: tuple[Margin, ...] | None = None
 
     def __str__(self) -> str:
         fields = "the whole image"

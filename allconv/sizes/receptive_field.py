@@ -93,7 +93,7 @@ def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -
         fields = found[sources[0]]
         return tuple(Field() if origin is None else fields[origin] for origin in origins)
     step = _STEPS.get(node.kind)
-    if step is None and node.kind not in _CELLWISE:
+    if step is None and node.kind not in CELLWISE:
         raise ConversionError(images_made_by(node) or _no_field(node))
     return step(node, found[sources[0]]) if step else found[sources[0]]
 
@@ -112,7 +112,7 @@ def _windowed(node: Node, fields: Fields) -> Fields:
     strides = config.get("strides") or config.get("pool_size", 1)
     axes = by_axis(layout(node.inputs[0]).sizes, window, strides, config.get("dilation_rate", 1))
     padding = config.get("padding", "valid")
-    taps = _fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in by_axis(fields, window, 1, 1)]
+    taps = fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in by_axis(fields, window, 1, 1)]
     return tuple(
         field.through(
             range(first * dilation, last * dilation + 1, dilation),
@@ -125,7 +125,7 @@ def _windowed(node: Node, fields: Fields) -> Fields:
     )
 
 
-def _fixed_taps(node: Node) -> list[tuple[int, int]] | None:
+def fixed_taps(node: Node) -> list[tuple[int, int]] | None:
     """Find the first and last cell of a window, along each axis, that a frozen kernel looks at.
 
     That of a lowered pool picks cells of its window; the others are no part of what it computes.
@@ -218,7 +218,7 @@ _STEPS: Mapping[str, Callable[[Node, Fields], Fields]] = {
     **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
 }
 
-_CELLWISE = frozenset(
+CELLWISE = frozenset(
     kinds.IDENTITY_AT_INFERENCE
     | kinds.ACTIVATION_LAYERS
     | kinds.NORMALIZATIONS
