@@ -32,9 +32,8 @@ def test_a_cell_is_in_the_middle_of_the_crop_that_begins_at_its_pixel(stride):
     for pixel in ((30, 22), (31, 25), (44, 36)):
         row, column = where.cell(pixel)
         top, left = row * stride, column * stride
-        assert (
-            abs(top + 13.5 - pixel[0]) <= stride / 2 and abs(left + 13.5 - pixel[1]) <= stride / 2
-        )
+        middle = np.array([top + 13.5, left + 13.5])
+        assert np.abs(middle - pixel).max() <= stride / 2
         (crop,) = outputs(model, image[:, top : top + 28, left : left + 28])
         assert_close(found[:, row, column], crop)
 

@@ -120,6 +120,19 @@ def test_layers_that_stand_in_the_way_are_named_in_one_error(name, function):
     assert text.endswith("without output_stride it may give one of its own stride")
 
 
+def test_layers_with_one_cause_are_one_line_of_the_error():
+    names = ("twice", "again")
+    steps = [layers.Lambda(lambda x: 2 * x, name=name) for name in names]
+    model = network(
+        (16, 16, 2), layers.Conv2D(3, 3, strides=2), *steps, layers.Flatten(), layers.Dense(3)
+    )
+    with pytest.raises(ConversionError) as error:
+        allconv.convert(model, input_size="any", output_stride=1)
+    (line,) = str(error.value).splitlines()[1:-1]
+    assert line.startswith("  'twice' (Lambda): ")
+    assert "likewise 'again'" in line
+
+
 def test_a_kept_pool_that_needs_no_dilation_stays():
     model = network((8, 8, 2), layers.MaxPooling2D(2, name="pool"), layers.Conv2D(2, 4))
     converted = allconv.convert(model, pooling="keep", input_size="any", output_stride=1)
