@@ -20,6 +20,7 @@ GEOMETRY = allconv.Geometry(
     output_stride=(8, 8),
     receptive_field=(45, 45),
     offset=(15, 15),
+    field_offset=(15, 15),
     minimum_input_size=(31, 31),
     input_size_step=(1, 1),
     period=(8, 8),

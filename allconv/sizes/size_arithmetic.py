@@ -113,9 +113,15 @@ def _before(node: Node, axis: int, growths: dict[Node, Growth]) -> Growth:
     spread = [source for source in node.inputs if source not in growths]
     if len(found) > 1 or (spread and node.kind not in SPREADING):
         raise _Unlike
-    if not all(is_map(source) and layout(source).sizes[axis] == 1 for source in spread):
+    if not all(is_map(source) and _has_one_cell(source, axis) for source in spread):
         raise _Unlike
     return found.pop()
+
+
+def _has_one_cell(tensor: Node, axis: int) -> bool:
+    """Tell whether a map has the axis, and one cell along it."""
+    sizes = layout(tensor).sizes
+    return axis < len(sizes) and sizes[axis] == 1
 
 
 def _window(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
