@@ -33,7 +33,7 @@ HELD = network_families.ALL if ON_TENSORFLOW else network_families.ALL - BEYOND
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@random_networks(20)
+@random_networks(12)
 @given(seed=SEEDS)
 def test_conversion_gives_the_same_numbers_or_names_what_is_in_the_way(rank, seed):
     hold(drawn_case(seed, HELD, ranks=[rank], formats=["channels_last"]))
