@@ -308,7 +308,11 @@ def a_branch_of_its_own(x):
     ("steps", "scales"),
     [
         ([layers.Rescaling(1 / 255)], True),
-        ([layers.Normalization(mean=1, variance=2)], True),
+        ([layers.Normalization(mean=120, variance=3000)], True),
+        ([layers.Normalization(mean=0.5, variance=0.08)], False),  # takes 0 to 1
+        ([layers.Rescaling(2.0, -1.0)], False),
+        ([lambda x: x * 2.0 - 1.0], False),
+        ([lambda x: x - 0.5], False),
         ([lambda x: x / 255.0], True),
         ([lambda x: x - 127.5], True),
         ([layers.ZeroPadding2D(1), layers.RandomFlip(), layers.Rescaling(1 / 255)], True),

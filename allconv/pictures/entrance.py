@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE
 
-_BY_A_CONSTANT = ("ops.Add", "ops.Subtract", "ops.Multiply", "ops.TrueDivide")
+_SHIFTS, _FACTORS, _DIVISORS = ("ops.Add", "ops.Subtract"), ("ops.Multiply",), ("ops.TrueDivide",)
+LEAST_SHIFT = 10
+"""Means of pixels are beyond it; a network that takes 0 to 1 shifts by less."""
 _PASSING = {"ZeroPadding2D", "Cropping2D", "ops.GetItem", "ops.Stack"} | IDENTITY_AT_INFERENCE
 
 
@@ -15,7 +20,8 @@ def takes_pixels(graph: Graph) -> bool:
     """Whether whatever a network does with its first input begins with scaling it.
 
     That is a Rescaling, a Normalization, or a constant that is added or multiplied, as
-    `preprocess_input` does within a model; or its input is of bytes.
+    `preprocess_input` does within a model; or its input is of bytes. One that makes numbers larger,
+    or shifts them by less than pixels differ, is for numbers from 0 to 1.
     """
     entrance = graph.inputs[0]
     return entrance.config.get("dtype") == "uint8" or _is_scaled(entrance, graph.users())
@@ -30,9 +36,44 @@ def _is_scaled(node: Node, users: dict[Node, list[Node]]) -> bool:
 
 
 def _scales(node: Node) -> bool:
+    """Tell whether a layer makes pixels smaller, or takes a mean of pixels from them."""
+    found = _affine(node)
+    if found is None:
+        return False
+    factor, shift = (np.abs(each) for each in found)
+    return bool((factor < 1).all() or ((factor == 1).all() and (shift > LEAST_SHIFT).any()))
+
+
+def _affine(node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    """Read by what a layer multiplies its input, and what it adds; None for other layers."""
+    one, zero = np.ones(1), np.zeros(1)
     if node.kind == "Rescaling":
-        return not _hands_on(node)
-    return node.kind == "Normalization" or (node.kind in _BY_A_CONSTANT and len(node.inputs) == 1)
+        return _numbers(node.config["scale"]), _numbers(node.config["offset"])
+    if node.kind == "Normalization":
+        mean, variance = (_statistic(node, name) for name in ("mean", "variance"))
+        factor = 1 / np.sqrt(np.maximum(variance, np.finfo("float32").tiny))
+        return factor, -mean * factor
+    if len(node.inputs) != 1 or node.kind not in (*_SHIFTS, *_FACTORS, *_DIVISORS):
+        return None
+    kinds = (int, float, list, tuple, np.ndarray, Mapping)
+    constant = _numbers(next(value for value in node.args if isinstance(value, kinds)))
+    if node.kind in _SHIFTS:
+        return one, constant
+    if node.kind in _FACTORS:
+        return constant, zero
+    return (1 / constant, zero) if constant.all() else None
+
+
+def _statistic(node: Node, name: str) -> np.ndarray:
+    """Read a mean or a variance, which is a setting or a weight."""
+    given = node.config.get(name)
+    return node.spec.weights[name].read() if given is None else _numbers(given)
+
+
+def _numbers(value: Any) -> np.ndarray:
+    if isinstance(value, Mapping):  # as files of Keras write an array
+        value = value["config"]["value"]
+    return np.asarray(value, "float64")
 
 
 def _hands_on(node: Node) -> bool:
