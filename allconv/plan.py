@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allconv.building.build import build
 from allconv.building.compiling import (
@@ -18,7 +18,7 @@ from allconv.building.compiling import (
 )
 from allconv.building.provenance import remember
 from allconv.dense_maps.strides import OutputStride, pools_to_refine, refuse_stride_alone
-from allconv.errors import VerificationError
+from allconv.errors import OptionError, VerificationError
 from allconv.graph import Graph
 from allconv.read import read
 from allconv.read.file import ModelFile
@@ -53,10 +53,22 @@ def plan_conversion(
     refuse_stride_alone(input_size, output_stride)
     graph = with_own_size(read(model), input_size)
     finer = rules_for_finer_maps(graph, pooling, pools_to_refine(graph, output_stride))
-    others = (*rules, *installed_rules(), *finer)
+    others = (*_checked_rules(rules), *installed_rules(), *finer)
     chosen = rules_for(graph, pooling, head, others, fold_batchnorm)
     plan = rewrite(graph, chosen, any_size=input_size is not None)
     return replace(plan, kept=pools_to_keep(graph, pooling))
+
+
+def _checked_rules(rules: Any) -> tuple[Rule, ...]:
+    """Return the user's rules; raise an OptionError where something else is given."""
+    if not isinstance(rules, Sequence):
+        raise OptionError(f"rules is {rules!r}; expected a list of rules")
+    for each in rules:
+        if not isinstance(each, Rule):
+            raise OptionError(
+                f"rules holds {each!r}; a rule is a function with @rule(...) above it"
+            )
+    return tuple(rules)
 
 
 def build_plan(plan: Plan) -> keras.Model:

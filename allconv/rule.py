@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from allconv.dtypes import policy_of, variable_dtype, with_32_bits
-from allconv.errors import ModelError, RuleError
+from allconv.errors import ModelError, OptionError, RuleError
 from allconv.graph import Node, Spec, call
 from allconv.kernels.fixed import initializers
 from allconv.layout import Layout, layout
@@ -109,9 +109,17 @@ def rule(
             own
             is written as it was registered, `"my_package>MyLayer"`.
         keeps: What the rewrite keeps: `"function"`, `"shape"` or `"axes"`.
+
+    Raises:
+        OptionError: One of them is none.
     """
-    kinds = frozenset({layer} if isinstance(layer, str) else layer)
-    return lambda function: Rule(function, kinds, keeps)
+    given: Any = {layer} if isinstance(layer, str) else layer
+    names = frozenset(given if isinstance(given, Iterable) else ())
+    if not names or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"rule: layer is {layer!r}; expected class names, such as 'MaxPooling2D'")
+    if keeps not in get_args(Keeps):
+        raise OptionError(f"rule: keeps is {keeps!r}; expected 'function', 'shape' or 'axes'")
+    return lambda function: Rule(function, names, keeps)
 
 
 @dataclass(frozen=True)

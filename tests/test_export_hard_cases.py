@@ -396,3 +396,18 @@ def test_numbers_that_differ_leave_nothing_and_are_told(tmp_path, monkeypatch):
     assert "ONNX Runtime and Keras differ by " in str(caught.value)
     assert "please report it with the model's configuration" in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "widened",
+    [
+        lambda x: x * np.ones((1, 1, 1, 3), "float32"),
+        lambda x: x - np.array([0.1, 0.2, 0.3], "float32"),
+        lambda x: x + np.zeros((1, 1, 1, 3), "float32"),
+        lambda x: layers.Conv2D(1, 1)(x) * np.array([1.0, 2.0, 3.0], "float32"),
+    ],
+)
+def test_a_constant_that_makes_three_channels_of_one_is_not_fused(widened, tmp_path):
+    image = keras.Input((6, 5, 1))
+    model = keras.Model(image, layers.Conv2D(2, 2)(widened(image)))
+    assert allconv.export_onnx(model, tmp_path / "model.onnx").passed

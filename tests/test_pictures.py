@@ -165,6 +165,15 @@ def test_a_see_through_colour_of_a_palette_is_an_alpha_channel(tmp_path):
     assert note_of(tmp_path, on_pictures()) == f"1 of 1 pictures: {ALPHA_LEFT}"
 
 
+def test_a_picture_that_a_camera_has_on_its_side_is_said_to_be_taken_as_stored(tmp_path):
+    picture = Image.fromarray(pixels(0, *SIZE, 3))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "phone.jpg", exif=exif)
+    note = note_of(tmp_path, on_pictures())
+    assert "to be turned by their EXIF data, taken as they are stored" in note
+
+
 def test_colours_of_print_are_said(tmp_path):
     saved(tmp_path, COLOURED.convert("CMYK"), "a.jpg")
     assert note_of(tmp_path, on_pictures()) == (

@@ -107,3 +107,11 @@ def test_preprocessing_without_pictures_is_refused(tmp_path):
     assert str(caught.value) == (
         "preprocessing is for the pictures that int8 takes; give int8 some"
     )
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((4, 4, 1)), np.zeros((4, 2)), np.zeros(())])
+def test_a_mean_for_other_channels_is_refused_and_never_spread(pixels):
+    with pytest.raises(
+        OptionError, match="mean is \\(1, 2, 3\\); expected a number, or one for each"
+    ):
+        Preprocessing(mean=(1, 2, 3)).apply(pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import keras
 import numpy as np
 import pytest
 
@@ -110,6 +111,36 @@ def test_a_layer_that_a_rule_makes_wrongly_names_the_rule():
         plan_conversion(CASES["max_pool_to_relu"].fires(), rules=[pool_to_nonsense])
     assert str(error.value).startswith("rule 'pool_to_nonsense' makes a wrong layer: layer '")
     assert "its kernel_size is '3x3'; expected a whole number >= 1, or 2 of" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"layer": "ReLU", "keeps": "functoin"},
+            "rule: keeps is 'functoin'; expected 'function', ",
+        ),
+        ({"layer": keras.layers.ReLU, "keeps": "shape"}, "expected class names, such as 'MaxPoo"),
+        ({"layer": (), "keeps": "shape"}, "rule: layer is (); expected class names"),
+    ],
+)
+def test_a_rule_with_a_wrong_setting_is_refused_at_once(settings, message):
+    with pytest.raises(OptionError) as error:
+        rule(**settings)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ([len], "rules holds <built-in function len>; a rule is a function with @rule(...)"),
+        (len, "rules is <built-in function len>; expected a list of rules"),
+    ],
+)
+def test_what_is_no_rule_is_refused(rules, message):
+    with pytest.raises(OptionError) as error:
+        plan_conversion(CASES["max_pool_to_relu"].fires(), rules=rules)
+    assert message in str(error.value)
 
 
 def test_a_layer_that_a_rule_makes_has_all_settings():

@@ -8,6 +8,8 @@ from typing import Any
 
 from allconv.errors import FileError, lacking
 
+ORIENTATION = 0x0112
+"""The tag by which a camera says how a picture is to be turned."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """What Pillow calls pictures of so many channels."""
 
@@ -62,7 +64,7 @@ def _refuse_more_bits(file: Path, picture: Any) -> None:
 
 
 def changes(picture: Any, mode: str) -> Iterator[str]:
-    """Say what is done to a picture's colours where a network takes those of a mode."""
+    """Say what is done to a picture where a network takes the colours of a mode."""
     has_alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
     if picture.mode not in (*_GREY, *_COLOURED):
         yield f"{picture.mode} colours, converted to red, green and blue"
@@ -70,7 +72,20 @@ def changes(picture: Any, mode: str) -> Iterator[str]:
         yield "grey, the same number given for red, green and blue"
     if picture.mode not in _GREY and mode == "L":
         yield "in colour, made grey"
+    if _is_on_its_side(picture):
+        yield "to be turned by their EXIF data, taken as they are stored"
     if has_alpha and mode != "RGBA":
         yield "with an alpha channel, which was left out"
     if mode == "RGBA" and not has_alpha:
         yield "without an alpha channel, given one of 255"
+
+
+def _is_on_its_side(picture: Any) -> bool:
+    """Tell whether the camera says that a picture is to be turned or mirrored to be looked at."""
+    from PIL import Image as pillow
+
+    if "exif" not in picture.info:
+        return False
+    exif = pillow.Exif()
+    exif.load(picture.info["exif"])
+    return bool(exif.get(ORIENTATION, 1) != 1)

@@ -80,8 +80,12 @@ class Preprocessing:
 
         Returns:
             float64, or the pixels themselves where only colour or size is given.
+
+        Raises:
+            OptionError: There is a mean or std for another count of channels.
         """
         numbers = np.asarray(pixels)
+        self._refuse_other_count(numbers)
         numbers = numbers[..., ::-1] if self.colour == "bgr" else numbers
         if not self.states_range:
             return numbers
@@ -92,6 +96,14 @@ class Preprocessing:
         scaled = numbers.astype("float64") * (1 if self.scale is None else self.scale)
         prepared: np.ndarray = (scaled - mean) / std
         return prepared
+
+    def _refuse_other_count(self, numbers: np.ndarray) -> None:
+        """Raise an OptionError where NumPy would give each channel another number, or more."""
+        count = numbers.shape[-1] if numbers.ndim else 1
+        for name, given in (("mean", self.mean), ("std", self.std)):
+            if isinstance(given, tuple) and len(given) not in (1, count):
+                expected = f"a number, or one for each of the {count} channels of {numbers.shape}"
+                raise OptionError(_unlike(name, given, expected))
 
     def refuse_other_channels(self, count: int, taker: str) -> None:
         """Raise an OptionError where a network has another count of channels.

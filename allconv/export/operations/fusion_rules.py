@@ -18,10 +18,8 @@ from allconv.export.operations.kernel_algebra import (
     scaled_results,
     summed,
 )
-from allconv.export.operations.neighbours import Fusion, Neighbours
+from allconv.export.operations.neighbours import CONVOLUTIONS, Fusion, Neighbours
 from allconv.export.operations.onnx_graph import Operation
-
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def identity_to_nothing(neighbours: Neighbours, operation: Operation) -> Fusion | None:
@@ -125,6 +123,8 @@ def _affine(neighbours: Neighbours, operation: Operation) -> _Affine | None:
         return None
     values = by_channel(neighbours.constants[second])
     if values is None or (operation.kind == "Div" and not values.all()):
+        return None
+    if values.size > 1 and neighbours.channels(first) not in (None, values.size):
         return None
     one, zero = np.ones(1), np.zeros(1)
     match operation.kind:

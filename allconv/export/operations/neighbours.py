@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from allconv.export.operations.kernel_algebra import channels_out
 from allconv.export.operations.onnx_graph import Operation, Operations
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+_KEEPING = frozenset({"Relu", "Sigmoid", "Tanh", "Pad", "LeakyRelu", "Elu", "Identity", "Cast"})
+"""Operators that give as many channels as they take."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,29 @@ class Neighbours:
 
     def __init__(self, graph: Operations) -> None:
         self.constants = graph.constants
+        self._inputs = {tensor.name: tensor.shape for tensor in graph.inputs}
         self.outputs = {tensor.name for tensor in graph.outputs}
         self.changed: set[Operation] = set()
         self._producers = {name: op for op in graph.operations for name in op.outputs}
         users = graph.users()
         self._once = {name for name, taking in users.items() if len(taking) == 1} - self.outputs
+
+    def channels(self, tensor: str) -> int | None:
+        """Return how many channels a tensor has; None where that is not known.
+
+        A constant with a value for each of several channels widens a map of one.
+        """
+        if tensor in self._inputs:
+            shape = self._inputs[tensor]
+            return shape[1] if len(shape) > 1 else None
+        operation = self._producers.get(tensor)
+        if operation is None:
+            return None
+        if operation.kind in CONVOLUTIONS and operation.inputs[1] in self.constants:
+            return channels_out(operation, self.constants[operation.inputs[1]])
+        if operation.kind in _KEEPING:
+            return self.channels(operation.inputs[0])
+        return None
 
     def producer(self, tensor: str) -> Operation | None:
         """Return the operation that gives a tensor, if it is still as it was."""
