@@ -19,7 +19,7 @@ from allconv.layout.made_images import images_made
 from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read.file import ModelFile
-from allconv.resize import InputSize, at_own_size, giving_maps
+from allconv.resize import InputSize, at_own_size, giving_maps, resized
 from allconv.shape_walk import Image, images
 from allconv.shapes import span
 from allconv.sizes.field import Field, Fields
@@ -49,8 +49,9 @@ def geometry(
     Args:
         model: A built Sequential or Functional model, or a `.keras` or `.h5` file, with images at
             its inputs and one output.
-        input_size: The images' own size where the model leaves it open, and has layers that need
-            one.
+        input_size: The images' size. With an `output_stride` it is that of `convert`, on which
+            padding `same` depends; else the own size of a model that leaves it open, and has layers
+            that need one.
         output_stride: As of `convert`; the cells are then those of the finer map.
 
     Raises:
@@ -80,7 +81,10 @@ def geometry(
         return _geometry(giving_maps(plan.after))
     refuse_coarse(plan, output_stride)
     own = at_own_size(plan)
-    return _geometry(at_output_stride(own, output_stride, free=True).after, own.after)
+    if input_size is None:
+        return _geometry(at_output_stride(own, output_stride, free=True).after, own.after)
+    maps = resized(plan, input_size)  # padding `same` is that of this size
+    return _geometry(at_output_stride(maps, output_stride).after, own.after)
 
 
 def graph_geometry(graph: Graph, own: Graph | None = None) -> Geometry | None:

@@ -88,3 +88,13 @@ def test_a_cell_of_a_network_that_gives_maps_is_in_the_middle_of_what_it_sees():
     model = network((16, 16, 2), layers.Conv2D(3, 3, strides=2), layers.Conv2D(2, 3, strides=2))
     own, finer = (allconv.geometry(model, output_stride=each) for each in (None, 1))
     assert own.offset == own.field_offset == finer.offset == finer.field_offset == (3.0, 3.0)
+
+
+def test_with_an_input_size_a_cell_sees_what_it_does_at_that_size():
+    """Padding `same` with a stride begins elsewhere on 21 rows than on the model's own 20."""
+    steps = [layers.Conv2D(2, 3, strides=2, padding="same"), layers.Conv2D(2, 3)]
+    model = network((20, 20, 1), *steps)
+    finer = allconv.convert(model, input_size=(21, 21), output_stride=1)
+    here = allconv.geometry(model, input_size=(21, 21), output_stride=1)
+    assert here.box((3, 3)) == allconv.geometry(finer).box((3, 3)) == (slice(2, 9),) * 2
+    assert allconv.geometry(model, output_stride=1).box((3, 3)) == (slice(3, 10),) * 2
