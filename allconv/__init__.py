@@ -1,5 +1,6 @@
 """A small compiler that turns Keras CNNs into all-convolutional networks with the same outputs."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from allconv.building.freezing import freeze_fixed
@@ -31,6 +32,7 @@ from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
 
 if TYPE_CHECKING:
+    from allconv import losses
     from allconv.export.onnx_report import OnnxReport
 
 __version__ = "0.1.0"
@@ -66,6 +68,7 @@ __all__ = [
     "freeze_fixed",
     "geometry",
     "is_all_convolutional",
+    "losses",
     "overlay",
     "report",
     "verify",
@@ -79,6 +82,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, since a report does not need all of them."""
+    if name == "losses":  # imports Keras
+        return import_module("allconv.losses")
     if name != "OnnxReport":
         raise AttributeError(f"module 'allconv' has no attribute {name!r}")
     from allconv.export.onnx_report import OnnxReport

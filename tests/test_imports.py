@@ -73,6 +73,7 @@ fitting     least_squares.layers_below least_squares.pairing least_squares.norma
 fitting     least_squares.rows least_squares.solve least_squares.batchnorm
 fitting     distillation distillation.logit_graph distillation.matrix_products
 fitting     distillation.validation distillation.training
+losses      over_cells multi_class_mil .
             export_onnx calibrate distill allconv
 cli         statuses quiet terminal words messages answers one_command options pictures images
 cli         export convert forms looking writing commands program .
@@ -98,6 +99,8 @@ ORDER = [module for line in TOP_TO_BOTTOM.splitlines() for module in listed(line
 
 PACKAGE = Path(__file__).parents[1] / "allconv"
 FRAMEWORKS = {"keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime"}
+OF_KERAS = {"losses.multi_class_mil": {"keras"}}
+"""Modules of classes that are Keras', which nothing imports before they are asked for."""
 
 
 def module_of(path: Path) -> str:
@@ -179,7 +182,7 @@ def test_no_room_needs_another_that_needs_it():
 @pytest.mark.parametrize("module", ORDER)
 def test_frameworks_are_imported_inside_functions_only(module):
     firsts = {name.partition(".")[0] for name in Imports(MODULES[module]).at_once}
-    assert not firsts & FRAMEWORKS
+    assert firsts & FRAMEWORKS == OF_KERAS.get(module, set())
 
 
 @pytest.mark.parametrize("layer", [name for name in ORDER if name.startswith("rule")])
