@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -12,8 +12,6 @@ from keras import ops
 from allconv.errors import OptionError, ShapeError
 from allconv.layers.indexing import is_number
 from allconv.losses.over_cells import log_of_largest, log_of_others, log_of_smooth_largest
-
-Pooling = Literal["max", "lse"]
 
 
 @keras.saving.register_keras_serializable(package="allconv")
@@ -71,7 +69,7 @@ class MultiClassMIL(keras.losses.Loss):  # type: ignore[misc] # Keras ships no t
 
     def __init__(
         self,
-        pooling: Pooling = "max",
+        pooling: Literal["max", "lse"] = "max",
         sharpness: float = 5.0,
         absent: float = 0.0,
         background: bool = True,
@@ -81,7 +79,7 @@ class MultiClassMIL(keras.losses.Loss):  # type: ignore[misc] # Keras ships no t
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if pooling not in get_args(Pooling):
+        if pooling not in ("max", "lse"):
             raise OptionError(f"pooling is {pooling!r}; expected 'max' or 'lse'")
         if not isinstance(background, bool):
             raise OptionError(
@@ -90,7 +88,7 @@ class MultiClassMIL(keras.losses.Loss):  # type: ignore[misc] # Keras ships no t
             )
         if not is_number(axis) or axis == 0:
             raise OptionError(f"axis is {axis!r}; expected -1, or 1 for channels first")
-        self.pooling: Pooling = pooling
+        self.pooling = pooling
         self.sharpness = _number(sharpness, "sharpness", "above 0")
         self.absent = _number(absent, "absent", "of 0 or more")
         self.background = background
