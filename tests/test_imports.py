@@ -16,10 +16,11 @@ layers      . kinds indexing axes unwritten transposed_shapes map_shapes layer_w
 layers      sequence_shapes layer_shapes ranges costs
             weights graph dtypes
 layout      . relabels made_images
-kernels     windows dense affine . fixed
+kernels     windows dense affine bilinear . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field margins size_arithmetic
 sizes       smallest_size image_sizes map_geometry
+segmentation . positions
 pictures    . colours overlay preprocessing opening entrance folder batches arrays
             names output_names strategies
 saving      . output_names_in_files

@@ -13,6 +13,12 @@ from allconv.kernels.affine import (
     scaled_rows,
     shifted_bias,
 )
+from allconv.kernels.bilinear import (
+    bilinear_centre,
+    bilinear_kernel,
+    bilinear_window,
+    usual_part,
+)
 from allconv.kernels.dense import (
     identity_and_one,
     identity_kernel,
@@ -40,6 +46,9 @@ __all__ = [
     "Taps",
     "average_taps",
     "batchnorm_affine",
+    "bilinear_centre",
+    "bilinear_kernel",
+    "bilinear_window",
     "constant",
     "depthwise_kernel",
     "diagonal_kernel",
@@ -58,5 +67,6 @@ __all__ = [
     "shifted_bias",
     "shortfall_kernel",
     "unfolding_kernel",
+    "usual_part",
     "with_bias_row",
 ]

@@ -25,17 +25,22 @@ def transposed(node: Node, fields: Fields) -> Fields:
     )
 
 
-def spread(field: Field, taps: range, stride: int, padding: str, extra: int | None) -> Field:
-    """Find the field after a transposed convolution; `extra`: its output padding, if given.
+def cropped_before(window: int, stride: int, padding: str, extra: int | None) -> int:
+    """Count the cells that a transposed convolution leaves out before its result.
 
     Of what padding `same` drops, half is before the result, as TensorFlow has it. JAX drops half a
     window there whatever the output padding is.
     """
-    cropped, window = 0, taps[-1] + 1
-    if padding == "same":
-        dropped = window - stride if extra is None else 2 * (window // 2) - extra
-        cropped = max(dropped, 0) // 2
+    if padding != "same":
+        return 0
+    dropped = window - stride if extra is None else 2 * (window // 2) - extra
+    return max(dropped, 0) // 2
 
+
+def spread(field: Field, taps: range, stride: int, padding: str, extra: int | None) -> Field:
+    """Find the field after a transposed convolution; `extra`: its output padding, if given."""
+    window = taps[-1] + 1
+    cropped = cropped_before(window, stride, padding, extra)
     period = stride // math.gcd(taps.step, stride)
 
     def cells(result: int) -> range:
