@@ -27,6 +27,7 @@ from allconv.pictures.overlay import overlay
 from allconv.pictures.preprocessing import Preprocessing
 from allconv.read.file import ModelFile
 from allconv.report import Report, report
+from allconv.segmenter import segmenter
 from allconv.sizes.map_geometry import Geometry
 from allconv.strategies import ConvPool, ExactPool, StridePool
 from allconv.verify import Verification, verify
@@ -71,6 +72,7 @@ __all__ = [
     "losses",
     "overlay",
     "report",
+    "segmenter",
     "verify",
 ]
 

@@ -39,12 +39,13 @@ read        compile_words weights_by_path weights_by_layer file_weights file liv
 building    . untrusted recursion keras_layers adapted build compiling freezing provenance
 verification . arranged compiled vocabulary inputs logits batches precision sizes copies
 verification measure chaos
+segmentation scores finer_maps margin upsampled network
             verify
 obstacles   problems found causes .
 dense_maps  dense_plan
             plan
 dense_maps  pair moved_images
-            geometry convert
+            geometry convert segmenter
 reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings
