@@ -14,7 +14,8 @@ from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.resize import giving_maps, resized
+from allconv.resize import fixed_layers, giving_maps, resized
+from allconv.rewrite import Plan
 from allconv.segmentation.network import summed, with_scores_for_all_pixels, with_skips
 from allconv.segmentation.scores import score_layer, scored
 from allconv.shape_walk import Image, at_size, images
@@ -82,6 +83,7 @@ def segmenter(
     plan = plan_conversion(graph, pooling="keep", input_size=size)
     refuse_obstacles(plan)
     own = [int(each or 0) for each in _image(plan.after).sizes]
+    _refuse_fixed(plan)
     maps = with_skips(scored(giving_maps(plan.after), classes, background), skips)
     margins = with_scores_for_all_pixels(maps, size, own)
     resized(plan, [n + a + b for n, (a, b) in zip(size, margins.around, strict=True)])
@@ -143,6 +145,17 @@ def _size(image: Image, graph: Graph, wanted: Sequence[int] | str | None) -> tup
         raise OptionError(f"input_size is {wanted!r}; expected one size, such as (224, 224)")
     at_size(graph, wanted)
     return tuple(wanted)
+
+
+def _refuse_fixed(plan: Plan) -> None:
+    """Raise a ConversionError that lists the layers that fit no image with a margin."""
+    problems = fixed_layers(plan, giving_maps(plan.after))
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConversionError(
+            f"model '{plan.before.name}' makes no segmenter, which takes larger images than the "
+            f"model's own, with a margin around them; these layers do not fit them:\n{lines}"
+        )
 
 
 def _begin_at_zero(layer: Any) -> None:

@@ -154,9 +154,19 @@ def test_branches_that_lie_alike_meet():
     assert positions(graph)[graph.outputs[0]] == (Position(Fraction(1, 2)),) * 2
 
 
-def test_branches_that_lie_apart_are_an_error_that_names_the_places():
-    with pytest.raises(allconv.ConversionError, match=r"'sum' \(Add\) joins .* 1/2 x \+ -1/2 and"):
-        positions(branches(8))
+def test_branches_a_part_of_a_cell_apart_meet_in_their_middle():
+    graph = branches(8)
+    assert positions(graph)[graph.outputs[0]] == (Position(Fraction(1, 2), Fraction(-1, 4)),) * 2
+
+
+def test_branches_a_cell_apart_are_an_error_that_names_the_places():
+    image = keras.Input((8, 8, 1))
+    cut = [layers.Cropping2D(((a, 1 - a), (0, 0)))(image) for a in (0, 1)]
+    graph = read(keras.Model(image, layers.Add(name="sum")(cut)))
+    with pytest.raises(
+        allconv.ConversionError, match=r"'sum' \(Add\) joins .* 1 x \+ 0 and 1 x \+ -1"
+    ):
+        positions(graph)
 
 
 def test_a_padding_that_depends_on_a_free_size_is_an_error_that_asks_for_the_size():

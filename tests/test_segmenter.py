@@ -112,6 +112,39 @@ def test_each_pixel_gets_back_its_own_coordinates(windows, end, skips):
     np.testing.assert_allclose(found[inside][..., 1:], expected, atol=2e-4)
 
 
+def residual(size):
+    """Means in two branches that lie half a pixel apart on even sizes, as in CIFAR's ResNets."""
+    tensor = image = keras.Input((*size, 2))
+    for _ in range(2):
+        branches = [
+            layers.DepthwiseConv2D(
+                cells,
+                strides=2,
+                padding="same",
+                use_bias=False,
+                depthwise_initializer=keras.initializers.Constant(1 / cells**2),
+            )(tensor)
+            for cells in (3, 1)
+        ]
+        tensor = layers.Average()(branches)
+    mean = layers.GlobalAveragePooling2D()(tensor)
+    model = keras.Model(image, layers.Dense(2, use_bias=False, name="classes")(mean))
+    flat_mean(model)
+    return model
+
+
+@pytest.mark.parametrize("own", [(28, 28), (29, 30)])
+@pytest.mark.parametrize("size", [(64, 65), (66, 67)])
+def test_branches_lie_as_at_the_classifiers_own_size(own, size):
+    made = allconv.segmenter(residual(own), input_size=size, background=False)
+    around = made.get_layer("pad_image").padding
+    padded = [n + sum(margin) for n, margin in zip(size, around, strict=True)]
+    assert [(n - least) % 4 for n, least in zip(padded, own, strict=True)] == [0, 0]
+    inside = (slice(16, -16),) * 2
+    found = seen(made, ramp(size))[0]
+    np.testing.assert_allclose(found[inside], ramp(size)[0][inside], atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [(9, 12), (28, 28), (41, 30)])
 @pytest.mark.parametrize("skips", [0, 2])
 def test_every_pixel_has_a_score_of_full_weight(size, skips):
@@ -216,6 +249,22 @@ def test_along_one_axis_and_three_as_along_two(rank):
     assert seen(made, images(1, *size, 1)).shape == (1, *size, 3)
 
 
+def gated():
+    image = keras.Input((8, 8, 1))
+    tensor = layers.Conv2D(2, 3, padding="same")(image)
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(tensor)
+    tensor = layers.Flatten()(layers.Multiply(name="excite")([tensor, gate]))
+    return keras.Model(image, layers.Dense(2)(tensor))
+
+
+def hourglass():
+    image = keras.Input((8, 8, 1))
+    tensor = layers.Conv2D(2, 3, padding="same")(image)
+    small = layers.UpSampling2D(2)(layers.MaxPooling2D(2)(tensor))
+    tensor = layers.GlobalAveragePooling2D()(layers.Add(name="sum")([tensor, small]))
+    return keras.Model(image, layers.Dense(2)(tensor))
+
+
 def free():
     return keras.Sequential(
         [
@@ -255,6 +304,12 @@ def normalized_at_the_end():
         (classifier, {"classes": 3000}, r"upsamples 3001 classes by 4 has 576,384,064 values"),
         (free, {}, "input_size is None, and model '.*' leaves the size of its images free"),
         (two_outputs, {}, "has 1 inputs, 1 of them images, and 2 outputs; expected one image"),
+        (
+            gated,
+            {},
+            r"makes no segmenter, which takes larger .*\n  excite \(Multiply\): .*'squeeze'",
+        ),
+        (hourglass, {"input_size": (9, 8)}, r"'sum' \(Add\) does not fit images of 9x8 with the"),
         (channels_first, {}, "takes images with channels first, of which no segmenter is made yet"),
         (normalized_at_the_end, {}, r"'batch_norm.*' \(BatchNormalization\) gives the last map"),
     ],

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from allconv.errors import ConversionError, ShapeError
 from allconv.graph import Graph, Node, Spec, call
 from allconv.read.settings import checked_settings
+from allconv.shape_walk import size_words
 from allconv.sizes.margins import Margin
 from allconv.sizes.receptive_field import CELLWISE
 
@@ -28,12 +30,22 @@ def with_margin(graph: Graph, sizes: Sequence[int], around: Sequence[Margin]) ->
     nodes: dict[Node, Node] = {}
     for node in graph.nodes:
         spec = node.spec.with_config(batch_shape=shape) if node is image else node.spec
-        called = call(spec, [nodes[source] for source in node.inputs], node.args, node.kwargs)
+        called = _called(spec, node, [nodes[source] for source in node.inputs], sizes)
         nodes[node] = replace(called, lower_bound=node.lower_bound, data_format=node.data_format)
         if node is first and any(map(any, around)):
             nodes[node] = _padding(around, dtype=node.config.get("dtype"))(nodes[node])
     padded = graph.with_outputs([], [nodes[node] for node in graph.outputs])
     return replace(padded, inputs=padded.nodes[:1])
+
+
+def _called(spec: Spec, node: Node, sources: Sequence[Node], sizes: Sequence[int]) -> Node:
+    try:
+        return call(spec, sources, node.args, node.kwargs)
+    except ShapeError as error:
+        raise ConversionError(
+            f"layer '{node.name}' ({node.kind}) does not fit images of {size_words(sizes)} with "
+            f"the margin that they need: {error}; choose another input_size"
+        ) from None
 
 
 def _entrance(graph: Graph) -> Node:

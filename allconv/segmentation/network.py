@@ -12,7 +12,7 @@ from allconv.kernels import constant
 from allconv.layout import layout
 from allconv.segmentation.finer_maps import finer_maps
 from allconv.segmentation.margin import plain_layer, with_margin
-from allconv.segmentation.positions import positions
+from allconv.segmentation.positions import depend_on_size, positions
 from allconv.segmentation.upsampled import Axis, at_pixels, axes_to_pixels
 from allconv.sizes.margins import Margin
 
@@ -65,10 +65,16 @@ def with_scores_for_all_pixels(graph: Graph, sizes: Sequence[int], own: Sequence
     Args:
         graph: Gives maps of scores.
         sizes: Of the images.
-        own: Of the classifier's images; with the margin they are no smaller.
+        own: Of the classifier's images; with the margin they are no smaller, and where the size
+            decides about padding, larger by whole strides, so that no layer pads otherwise.
     """
+    steps = _steps(graph)
     around = [(0, max(least - size, 0)) for size, least in zip(sizes, own, strict=True)]
     for _ in range(MOST_TRIES):
+        around = [
+            (a, b + (least - size - a - b) % step)
+            for (a, b), size, least, step in zip(around, sizes, own, steps, strict=True)
+        ]
         padded = with_margin(graph, sizes, around)
         places = positions(padded)
         axes = [axes_to_pixels(node, places[node], sizes) for node in padded.outputs]
@@ -80,6 +86,13 @@ def with_scores_for_all_pixels(graph: Graph, sizes: Sequence[int], own: Sequence
         f"model '{graph.name}' has no score for some pixels of images of {tuple(sizes)}, however "
         "wide a margin they are given"
     )
+
+
+def _steps(graph: Graph) -> list[int]:
+    """Count the pixels by which sizes may differ, so that each layer pads as before."""
+    places = positions(graph)[graph.outputs[0]]
+    depends = depend_on_size(graph)
+    return [(1 / each.scale).numerator if depends else 1 for each in places]
 
 
 def _most(margins: Sequence[Margin]) -> Margin:

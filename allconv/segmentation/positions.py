@@ -9,6 +9,8 @@ transposed convolution spreads each cell out around one place:
 
 All of these are affine, and so is the whole way from the image to a tensor. A frozen kernel that
 picks one cell of its window, as that of an exact pool does, stands for the window all the same.
+Branches may meet a part of a cell apart (a window of three and one of one, with stride 2 and
+padding `same` on an even size); what they make together lies in their middle.
 """
 
 from __future__ import annotations
@@ -84,8 +86,8 @@ def positions(graph: Graph) -> dict[Node, Positions]:
         pool of all of it, are left out.
 
     Raises:
-        ConversionError: A layer does not keep what it sees in place, branches meet a part of a cell
-            apart, or the size of the image is free and decides where the cells of a layer lie.
+        ConversionError: A layer does not keep what it sees in place, branches meet a cell apart or
+            more, or the size of the image is free and decides where the cells of a layer lie.
     """
     found: dict[Node, Positions] = {}
     for node in graph.nodes:
@@ -125,19 +127,29 @@ def _joins_in_space(node: Node) -> bool:
 
 
 def _met(node: Node, sources: Sequence[Positions]) -> Positions:
-    """Find the one position where branches meet; a map of one cell counts for all places."""
+    """Find the position where branches meet; a map of one cell counts for all places."""
     sizes = [layout(source).sizes for source in node.inputs if len(source.shape or ()) > 2]
     if len(sizes) == len(sources):
         whole = [all(size == 1 for size in each) for each in sizes]
         sources = [each for each, one in zip(sources, whole, strict=True) if not one] or sources
-    first, *others = dict.fromkeys(sources)
-    for other in others:
-        raise ConversionError(
-            f"layer '{node.name}' ({node.kind}) joins branches whose cells lie in different places "
-            f"of the image: {_words(first)} and {_words(other)} (where pixel x lies in each); "
-            "expected branches with the same strides and padding"
-        )
-    return first
+    for other in sources:
+        if any(_are_apart(a, b) for a, b in zip(sources[0], other, strict=False)):
+            raise ConversionError(
+                f"layer '{node.name}' ({node.kind}) joins branches whose cells lie in different "
+                f"places of the image: {_words(sources[0])} and {_words(other)} (where pixel x "
+                "lies in each); expected branches with the same strides, less than a cell apart"
+            )
+    return tuple(map(_mean, zip(*sources, strict=True)))
+
+
+def _are_apart(one: Position, other: Position) -> bool:
+    return one.scale != other.scale or abs(one.shift - other.shift) >= 1
+
+
+def _mean(branches: Sequence[Position]) -> Position:
+    """Find the middle of branches, as the sum of ramps that they give has it."""
+    shift = sum((each.shift for each in branches), Fraction(0)) / len(branches)
+    return Position(branches[0].scale, shift)
 
 
 def _words(places: Positions) -> str:
@@ -154,10 +166,8 @@ def _windows(node: Node) -> Iterator[Step]:
 
 def _cells_before(node: Node, size: int | None, window: tuple[int, int, str, int]) -> int:
     """Count the cells of padding before a window; refuse a free size that decides about them."""
-    cells, stride, _, dilation = window
-    reach = span(cells, dilation)
-    tried = [size] if size else range(reach, reach + stride)
-    before = sorted({padding_cells(each, *window)[0] for each in tried})
+    stride = window[1]
+    before = sorted({padding_cells(size, *window)[0]} if size else _all_before(window))
     if len(before) > 1:
         raise ConversionError(
             f"layer '{node.name}' ({node.kind}) pads its map by {' or '.join(map(str, before))} "
@@ -165,6 +175,23 @@ def _cells_before(node: Node, size: int | None, window: tuple[int, int, str, int
             "size is free; give the size of the images"
         )
     return before[0]
+
+
+def _all_before(window: tuple[int, int, str, int]) -> set[int]:
+    """Count the cells that a padding may add before a window, on maps of any size."""
+    cells, stride, _, dilation = window
+    reach = span(cells, dilation)
+    return {padding_cells(size, *window)[0] for size in range(reach, reach + stride)}
+
+
+def depend_on_size(graph: Graph) -> bool:
+    """Tell whether the size of the images decides where the cells of some layer lie."""
+    return any(
+        len(_all_before((cells, stride, node.config.get("padding", "valid"), dilation))) > 1
+        for node in graph.nodes
+        if node.kind in WINDOWS
+        for _, cells, stride, dilation in window_axes(node)
+    )
 
 
 def _transposed(node: Node, rank: int) -> Iterator[Step]:
