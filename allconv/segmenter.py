@@ -10,6 +10,7 @@ from allconv.building.build import build
 from allconv.building.compiling import carry_dtype_policy
 from allconv.errors import ConversionError, OptionError
 from allconv.graph import Graph
+from allconv.layout import is_map, layout
 from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read import read
@@ -18,7 +19,7 @@ from allconv.resize import fixed_layers, giving_maps, resized
 from allconv.rewrite import Plan
 from allconv.segmentation.network import summed, with_scores_for_all_pixels, with_skips
 from allconv.segmentation.scores import score_layer, scored
-from allconv.shape_walk import Image, at_size, images
+from allconv.shape_walk import Image, at_size, images, size_words
 from allconv.sizes.image_sizes import has_free_sizes
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def segmenter(
     size = _size(image, graph, input_size)
     plan = plan_conversion(graph, pooling="keep", input_size=size)
     refuse_obstacles(plan)
+    _refuse_segmenter(plan.before)
     own = [int(each or 0) for each in _image(plan.after).sizes]
     _refuse_fixed(plan)
     maps = with_skips(scored(giving_maps(plan.after), classes, background), skips)
@@ -145,6 +147,16 @@ def _size(image: Image, graph: Graph, wanted: Sequence[int] | str | None) -> tup
         raise OptionError(f"input_size is {wanted!r}; expected one size, such as (224, 224)")
     at_size(graph, wanted)
     return tuple(wanted)
+
+
+def _refuse_segmenter(graph: Graph) -> None:
+    """Raise a ConversionError for a network that has a cell for every pixel of its own images."""
+    output, image = graph.outputs[0], _image(graph)
+    if is_map(output) and layout(output).sizes == image.sizes:
+        raise ConversionError(
+            f"model '{graph.name}' gives a map as large as its images, {size_words(image.sizes)}: "
+            "it is a segmenter already; expected a classifier"
+        )
 
 
 def _refuse_fixed(plan: Plan) -> None:

@@ -20,7 +20,7 @@ kernels     windows dense affine bilinear . fixed
             shape_walk
 sizes       . fixed_layers field spread_fields receptive_field margins size_arithmetic
 sizes       smallest_size image_sizes map_geometry
-segmentation . positions
+segmentation . position layer_steps positions
 pictures    . colours overlay preprocessing opening entrance folder batches arrays
             names output_names strategies
 saving      . output_names_in_files

@@ -13,7 +13,8 @@ from keras import layers
 
 import allconv
 from allconv.read import read
-from allconv.segmentation.positions import Position, crop_between, positions
+from allconv.segmentation.position import Position, crop_between
+from allconv.segmentation.positions import positions
 
 BLOCKS = (2, 2, 3, 3, 3)
 

@@ -257,6 +257,10 @@ def gated():
     return keras.Model(image, layers.Dense(2)(tensor))
 
 
+def one_by_one():
+    return keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3, padding="same")])
+
+
 def hourglass():
     image = keras.Input((8, 8, 1))
     tensor = layers.Conv2D(2, 3, padding="same")(image)
@@ -310,6 +314,7 @@ def normalized_at_the_end():
             r"makes no segmenter, which takes larger .*\n  excite \(Multiply\): .*'squeeze'",
         ),
         (hourglass, {"input_size": (9, 8)}, r"'sum' \(Add\) does not fit images of 9x8 with the"),
+        (one_by_one, {}, "gives a map as large as its images, 8x8: it is a segmenter already"),
         (channels_first, {}, "takes images with channels first, of which no segmenter is made yet"),
         (normalized_at_the_end, {}, r"'batch_norm.*' \(BatchNormalization\) gives the last map"),
     ],

@@ -8,7 +8,8 @@ from allconv.errors import OptionError
 from allconv.graph import Graph, Node
 from allconv.layers import kinds
 from allconv.layout import is_map
-from allconv.segmentation.positions import Positions, positions
+from allconv.segmentation.position import Positions
+from allconv.segmentation.positions import positions
 
 Strides = tuple[Fraction, ...]
 

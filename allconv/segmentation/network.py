@@ -11,8 +11,9 @@ from allconv.graph import Graph, Node
 from allconv.kernels import constant
 from allconv.layout import layout
 from allconv.segmentation.finer_maps import finer_maps
+from allconv.segmentation.layer_steps import depend_on_size
 from allconv.segmentation.margin import plain_layer, with_margin
-from allconv.segmentation.positions import depend_on_size, positions
+from allconv.segmentation.positions import positions
 from allconv.segmentation.upsampled import Axis, at_pixels, axes_to_pixels
 from allconv.sizes.margins import Margin
 

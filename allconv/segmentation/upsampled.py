@@ -17,7 +17,7 @@ from allconv.graph import Node, Spec
 from allconv.kernels import bilinear_centre, bilinear_kernel, bilinear_window
 from allconv.layout import layout
 from allconv.segmentation.margin import of_rank, plain_layer
-from allconv.segmentation.positions import Position, Positions, crop_between
+from allconv.segmentation.position import Position, Positions, crop_between
 from allconv.sizes.margins import Margin
 
 MOST_VALUES = 1 << 28
