@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 import allconv
@@ -110,6 +112,48 @@ def test_each_pixel_gets_back_its_own_coordinates(windows, end, skips):
     np.testing.assert_array_equal(found[..., 0], 0)
     expected = ramp(size)[0][inside] * (1 + skips)
     np.testing.assert_allclose(found[inside][..., 1:], expected, atol=2e-4)
+
+
+WINDOWS = st.tuples(st.integers(1, 4), st.integers(1, 3), st.sampled_from(["valid", "same"]))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    windows=st.lists(WINDOWS, min_size=1, max_size=3),
+    own=st.integers(50, 56),
+    size=st.integers(200, 230),
+    skips=st.integers(0, 1),
+)
+def test_whatever_the_windows_each_cell_of_a_line_gets_back_its_own_coordinate(
+    windows, own, size, skips
+):
+    net = [keras.Input((own, 1)), layers.Conv1D(1, 1, kernel_initializer="ones")]
+    for cells, stride, padding in windows:
+        mean = keras.initializers.Constant(1 / cells)
+        net.append(layers.Conv1D(1, cells, stride, padding, kernel_initializer=mean))
+    model = keras.Sequential([*net, layers.Flatten(), layers.Dense(1, name="classes")])
+    dense = model.get_layer("classes")
+    dense.set_weights([np.full(dense.kernel.shape, 1 / dense.kernel.shape[0]), np.zeros(1)])
+    finer = any(stride > 1 for _, stride, _ in windows)
+    made = allconv.segmenter(model, input_size=(size,), skips=skips * finer, background=False)
+    for layer in made.layers:
+        if "_of_" in layer.name and layer.weights:
+            layer.set_weights([np.ones((1, 1, 1)), np.zeros(1)])
+    line = np.arange(size, dtype="float32")[None, :, None]
+    found = seen(made, line)[0, 80:-80]
+    np.testing.assert_allclose(found, line[0, 80:-80] * (1 + skips * finer), rtol=1e-5)
+
+
+def test_the_crop_of_vgg16_is_the_published_one_for_as_much_padding():
+    """FCN-32s crops 19 of what it upsamples where the first convolution pads by 100."""
+    net = [keras.Input((224, 224, 1))]
+    for convs in (2, 2, 3, 3, 3):
+        net += [layers.Conv2D(1, 3, padding="same") for _ in range(convs)]
+        net.append(layers.MaxPooling2D(2))
+    model = keras.Sequential([*net, layers.Flatten(), layers.Dense(2)])
+    made = allconv.segmenter(model, input_size=(384, 500))
+    before = made.get_layer("pad_image").padding[0][0] + 1  # the first convolution's own one
+    assert made.get_layer("crop_32").cropping[0][0] - 19 == before - 100
 
 
 def residual(size):
