@@ -34,7 +34,8 @@ dense_maps  . strides meeting window finer
 read        foreign_files guarded hdf5 json_text archive description layer_tree calls
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers
 read        dialects.old_sequential dialects.old_calls dialects.tf_operations dialects
-read        layers_of_operations operations scope nested_inputs keras_config old_kernels
+read        layers_of_operations operations scope nested_inputs told_shapes keras_config
+read        old_kernels
 read        compile_words weights_by_path weights_by_layer file_weights file live .
 building    . untrusted recursion keras_layers adapted build compiling freezing provenance
 verification . arranged compiled vocabulary inputs logits batches precision sizes copies

@@ -66,6 +66,66 @@ def test_a_layer_that_stays_by_itself_is_no_consequence_of_another():
         allconv.convert(chain((8, 8, 2), *steps[:2], harmless("own"), layers.Conv2D(2, 3)))
 
 
+def half(name):
+    return layers.Lambda(lambda x: x[:, :4], output_shape=(4, 8, 2), name=name)
+
+
+def cropped(name):
+    return layers.Cropping2D(((0, 4), (0, 0)), name=name)
+
+
+def head():
+    return [layers.Flatten(name="flatten"), layers.Dense(2, name="classes")]
+
+
+def in_a_row(shape, *steps):
+    return keras.Sequential([keras.Input(shape), *steps])
+
+
+BEHIND_A_CAUSE = {
+    "Permute": lambda: [layers.Permute((2, 1, 3), name="odd"), layers.Conv2D(2, 3)],
+    "Reshape": lambda: [layers.Reshape((8, 4, 2), name="odd"), layers.Conv2D(2, 3)],
+    "ReLU": lambda: [layers.ReLU(), layers.Reshape((8, 4, 2), name="odd"), layers.Conv2D(2, 3)],
+    "Flatten": lambda: [layers.Flatten(), layers.Reshape((4, 16), name="odd"), layers.Conv1D(2, 3)],
+    "Dense": lambda: [
+        layers.Reshape((32, 2), name="odd"),
+        layers.Dense(3),
+        layers.Softmax(axis=1, name="cells"),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", BEHIND_A_CAUSE)
+@pytest.mark.parametrize("model_of", [chain, in_a_row])
+def test_what_is_an_obstacle_between_layers_is_one_behind_another(kind, model_of):
+    steps = BEHIND_A_CAUSE[kind]
+    alone = obstacles_of(model_of((8, 8, 2), cropped("cause"), *steps(), *head()))
+    cause, *others = obstacles_of(model_of((8, 8, 2), half("cause"), *steps(), *head()))
+    assert cause.layer == "cause"
+    assert [(each.layer, each.reason) for each in others] == [
+        (each.layer, each.reason) for each in alone
+    ]
+    assert alone[0].layer == "odd"
+
+
+def test_a_sequential_on_images_of_another_size_does_not_tell_its_shapes():
+    steps = BEHIND_A_CAUSE["Permute"]()
+    inner = in_a_row((None, None, 2), layers.Lambda(lambda x: x[:, ::2], name="cause"), *steps)
+    (cause,) = obstacles_of(chain((16, 8, 2), inner))
+    assert (cause.layer, cause.held) == ("cause", ("odd",))
+
+
+def test_behind_a_cause_that_gives_a_vector_is_one_cell():
+    def steps():
+        return [layers.Reshape((2, 2, 2), name="unfold"), layers.Conv2D(2, 2), *head()]
+
+    dense = [layers.GlobalAveragePooling2D(), layers.Dense(8)]
+    column = layers.Lambda(lambda x: x[:, :, 0, 0], output_shape=(8,), name="cause")
+    assert not obstacles_of(chain((8, 8, 2), *dense, *steps()))
+    (obstacle,) = obstacles_of(chain((8, 8, 2), column, *steps()))
+    assert obstacle.layer == "cause"
+
+
 def squeezes(size):
     image = keras.Input((size, size, 4))
     x = image

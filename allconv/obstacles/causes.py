@@ -11,12 +11,16 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from allconv.errors import AllconvError
-from allconv.graph import Graph, Node, Spec, call
+from allconv.graph import Graph, Node, Spec, call, topological
 from allconv.layers import kinds
+from allconv.layout import Layout, is_map, is_vector, layout, origin_of_vector
 from allconv.obstacles.found import Obstacle, layers_in_the_way
 from allconv.obstacles.problems import BETWEEN
+from allconv.read.settings import checked_settings
 from allconv.rewrite import UNKNOWN_INPUT, Plan, rewrite
 from allconv.shape_walk import images
+from allconv.shapes import Shape
+from allconv.weights import fresh
 
 NEEDS_SIZE = "needs a fixed"
 """What the reasons say of which a free size is the cause."""
@@ -85,16 +89,48 @@ def _without(graph: Graph, names: Container[str]) -> Graph:
             outputs += sources[1:]
         else:
             nodes[node] = _given(node)
-            inputs.append(nodes[node])
+            inputs += [each for each in topological([nodes[node]]) if each.kind == "InputLayer"]
             outputs += sources
     ends = [nodes[node] for node in graph.outputs]
     return graph.with_outputs([nodes.get(node, node) for node in inputs], [*ends, *outputs])
 
 
 def _given(node: Node) -> Node:
-    """Make an input of the model that gives what a node did."""
-    spec = Spec("InputLayer", node.name, {"batch_shape": node.shape})
-    return Node(spec, shape=node.shape, data_format=node.data_format)
+    """Make what gives a tensor like a node's, in the middle of a network where the node is there.
+
+    An input of the model would do too much good: it may be reshaped as no map between layers may.
+    """
+    if is_map(node):
+        return _behind_convolution(node, node.shape or (), layout(node))
+    if is_vector(node) and origin_of_vector(node) is not None:
+        return _vector_of_cell(node)
+    return _entrance(node.name, node.shape, node.data_format)
+
+
+def _vector_of_cell(node: Node) -> Node:
+    """Make a vector as layers between a network's maps give it."""
+    above = next((each for each in reversed([*topological([node])]) if is_map(each)), None)
+    rank = 2 if above is None else layout(above).rank
+    batch, values = node.shape or (None, None)
+    cell = Layout("channels_last", (1,) * rank, int(values or 0))
+    tensor = _behind_convolution(node, (batch, *cell.shape(cell.sizes, cell.channels)), cell)
+    flatten = checked_settings("Flatten", {"data_format": cell.data_format}, node.name)
+    return call(Spec("Flatten", node.name, flatten), [tensor])
+
+
+def _behind_convolution(node: Node, shape: Shape, lies: Layout) -> Node:
+    """Make a map that a convolution of 1x1 gives of an input of the model."""
+    kind, window = f"Conv{lies.rank}D", (1,) * lies.rank
+    settings = {"filters": lies.channels, "kernel_size": window, "data_format": lies.data_format}
+    config = checked_settings(kind, {**settings, "use_bias": False}, node.name)
+    kernel = fresh((*window, lies.channels, lies.channels))
+    tensor = _entrance(f"{node.name}_given", shape, lies.data_format)
+    return call(Spec(kind, node.name, config, {"kernel": kernel}), [tensor])
+
+
+def _entrance(name: str, shape: Shape | None, data_format: str) -> Node:
+    spec = Spec("InputLayer", name, {"batch_shape": shape})
+    return Node(spec, shape=shape, data_format=data_format)
 
 
 def _cause_in_words(obstacle: Obstacle, plan: Plan) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from allconv.read.calls import Call, Key, keys_in, numbered
 from allconv.read.layer_tree import MODELS, data_formats, is_model, kind_of, name_of
 from allconv.read.nested_inputs import taken
 from allconv.read.scope import Scope, Source
+from allconv.read.told_shapes import told_shapes
 from allconv.shapes import Shape
 
 TAKES_TRAINING = IDENTITY_AT_INFERENCE | {"BatchNormalization"}
@@ -90,8 +91,9 @@ def _sequential(
     _refuse_namesakes(layers, scope)
     _expect_tensors(1, inputs, scope)
     tensors = list(inputs)
-    for data in layers:
-        tensors = _call_layer(data, tensors, (Slot(0),), {}, scope, None)
+    shapes = told_shapes(layers, inputs[0].shape, scope.where())
+    for data, shape in zip(layers, shapes, strict=True):
+        tensors = _call_layer(data, tensors, (Slot(0),), {}, scope, shape)
     return list(inputs), tensors
 
 
