@@ -82,7 +82,7 @@ def test_a_map_of_its_model_is_brightest_where_the_thing_is():
 
 
 def test_pixels_that_no_cell_speaks_for_stay_as_they_are():
-    image = drawn_image(40, 40, 3)
+    image = drawn_image(33, 35, 3)
     picture = allconv.overlay(image, drawn_map(3, 4), made_geometry(2, 2, 28, 13.5), alpha=1)
     changed = np.argwhere((picture != image).any(axis=-1))
     assert changed.min(axis=0).tolist() == [13, 13]  # from 12.5 on
@@ -266,6 +266,39 @@ def test_a_map_that_looks_beyond_the_image_is_refused():
     assert message_of(IMAGE, drawn_map(9, 13), WHERE) == (
         "class_map has 9x13 cells, and the last would look beyond the image of 30x22 pixels: the "
         "two do not belong together"
+    )
+
+
+def shrinking(padding, up):
+    steps = [layers.Conv2D(1, 3, strides=2, padding=padding), layers.AveragePooling2D(2)]
+    if up:
+        steps += [layers.UpSampling2D(2)]
+    return network((None, None, 1), *steps, layers.Conv2D(1, 3, padding=padding))
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_map_fits_its_own_image_and_none_of_twice_or_half_the_size(padding, up):
+    model = shrinking(padding, up)
+    where = allconv.geometry(model)
+    for size in range(40, 56):
+        cells = model.compute_output_shape((1, size, size + 7, 1))[1:3]
+        class_map = np.zeros(cells)
+        allconv.overlay(np.zeros((size, size + 7)), class_map, where)
+        large, small = (2 * size, 2 * size + 14), (size // 2, size // 2 + 4)
+        assert "room for more" in message_of(np.zeros(large), class_map, where)
+        assert "look beyond" in message_of(np.zeros(small), class_map, where)
+
+
+def test_a_map_of_a_smaller_image_is_refused_with_the_cells_that_there_would_be():
+    where = made_geometry(2, 2, 28, 13.5)
+    allconv.overlay(np.zeros((60, 44)), drawn_map(17, 9), where)
+    assert message_of(np.zeros((200, 90)), drawn_map(17, 9), where) == (
+        "class_map has 17x9 cells, and there is room for more in the image of 200x90 pixels, at "
+        "least 86x31: the two do not belong together"
+    )
+    assert "look beyond the image of 44x60" in message_of(
+        np.zeros((44, 60)), drawn_map(17, 9), where
     )
 
 

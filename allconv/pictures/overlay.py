@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -92,24 +94,61 @@ def _of_one_class(given: Any, class_id: int | None) -> np.ndarray:
 
 
 def _refuse_misfit(pixels: tuple[int, ...], cells: tuple[int, ...], geometry: Geometry) -> None:
-    """Raise an OptionError where a map cannot be that of an image.
-
-    Without padding every cell sees something of the image.
-    """
+    """Raise an OptionError where a map cannot be that of an image."""
     if not isinstance(geometry, Geometry):
         raise OptionError(
             f"geometry is a {type(geometry).__name__}; expected what allconv.geometry(model) gives"
         )
     if len(geometry.offset) != 2:
         raise OptionError(f"geometry is that of maps of {len(geometry.offset)} axes, not of 2")
-    if 0 in cells or geometry.padded:
+    if 0 in cells:
         return
-    last = geometry.box([count - 1 for count in cells])
-    if any((seen.start or 0) >= size for seen, size in zip(last, pixels, strict=True)):
+    found = f"class_map has {cells[0]}x{cells[1]} cells"
+    of_image = f"the image of {pixels[0]}x{pixels[1]} pixels"
+    axes = list(zip(cells, pixels, _reach(cells, geometry), strict=True))
+    if any(reach > size for _, size, reach in axes):
         raise OptionError(
-            f"class_map has {cells[0]}x{cells[1]} cells, and the last would look beyond the image "
-            f"of {pixels[0]}x{pixels[1]} pixels: the two do not belong together"
+            f"{found}, and the last would look beyond {of_image}: the two do not belong together"
         )
+    least = _least_cells(pixels, geometry)
+    if any(count < expected for count, expected in zip(cells, least, strict=True)):
+        raise OptionError(
+            f"{found}, and there is room for more in {of_image}, at least {least[0]}x{least[1]}: "
+            "the two do not belong together"
+        )
+
+
+def _reach(cells: Sequence[int], geometry: Geometry) -> list[float]:
+    """Find along each axis how many pixels an image has at least, by the map's last cell.
+
+    Without padding all pixels that it sees are the image's. With it, or where cells of a finer map
+    see unlike parts of a field, its centre is less than a stride behind the image, or as far as the
+    first one's is before it.
+    """
+    ends = geometry.box([count - 1 for count in cells], padding=True)
+    reach = []
+    for axis, (count, seen) in enumerate(zip(cells, ends, strict=True)):
+        stride, start = geometry.output_stride[axis], geometry.field_offset[axis]
+        if geometry.padded or geometry.period[axis] > stride:
+            reach.append(start + stride * (count - 1) + min(start, 0) + 1 - stride)
+        else:
+            reach.append(seen.stop or 0)
+    return reach
+
+
+def _least_cells(pixels: Sequence[int], geometry: Geometry) -> list[int]:
+    """Count the cells that a map of an image has at least, along each axis.
+
+    The smallest image has one, and each stride further on there is another. Maps inside a network
+    that do not grow by whole cells may leave out as many as lie in a period, and branches one.
+    """
+    axes = zip(
+        pixels, geometry.minimum_input_size, geometry.output_stride, geometry.period, strict=True
+    )
+    return [
+        max(1, 1 + floor((size - least) / stride) - max(1, ceil(period / stride)))
+        for size, least, stride, period in axes
+    ]
 
 
 def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
