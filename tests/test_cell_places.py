@@ -137,6 +137,34 @@ def test_a_cell_with_a_number_below_0_is_none_of_the_map():
     )
 
 
+TWO = np.array([1, 2])
+
+ODD = {
+    "arrays": ("box", (TWO, TWO), "cell is (array, array); box takes one cell at a time, a whole"),
+    "a fraction": ("box", (1.5, 0), "cell is (1.5, 0); expected a whole number for each axis, of"),
+    "text": ("box", ("a", 1), "cell is ('a', 1); expected a whole number for each axis, of cells"),
+    "nothing": ("box", (None, 1), "cell is (None, 1); expected a whole number for each axis, of"),
+    "no pixel": ("cell", (float("nan"), 14), "pixel is (nan, 14); expected numbers, or arrays of"),
+    "infinite": ("cell", (20, float("inf")), "pixel is (20, inf); expected numbers, or arrays of"),
+    "named": ("cell", ("a", "b"), "pixel is ('a', 'b'); expected numbers, or arrays of numbers"),
+    "half": ("cell", (13, None), "pixel is (13, None); expected numbers, or arrays of numbers"),
+    "in a list": ("cell", ([13, None], 14), "pixel is (array, 14); expected numbers, or arrays"),
+    "uneven": ("cell", ([1, [2]], 14), "pixel is (array, 14); expected numbers, or arrays"),
+    "a list": ("box", ([1], 14), "cell is (array, 14); box takes one cell at a time"),
+    "a word": ("cell", "ab", "pixel is 'ab'; this map has 2 axes"),
+    "below 0": ("centres", (-2, 3), "size is (-2, 3); expected the map's cells along each axis"),
+    "half a cell": ("extent", (2.5, 3), "size is (2.5, 3); expected the map's cells along each"),
+    "free": ("centres", (None, 3), "size is (None, 3); expected the map's cells along each axis"),
+    "no size": ("extent", ("a", 3), "size is ('a', 3); expected the map's cells along each axis"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_no_number_of_a_cell_or_pixel_is_an_error_that_says_what_is_expected(name):
+    method, given_, expected = ODD[name]
+    assert message_of(getattr(WHERE, method), given_).startswith(expected)
+
+
 # centres and extent
 
 

@@ -253,7 +253,7 @@ def test_a_map_of_another_shape_is_refused(shape, class_id):
     )
 
 
-@pytest.mark.parametrize("class_id", [10, -1, "3", 1.5])
+@pytest.mark.parametrize("class_id", [10, -1, "3", 1.5, np.array([1, 2])])
 def test_a_class_that_is_none_is_refused(class_id):
     assert message_of(IMAGE, drawn_map(9, 7, 10), WHERE, class_id=class_id) == (
         f"class_id is {class_id!r}; class_map has classes 0 to 9"

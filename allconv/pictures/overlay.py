@@ -88,7 +88,7 @@ def _of_one_class(given: Any, class_id: int | None) -> np.ndarray:
             f"class_map has shape {shape}; expected (height, width), or (height, width, classes) "
             f"and a class_id{'; take predict(...)[0]' if class_map.ndim == 4 else ''}"
         )
-    if class_id is not None and class_id not in range(shape[2]):
+    if class_id is not None and (np.ndim(class_id) or class_id not in range(shape[2])):
         raise OptionError(f"class_id is {class_id!r}; class_map has classes 0 to {shape[2] - 1}")
     return class_map[:, :, int(class_id or 0)].astype("float64")
 

@@ -12,6 +12,7 @@ import numpy as np
 from allconv.errors import OptionError, ShapeError
 from allconv.result import Result
 from allconv.shape_walk import size_words
+from allconv.sizes.cell_numbers import in_words, refuse_no_cell, refuse_no_pixel, refuse_no_size
 from allconv.sizes.margins import Margin
 
 DIGITS = 9
@@ -97,10 +98,10 @@ class Geometry(Result):
             The cell's number along each axis, or an array of numbers.
 
         Raises:
-            OptionError: There is another count of axes, or a pixel that lies before the first
-                cell's place: no cell speaks for it.
+            OptionError: There is another count of axes, what is no number, or a pixel that lies
+                before the first cell's place: no cell speaks for it.
         """
-        self._refuse_other_axes("pixel", pixel)
+        refuse_no_pixel(pixel, len(self.offset))
         cells = [
             cells_along(np.asarray(numbers, "float64"), start, stride)
             for numbers, start, stride in zip(pixel, self.offset, self.output_stride, strict=True)
@@ -108,7 +109,7 @@ class Geometry(Result):
         if any((numbers < 0).any() for numbers in cells):  # NumPy would count from the map's end
             first = ", ".join(f"{edge:g}" for edge in self._first_edge())
             raise OptionError(
-                f"no cell speaks for pixel {_in_words(pixel)}: the first cell's place begins at "
+                f"no cell speaks for pixel {in_words(pixel)}: the first cell's place begins at "
                 f"({first})"
             )
         return tuple(numbers if numbers.ndim else int(numbers) for numbers in cells)
@@ -129,11 +130,9 @@ class Geometry(Result):
             A slice along each axis; one of everything where a cell depends on the whole image.
 
         Raises:
-            OptionError: There is another count of axes, or a number below 0.
+            OptionError: There is another count of axes, or no whole number from 0 on for each.
         """
-        self._refuse_other_axes("cell", cell)
-        if min(cell) < 0:
-            raise OptionError(f"cell is {_in_words(cell)}; the map's cells are numbered from 0")
+        refuse_no_cell(cell, len(self.offset))
         lowest = None if padding else 0
         axes = zip(cell, self.field_offset, self.output_stride, self.receptive_field, strict=True)
         return tuple(
@@ -152,9 +151,9 @@ class Geometry(Result):
             centres of pixels.
 
         Raises:
-            OptionError: There is another count of axes.
+            OptionError: There is another count of axes, or no whole number from 0 on for each.
         """
-        self._refuse_other_axes("size", size)
+        refuse_no_size(size, len(self.offset))
         axes = zip(size, self.offset, self.output_stride, strict=True)
         return tuple(start + stride * np.arange(cells) for cells, start, stride in axes)
 
@@ -173,7 +172,7 @@ class Geometry(Result):
             (left, right, bottom, top), in matplotlib's order; rows count from the top.
 
         Raises:
-            OptionError: There is another count of axes.
+            OptionError: There is another count of axes, or no whole number from 0 on for each.
             ShapeError: The map has one axis or three, which imshow does not draw.
         """
         if len(self.offset) != 2:
@@ -181,7 +180,7 @@ class Geometry(Result):
                 f"extent is that of a picture, of 2 axes; this map has {len(self.offset)}: "
                 "centres(size) says where its cells look"
             )
-        self._refuse_other_axes("size", size)
+        refuse_no_size(size, len(self.offset))
         top, left = self._first_edge()
         height, width = (
             stride * cells for stride, cells in zip(self.output_stride, size, strict=True)
@@ -192,12 +191,6 @@ class Geometry(Result):
         """Where the first cell's place begins: half a stride before its centre."""
         pairs = zip(self.offset, self.output_stride, strict=True)
         return tuple(start - stride / 2 for start, stride in pairs)
-
-    def _refuse_other_axes(self, name: str, numbers: Sequence[Any]) -> None:
-        """Raise an OptionError where there is no number for each axis of the map."""
-        if not hasattr(numbers, "__len__") or len(numbers) != len(self.offset):
-            axes = "1 axis" if len(self.offset) == 1 else f"{len(self.offset)} axes"
-            raise OptionError(f"{name} is {_in_words(numbers)}; this map has {axes}")
 
 
 def cells_along(pixels: np.ndarray, offset: float, stride: float) -> np.ndarray:
@@ -216,10 +209,3 @@ def _box(centre: float, field: int, lowest: int | None) -> slice:
     if lowest is not None:
         first = max(first, lowest)
     return slice(first, max(first, end))
-
-
-def _in_words(numbers: Any) -> str:
-    """Numbers for a message, without those in arrays."""
-    if not hasattr(numbers, "__len__"):
-        return f"{numbers}"
-    return f"({', '.join('array' if np.ndim(number) else f'{number}' for number in numbers)})"
