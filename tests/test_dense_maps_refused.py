@@ -156,6 +156,24 @@ def test_branches_whose_lengths_differ_by_the_size_of_the_image_are_refused_wher
     allconv.convert(model, input_size="any", output_stride=1, verify=True)
 
 
+def test_a_pool_whose_counts_of_cells_do_not_meet_its_sums_is_not_said_to_have_inputs():
+    model = network(
+        (37, 38, 2),
+        layers.Conv2D(4, 2, strides=2),
+        layers.AveragePooling2D(5, strides=3, padding="same", name="mean"),
+        layers.Conv2D(3, 2),
+        layers.GlobalAveragePooling2D(),
+    )
+    message = (
+        "'mean' \\(AveragePooling2D\\): by how many cells the map of its sums and that of its "
+        "counts of cells differ depends on the size of the image; give it: "
+        "input_size=\\(height, width\\), or take output_stride=1"
+    )
+    with pytest.raises(ConversionError, match=message):
+        allconv.convert(model, input_size="any", output_stride=3)
+    allconv.convert(model, input_size=(37, 38), output_stride=3, verify=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -162,8 +162,8 @@ class Finer:
         if cells is None:
             self._refuse(
                 node,
-                "by how many cells its inputs differ depends on the size of the image; give it: "
-                "input_size=(height, width), or take output_stride=1",
+                f"by how many cells {_who_meet(self.origins[node.spec])} differ depends on the "
+                "size of the image; give it: input_size=(height, width), or take output_stride=1",
             )
             return
         lengths = dict(zip(sources, cells, strict=True))
@@ -211,6 +211,13 @@ class Finer:
     def _refuse(self, node: Node, reason: str) -> None:
         origin = self.origins[node.spec]
         self.problems.append(Problem(origin.name, origin.kind, reason))
+
+
+def _who_meet(origin: Spec) -> str:
+    """Say which maps meet in a layer of the model, or in what a rule put in its place."""
+    if "AveragePooling" in origin.kind:
+        return "the map of its sums and that of its counts of cells"
+    return "the maps in its place" if origin.kind in POOLS else "its inputs"
 
 
 def _match(node: Node) -> Match:
