@@ -122,7 +122,7 @@ def _reach(cells: Sequence[int], geometry: Geometry) -> list[float]:
     """Find along each axis how many pixels an image has at least, by the map's last cell.
 
     Without padding all pixels that it sees are the image's. With it, or where cells of a finer map
-    see unlike parts of a field, its centre is less than a stride behind the image, or as far as the
+    see unlike parts of a field, its centre is at most a period behind the image, and as far as the
     first one's is before it.
     """
     ends = geometry.box([count - 1 for count in cells], padding=True)
@@ -130,7 +130,8 @@ def _reach(cells: Sequence[int], geometry: Geometry) -> list[float]:
     for axis, (count, seen) in enumerate(zip(cells, ends, strict=True)):
         stride, start = geometry.output_stride[axis], geometry.field_offset[axis]
         if geometry.padded or geometry.period[axis] > stride:
-            reach.append(start + stride * (count - 1) + min(start, 0) + 1 - stride)
+            slack = max(stride, geometry.period[axis]) - min(start, 0)
+            reach.append(start + stride * (count - 1) + 1 - slack)
         else:
             reach.append(seen.stop or 0)
     return reach
