@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import isfunction
 from pathlib import Path
 
 import keras
@@ -209,5 +210,5 @@ def test_what_is_not_there_is_hinted_at_what_is(words: tuple[str, ...], hint: st
 
 
 def test_every_function_of_python_is_a_command_or_hinted_at() -> None:
-    functions = {name for name in allconv.__all__ if name.islower() and "__" not in name}
+    functions = {name for name in allconv.__all__ if isfunction(getattr(allconv, name))}
     assert functions == (set(main.commands) - {"export"}) | set(PYTHON_ALONE)

@@ -34,6 +34,7 @@ PYTHON_ALONE = {
     "freeze_fixed": "",
     "is_all_convolutional": "; here it is 'allconv report FILE --exit-code'",
     "overlay": "",
+    "segmenter": "",
 }
 """Functions that are no commands, and what does the same here, if anything does."""
 
