@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from allconv import obstacles
 from allconv.building.compiling import carry_compile_settings, carry_dtype_policy
 from allconv.dense_maps.dense_plan import maps_of
-from allconv.dense_maps.moved_images import with_moved_images
 from allconv.dense_maps.strides import OutputStride
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
@@ -119,9 +118,7 @@ def convert(
         carry_compile_settings(model, converted)
     if verify and plan.lossless:
         original = model if is_live(model) else None
-        of_own_size = converted if result is plan else None
-        found = verify_plan(plan, original, of_own_size)
-        refuse_wrong_numbers(plan, with_moved_images(found, plan, result, converted))
+        refuse_wrong_numbers(plan, verify_plan(plan, result, original, converted))
     return converted
 
 

@@ -17,6 +17,7 @@ from allconv.building.compiling import (
     policy_of_layers,
 )
 from allconv.building.provenance import remember
+from allconv.dense_maps.moved_images import with_moved_images
 from allconv.dense_maps.strides import OutputStride, pools_to_refine, refuse_stride_alone
 from allconv.errors import OptionError, VerificationError
 from allconv.graph import Graph
@@ -86,19 +87,36 @@ def build_plan(plan: Plan) -> keras.Model:
 
 
 def verify_plan(
-    plan: Plan, original: keras.Model | None = None, converted: keras.Model | None = None
+    plan: Plan,
+    result: Plan | None = None,
+    original: keras.Model | None = None,
+    converted: keras.Model | None = None,
 ) -> Verification:
     """Compare a conversion with its original, at the original's own size.
 
+    A map of a finer stride is compared with moved images, too.
+
     Args:
         plan: The conversion, for the model's own size.
+        result: What becomes of it on images of other sizes; by default the plan itself.
         original: The model, where it is in memory; else it is built.
-        converted: Its conversion, where it is built and takes images of the model's own size.
+        converted: The model of the result, where it is built.
     """
-    return verify(
+    result = plan if result is None else result
+    at_own_size = converted if _is_like_own(plan.after, result) else None
+    found = verify(
         plan.before if original is None else original,
-        plan.after if converted is None else converted,
+        plan.after if at_own_size is None else at_own_size,
     )
+    return with_moved_images(found, plan, result, converted)
+
+
+def _is_like_own(own: Graph, result: Plan) -> bool:
+    """Tell whether a result takes images of the model's own size, and gives maps of its stride."""
+    pairs = zip(own.inputs, result.after.inputs, strict=True)
+    sizes = (zip(old.shape or (), new.shape or (), strict=True) for old, new in pairs)
+    fits = all(new in (None, old) for axes in sizes for old, new in axes)
+    return fits and result.output_stride is None
 
 
 def refuse_wrong_numbers(plan: Plan, verification: Verification, consequence: str = "") -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from allconv.building.untrusted import not_made
 from allconv.dense_maps.dense_plan import at_output_stride, maps_of
-from allconv.dense_maps.moved_images import with_moved_images
 from allconv.dense_maps.strides import OutputStride
 from allconv.geometry import graph_geometry
 from allconv.graph import Graph
@@ -224,8 +223,7 @@ def report(
     where = None if found else _geometry(plan, shown)
     verification = None
     if verify and plan.lossless and not (strict and found) and not not_made(plan.after):
-        verification = verify_plan(plan, model if is_live(model) else None)
-        verification = with_moved_images(verification, plan, result)
+        verification = verify_plan(plan, result, model if is_live(model) else None)
     rows = rows_of(shown)
     totals = totals_of(shown, rows)
     return Report(result, plan, strict, rows, totals, found, input_size, where, verification)

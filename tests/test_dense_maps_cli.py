@@ -43,6 +43,20 @@ def test_a_finer_map_is_verified_with_moved_images_and_written(
     assert json_of("geometry", file, "--output-stride", stride) == expected.to_dict()
 
 
+def test_where_pools_leave_rows_out_the_finer_map_is_not_compared_at_the_models_own_size(
+    tmp_path: Path,
+) -> None:
+    """11 rows, then 5: at stride 1 the map of an image of the model's own size has four cells."""
+    steps = [keras.Input((13, 13, 1)), layers.Conv2D(2, 3), layers.MaxPooling2D(2)]
+    steps += [layers.Flatten(), layers.Dense(3)]
+    path = tmp_path / "model.keras"
+    randomize(keras.Sequential(steps)).save(path)
+    assert allconv.convert(path, input_size=(13, 13), output_stride=1).output_shape[1:3] == (2, 2)
+    size = ("--input-size", "any", "--output-stride", "1")
+    result = run("convert", path, "-o", tmp_path / "dense.keras", *size)
+    assert result.exit_code == 0 and "verified" in result.output, result.output
+
+
 def test_the_report_is_that_of_python(file: Path) -> None:
     words = ("report", file, "--input-size", "20x21", "--output-stride", "1")
     report = allconv.report(file, input_size=(20, 21), output_stride=1)

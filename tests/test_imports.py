@@ -43,10 +43,8 @@ verification measure chaos
 segmentation scores finer_maps margin upsampled network
             verify
 obstacles   problems found causes .
-dense_maps  dense_plan
-            plan
-dense_maps  pair moved_images
-            geometry convert segmenter
+dense_maps  dense_plan pair moved_images
+            plan geometry convert segmenter
 reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings

@@ -15,7 +15,6 @@ from allconv.cli.export import SUFFIX, export_converted, export_in_words, unprov
 from allconv.cli.images import GivenImages
 from allconv.cli.quiet import keras_quiet
 from allconv.cli.terminal import importing_keras, progress
-from allconv.dense_maps.moved_images import with_moved_images
 from allconv.errors import OptionError
 from allconv.graph import Graph
 from allconv.obstacles import refuse_obstacles
@@ -183,11 +182,8 @@ def verdict_on(planned: Report, converted: Any) -> Outcome:
             "not verified: this conversion does not keep the outputs; train the result, or fit it: "
             "--calibrate IMAGES"
         )
-    takes_own_size = not isinstance(planned.input_size, tuple)
     plan = planned.own_plan
-    own = converted if takes_own_size else None
-    verification = verify_plan(plan, converted=own)
-    verification = with_moved_images(verification, plan, planned.plan, converted)
+    verification = verify_plan(plan, planned.plan, converted=converted)
     refuse_wrong_numbers(plan, verification, "nothing was written")
     found = {"verification": verification.to_dict()}
     return Outcome(str(verification), verification.passed is None, found)
