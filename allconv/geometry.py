@@ -12,8 +12,7 @@ from allconv.dense_maps.dense_plan import at_output_stride, refuse_coarse
 from allconv.dense_maps.strides import OutputStride
 from allconv.errors import ConversionError
 from allconv.graph import Graph, Node
-from allconv.layers.kinds import AVERAGE_POOLS, CONVOLUTIONS, MAX_POOLS
-from allconv.layers.map_shapes import by_axis
+from allconv.layers import kinds
 from allconv.layout import layout
 from allconv.layout.made_images import images_made
 from allconv.obstacles import refuse_obstacles
@@ -24,9 +23,10 @@ from allconv.shape_walk import Image, images
 from allconv.shapes import span
 from allconv.sizes.field import Field, Fields
 from allconv.sizes.map_geometry import Geometry
-from allconv.sizes.margins import Margin, extents
+from allconv.sizes.margins import extents
 from allconv.sizes.receptive_field import common_stride, joins_places, receptive_fields
 from allconv.sizes.smallest_size import smallest_and_step
+from allconv.sizes.windows import Margin, window_axes
 
 if TYPE_CHECKING:
     import keras
@@ -182,16 +182,12 @@ def _image(maps: Graph) -> Image:
 
 def _treats_border_apart(node: Node) -> bool:
     """Tell whether the outermost cells of a layer are made of fewer cells than others are."""
-    if node.kind.startswith("UpSampling"):
+    if node.kind in kinds.UP_SAMPLINGS:
         return bool(node.config.get("interpolation", "nearest") != "nearest")
-    if node.kind.startswith("ZeroPadding"):
+    if node.kind in kinds.ZERO_PADDINGS:
         return True
-    if node.kind not in CONVOLUTIONS | MAX_POOLS | AVERAGE_POOLS or not node.inputs:
+    if node.kind in kinds.TRANSPOSED_CONVOLUTIONS:
+        return any(span(k, dilation) > stride for _, k, stride, dilation in window_axes(node))
+    if node.kind not in kinds.WINDOWS or node.config.get("padding") not in ("same", "causal"):
         return False
-    config, sizes = node.config, layout(node).sizes
-    strides, dilation_rate = config.get("strides", 1), config.get("dilation_rate", 1)
-    window = config.get("kernel_size") or config["pool_size"]
-    axes = list(by_axis(sizes, window, strides, dilation_rate))
-    if node.kind.endswith("Transpose"):
-        return any(span(k, dilation) > stride for _, k, stride, dilation in axes)
-    return config.get("padding") in ("same", "causal") and any(k > 1 for _, k, _, _ in axes)
+    return any(k > 1 for _, k, _, _ in window_axes(node))

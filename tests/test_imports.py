@@ -18,7 +18,7 @@ layers      sequence_shapes layer_shapes ranges costs
 layout      . relabels made_images
 kernels     windows dense affine bilinear . fixed
             shape_walk
-sizes       . fixed_layers field spread_fields receptive_field margins size_arithmetic
+sizes       . windows fixed_layers field spread_fields receptive_field margins size_arithmetic
 sizes       smallest_size image_sizes cell_numbers map_geometry
 segmentation . position layer_steps positions
 pictures    . colours overlay preprocessing opening entrance folder batches arrays

@@ -14,18 +14,26 @@ from allconv.dense_maps.meeting import Spacings, excess, meeting_problem
 from allconv.dense_maps.strides import Spacing
 from allconv.dense_maps.window import Moves, moved, moves, pool_problem, settings
 from allconv.graph import Node, Spec, call, topological
-from allconv.layers.kinds import POOLS
+from allconv.layers.kinds import (
+    CROPPINGS,
+    POOLS,
+    TRANSPOSED_CONVOLUTIONS,
+    UP_SAMPLINGS,
+    WINDOWS,
+    ZERO_PADDINGS,
+)
 from allconv.layers.map_shapes import margins
 from allconv.layout import layout
 from allconv.rewrite import Change
 from allconv.rule import Match, Rule, Skip
 from allconv.rules.windows import cropped, is_identity
 from allconv.shape_walk import Problem
-from allconv.sizes.margins import WINDOWS, Extents, extents_of, window_axes
+from allconv.sizes.margins import Extents, extents_of
 from allconv.sizes.receptive_field import CELLWISE, joins_places
+from allconv.sizes.windows import window_axes
 
-_BORDERS = ("ZeroPadding", "Cropping")
-_COARSENED = ("UpSampling", "Resizing")
+_BORDERS = ZERO_PADDINGS | CROPPINGS
+_MADE_FINER = TRANSPOSED_CONVOLUTIONS | UP_SAMPLINGS | {"Resizing"}
 
 
 def stride_to_dilation(match: Match) -> Skip:
@@ -86,7 +94,7 @@ class Finer:
         sees = [source in self.spacings or source not in self.placed for source in node.inputs]
         if not any(sees):
             return ""  # it is made of no image
-        if node.kind.endswith("Transpose") or node.kind.startswith(_COARSENED):
+        if node.kind in _MADE_FINER:
             return (
                 "it makes its map finer, and no layer puts the cells of moved images between those "
                 "that it makes; convert the part of the model before it"
@@ -98,7 +106,7 @@ class Finer:
             return f"it gives no map of {len(self.wanted)} axes, but {node.shape}"
         if joins_places(node):
             return "it joins maps side by side"
-        if node.kind not in WINDOWS | CELLWISE and not node.kind.startswith(_BORDERS):
+        if node.kind not in WINDOWS | CELLWISE | _BORDERS:
             return "it does not work cell by cell, and no window of known cells moves over its map"
         return ""
 
@@ -107,7 +115,7 @@ class Finer:
             self._put(node, self._again(node, node.spec))
         elif node.kind in WINDOWS:
             self._window(node)
-        elif node.kind.startswith(_BORDERS):
+        elif node.kind in _BORDERS:
             self._border(node)
         else:
             self._meet(node)
@@ -142,7 +150,7 @@ class Finer:
     def _border(self, node: Node) -> None:
         """Place a ZeroPadding or Cropping, of as many cells of the network's own."""
         before = self.spacings[node.inputs[0]]
-        setting = "padding" if node.kind.startswith("ZeroPadding") else "cropping"
+        setting = "padding" if node.kind in ZERO_PADDINGS else "cropping"
         amounts = zip(margins(node.config[setting], len(before)), before, strict=True)
         spread = tuple((first * each.apart, last * each.apart) for (first, last), each in amounts)
         alike = all(spacing.apart == 1 for spacing in before)

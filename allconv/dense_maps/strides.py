@@ -11,9 +11,9 @@ import numpy as np
 
 from allconv.errors import OptionError
 from allconv.graph import Graph, Node
-from allconv.layers.kinds import MAX_POOLS
+from allconv.layers.kinds import MAX_POOLS, WINDOWS
 from allconv.resize import InputSize
-from allconv.sizes.margins import WINDOWS, window_axes
+from allconv.sizes.windows import window_axes
 
 OutputStride = int | Sequence[int]
 """One for all axes, or one for each."""

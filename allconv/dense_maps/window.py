@@ -17,7 +17,7 @@ from allconv.layers.unwritten import may_be_unwritten
 from allconv.rule import Match
 from allconv.rules.windows import strided, zero_padded
 from allconv.shapes import same_padding
-from allconv.sizes.margins import Margin, window_axes, window_padding
+from allconv.sizes.windows import Margin, window_axes, window_padding
 
 
 @dataclass(frozen=True)

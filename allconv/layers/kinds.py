@@ -19,9 +19,10 @@ def _ranks(*names: str) -> frozenset[str]:
 
 PLAIN_CONVOLUTIONS = _ranks("Conv{rank}D")
 PLAIN_LINEAR = PLAIN_CONVOLUTIONS | {"Dense"}
+TRANSPOSED_CONVOLUTIONS = _ranks("Conv{rank}DTranspose")
 CONVOLUTIONS = (
     PLAIN_CONVOLUTIONS
-    | _ranks("Conv{rank}DTranspose")
+    | TRANSPOSED_CONVOLUTIONS
     | {
         "DepthwiseConv1D",
         "DepthwiseConv2D",
@@ -35,6 +36,12 @@ AVERAGE_POOLS = _ranks("AveragePooling{rank}D")
 GLOBAL_AVERAGE_POOLS = _ranks("GlobalAveragePooling{rank}D")
 GLOBAL_POOLS = GLOBAL_MAX_POOLS | GLOBAL_AVERAGE_POOLS
 POOLS = MAX_POOLS | AVERAGE_POOLS | GLOBAL_POOLS
+WINDOWS = (CONVOLUTIONS - TRANSPOSED_CONVOLUTIONS) | MAX_POOLS | AVERAGE_POOLS
+"""Layers that slide a window over their map, and give no more cells than it has."""
+
+UP_SAMPLINGS = _ranks("UpSampling{rank}D")
+ZERO_PADDINGS = _ranks("ZeroPadding{rank}D")
+CROPPINGS = _ranks("Cropping{rank}D")
 
 AUGMENTATIONS = frozenset(
     f"Random{what}"

@@ -8,11 +8,12 @@ from functools import partial
 
 from allconv.errors import ConversionError
 from allconv.graph import Graph, Node
+from allconv.layers import kinds
 from allconv.layers.map_shapes import by_axis, margins
 from allconv.segmentation.position import Position
 from allconv.shapes import padding_cells, span
-from allconv.sizes.margins import WINDOWS, window_axes
 from allconv.sizes.spread_fields import cropped_before
+from allconv.sizes.windows import window_axes
 
 Step = Callable[[Position], Position]
 """What a layer does to the positions along one axis."""
@@ -23,7 +24,7 @@ def depend_on_size(graph: Graph) -> bool:
     return any(
         len(_all_before((cells, stride, node.config.get("padding", "valid"), dilation))) > 1
         for node in graph.nodes
-        if node.kind in WINDOWS
+        if node.kind in kinds.WINDOWS
         for _, cells, stride, dilation in window_axes(node)
     )
 
@@ -82,15 +83,11 @@ def _cropped(node: Node, rank: int) -> Iterator[Step]:
         yield partial(Position.moved, cells=-before)
 
 
-def _ranks(name: str) -> list[str]:
-    return [name.format(rank) for rank in (1, 2, 3)]
-
-
 STEPS: Mapping[str, Callable[[Node, int], Iterator[Step]]] = {
-    **dict.fromkeys(WINDOWS, _windows),
-    **dict.fromkeys(_ranks("Conv{}DTranspose"), _transposed),
-    **dict.fromkeys(_ranks("UpSampling{}D"), _repeated),
-    **dict.fromkeys(_ranks("ZeroPadding{}D"), _padded),
-    **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
+    **dict.fromkeys(kinds.WINDOWS, _windows),
+    **dict.fromkeys(kinds.TRANSPOSED_CONVOLUTIONS, _transposed),
+    **dict.fromkeys(kinds.UP_SAMPLINGS, _repeated),
+    **dict.fromkeys(kinds.ZERO_PADDINGS, _padded),
+    **dict.fromkeys(kinds.CROPPINGS, _cropped),
 }
 """For each kind of layer that moves cells, what it does along each axis."""

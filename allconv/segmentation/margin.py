@@ -10,8 +10,8 @@ from allconv.errors import ConversionError, ShapeError
 from allconv.graph import Graph, Node, Spec, call
 from allconv.read.settings import checked_settings
 from allconv.shape_walk import size_words
-from allconv.sizes.margins import Margin
 from allconv.sizes.receptive_field import CELLWISE
+from allconv.sizes.windows import Margin
 
 
 def with_margin(graph: Graph, sizes: Sequence[int], around: Sequence[Margin]) -> Graph:

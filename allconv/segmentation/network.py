@@ -15,7 +15,7 @@ from allconv.segmentation.layer_steps import depend_on_size
 from allconv.segmentation.margin import plain_layer, with_margin
 from allconv.segmentation.positions import positions
 from allconv.segmentation.upsampled import Axis, at_pixels, axes_to_pixels
-from allconv.sizes.margins import Margin
+from allconv.sizes.windows import Margin
 
 MOST_TRIES = 1000
 """Margins that are tried; each try grows by the pixels that had no score."""

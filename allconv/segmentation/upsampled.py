@@ -18,7 +18,7 @@ from allconv.kernels import bilinear_centre, bilinear_kernel, bilinear_window
 from allconv.layout import layout
 from allconv.segmentation.margin import of_rank, plain_layer
 from allconv.segmentation.position import Position, Positions, crop_between
-from allconv.sizes.margins import Margin
+from allconv.sizes.windows import Margin
 
 MOST_VALUES = 1 << 28
 """Values of a kernel for upsampling: a gigabyte."""

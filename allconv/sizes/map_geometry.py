@@ -13,7 +13,7 @@ from allconv.errors import OptionError, ShapeError
 from allconv.result import Result
 from allconv.shape_walk import size_words
 from allconv.sizes.cell_numbers import in_words, refuse_no_cell, refuse_no_pixel, refuse_no_size
-from allconv.sizes.margins import Margin
+from allconv.sizes.windows import Margin
 
 DIGITS = 9
 """Decimals of a position that count; strides that are fractions are off in the last bits."""

@@ -14,18 +14,11 @@ from dataclasses import dataclass
 
 from allconv.graph import Graph, Node
 from allconv.layers import kinds
-from allconv.layers.map_shapes import by_axis, margins
+from allconv.layers.map_shapes import margins
 from allconv.layout import layout
-from allconv.shapes import padding_cells, span
+from allconv.shapes import span
 from allconv.sizes.receptive_field import CELLWISE, fixed_taps
-
-Margin = tuple[int, int]
-"""Cells before and behind."""
-
-WINDOWS = (kinds.CONVOLUTIONS | kinds.MAX_POOLS | kinds.AVERAGE_POOLS) - {
-    f"Conv{rank}DTranspose" for rank in (1, 2, 3)
-}
-"""Layers that slide a window over their map, and give no more cells than it has."""
+from allconv.sizes.windows import Margin, window_axes, window_padding
 
 
 @dataclass(frozen=True)
@@ -94,29 +87,11 @@ def extents_of(node: Node, found: Mapping[Node, Extents]) -> Extents | None:
     sources = [found[source] for source in node.inputs if source in found]
     if not sources or any(len(each) != len(sources[0]) for each in sources):
         return None
-    if node.kind in WINDOWS:
+    if node.kind in kinds.WINDOWS:
         return _through_window(node, sources[0])
-    if node.kind.startswith(("ZeroPadding", "Cropping")):
+    if node.kind in kinds.ZERO_PADDINGS | kinds.CROPPINGS:
         return _bordered(node, sources[0])
     return tuple(map(_met, zip(*sources, strict=True))) if node.kind in CELLWISE else None
-
-
-def window_axes(node: Node) -> list[tuple[int | None, int, int, int]]:
-    """List along each axis the size of the map before, the window, its stride, its dilation."""
-    config = node.config
-    window = config.get("kernel_size") or config["pool_size"]
-    strides = config.get("strides") or config.get("pool_size", 1)
-    sizes = layout(node.inputs[0], config.get("data_format")).sizes
-    return list(by_axis(sizes, window, strides, config.get("dilation_rate", 1)))
-
-
-def window_padding(node: Node) -> list[Margin]:
-    """Count the cells that a window's padding adds; at a free size, of a multiple of the stride."""
-    padding = node.config.get("padding", "valid")
-    return [
-        padding_cells(size or stride, cells, stride, padding, dilation)
-        for size, cells, stride, dilation in window_axes(node)
-    ]
 
 
 def _through_window(node: Node, before: Extents) -> Extents:
@@ -131,7 +106,7 @@ def _through_window(node: Node, before: Extents) -> Extents:
 
 
 def _bordered(node: Node, before: Extents) -> Extents:
-    pads = node.kind.startswith("ZeroPadding")
+    pads = node.kind in kinds.ZERO_PADDINGS
     sign, setting = (1, "padding") if pads else (-1, "cropping")
     amounts = margins(node.config[setting], len(before))
     return tuple(

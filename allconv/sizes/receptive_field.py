@@ -21,13 +21,13 @@ from allconv.errors import ConversionError
 from allconv.graph import ITEM, Graph, Node
 from allconv.kernels import ends_of_taps
 from allconv.layers import kinds
-from allconv.layers.map_shapes import by_axis, margins
+from allconv.layers.map_shapes import margins
 from allconv.layout import layout
 from allconv.layout.made_images import images_made_by
 from allconv.layout.relabels import axis_origins
-from allconv.shapes import padding_cells
 from allconv.sizes.field import Field, Fields, united
 from allconv.sizes.spread_fields import repeated, transposed
+from allconv.sizes.windows import window_axes, window_padding
 
 VAST = 1 << 40
 """Strides that multiply to more than this are none of a network for images."""
@@ -107,20 +107,12 @@ def _no_field(node: Node) -> str:
 
 def _windowed(node: Node, fields: Fields) -> Fields:
     """Work out the fields after convolutions and pools."""
-    config = node.config
-    window = config.get("kernel_size") or config["pool_size"]
-    strides = config.get("strides") or config.get("pool_size", 1)
-    axes = by_axis(layout(node.inputs[0]).sizes, window, strides, config.get("dilation_rate", 1))
-    padding = config.get("padding", "valid")
-    taps = fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in by_axis(fields, window, 1, 1)]
+    axes = window_axes(node)
+    taps = fixed_taps(node) or [(0, cells - 1) for _, cells, _, _ in axes]
     return tuple(
-        field.through(
-            range(first * dilation, last * dilation + 1, dilation),
-            stride,
-            padding_cells(size or stride, cells, stride, padding, dilation)[0],
-        )
-        for field, (first, last), (size, cells, stride, dilation) in zip(
-            fields, taps, axes, strict=True
+        field.through(range(first * dilation, last * dilation + 1, dilation), stride, before)
+        for field, (first, last), (_, _, stride, dilation), (before, _) in zip(
+            fields, taps, axes, window_padding(node), strict=True
         )
     )
 
@@ -206,16 +198,12 @@ def _largest(sources: Sequence[Node], axis: int) -> int:
     return sizes.index(max(sizes))
 
 
-def _ranks(*names: str) -> list[str]:
-    return [name.format(rank) for name in names for rank in (1, 2, 3)]
-
-
 _STEPS: Mapping[str, Callable[[Node, Fields], Fields]] = {
-    **dict.fromkeys(kinds.CONVOLUTIONS | kinds.MAX_POOLS | kinds.AVERAGE_POOLS, _windowed),
-    **dict.fromkeys(_ranks("Conv{}DTranspose"), transposed),
-    **dict.fromkeys(_ranks("UpSampling{}D"), repeated),
-    **dict.fromkeys(_ranks("ZeroPadding{}D"), _padded),
-    **dict.fromkeys(_ranks("Cropping{}D"), _cropped),
+    **dict.fromkeys(kinds.WINDOWS, _windowed),
+    **dict.fromkeys(kinds.TRANSPOSED_CONVOLUTIONS, transposed),
+    **dict.fromkeys(kinds.UP_SAMPLINGS, repeated),
+    **dict.fromkeys(kinds.ZERO_PADDINGS, _padded),
+    **dict.fromkeys(kinds.CROPPINGS, _cropped),
 }
 
 CELLWISE = frozenset(

@@ -17,18 +17,14 @@ from typing import NamedTuple
 
 from allconv.graph import Graph, Node
 from allconv.layers import kinds
-from allconv.layers.map_shapes import by_axis, margins
+from allconv.layers.map_shapes import margins
 from allconv.layout import is_map, layout
 from allconv.shapes import padding_cells, span
+from allconv.sizes.windows import window_axes
 
 VAST = 1 << 40
 """Offsets and strides beyond it are left to those who count cells in 64 bits."""
 
-WINDOWS = (
-    frozenset(kind for kind in kinds.CONVOLUTIONS if not kind.endswith("Transpose"))
-    | kinds.MAX_POOLS
-    | kinds.AVERAGE_POOLS
-)
 CELLWISE = (
     kinds.NOISE
     | kinds.DROPOUTS_OF_MAPS
@@ -94,9 +90,9 @@ def _step(node: Node, axis: int, growths: dict[Node, Growth]) -> tuple[Growth | 
         return None, 1
     if not all(map(is_map, (node, *node.inputs))) or not _have_one_rank(node):
         raise _Unlike
-    if node.kind in WINDOWS:
+    if node.kind in kinds.WINDOWS:
         found, least = _window(node, axis, growth)
-    elif node.kind.startswith(("ZeroPadding", "Cropping")):
+    elif node.kind in kinds.ZERO_PADDINGS | kinds.CROPPINGS:
         found, least = _border(node, axis, growth)
     elif node.kind in CELLWISE or _fits_all_sizes(node):
         found, least = growth, 1
@@ -126,12 +122,8 @@ def _has_one_cell(tensor: Node, axis: int) -> bool:
 
 def _window(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
     """Convolutions and pools: as many cells as there are places where the window fits."""
-    config, rank = node.config, layout(node).rank
-    window = config.get("kernel_size") or config["pool_size"]
-    strides = config.get("strides") or config.get("pool_size", 1)
-    axes = list(by_axis(range(rank), window, strides, config.get("dilation_rate", 1)))
-    _, cells, stride, dilation = axes[axis]
-    padding = config.get("padding", "valid")
+    _, cells, stride, dilation = window_axes(node)[axis]
+    padding = node.config.get("padding", "valid")
     if padding == "same":
         return growth.through(stride - 1, stride), 1
     missing = span(cells, dilation) - sum(padding_cells(1, cells, stride, padding, dilation))
@@ -141,7 +133,7 @@ def _window(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
 def _border(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
     """ZeroPadding, and Cropping, which leaves at least one cell."""
     rank = layout(node).rank
-    if node.kind.startswith("ZeroPadding"):
+    if node.kind in kinds.ZERO_PADDINGS:
         return growth.through(sum(margins(node.config["padding"], rank)[axis])), 1
     taken = sum(margins(node.config["cropping"], rank)[axis])
     return growth.through(-taken), growth.image_for(taken + 1)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from allconv.layers.kinds import CONVOLUTIONS
+from allconv.layers.kinds import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS
 
-DIRECT = frozenset(kind for kind in CONVOLUTIONS if not kind.endswith("Transpose"))
+DIRECT = CONVOLUTIONS - TRANSPOSED_CONVOLUTIONS
 """Kinds of convolutions that are one operation of TensorFlow's, or two."""
 
 INTERPOLATED = ("bilinear", "bicubic")
