@@ -21,6 +21,7 @@ from allconv.segmentation.network import summed, with_scores_for_all_pixels, wit
 from allconv.segmentation.scores import score_layer, scored
 from allconv.shape_walk import Image, at_size, images, size_words
 from allconv.sizes.image_sizes import has_free_sizes
+from allconv.strategies import is_plain_count
 
 if TYPE_CHECKING:
     import keras
@@ -98,16 +99,12 @@ def segmenter(
 
 def _refuse_options(classes: Any, skips: Any, upsampling: Any) -> None:
     """Raise an OptionError for an option that is none."""
-    if classes is not None and not _is_count(classes, 1):
+    if classes is not None and not is_plain_count(classes):
         raise OptionError(f"classes is {classes!r}; expected a number >= 1, or None")
-    if not _is_count(skips, 0):
+    if not is_plain_count(skips, 0):
         raise OptionError(f"skips is {skips!r}; expected a number >= 0")
     if upsampling not in get_args(Upsampling):
         raise OptionError(f"upsampling is {upsampling!r}; expected 'fixed' or 'trainable'")
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _image(graph: Graph) -> Image:

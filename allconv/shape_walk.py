@@ -77,7 +77,7 @@ def at_size(graph: Graph, size: Sequence[int]) -> dict[Node, Shape]:
     Raises:
         OptionError: The size is none, or no input of the model has as many axes.
     """
-    if not isinstance(size, (tuple, list)) or not size or not all(map(_is_count, size)):
+    if not isinstance(size, (tuple, list)) or not size or not all(map(is_count, size)):
         raise OptionError(
             f"input_size is {size!r}; expected a tuple with one number >= 1 for each axis, such as "
             "(224, 224)"
@@ -99,7 +99,8 @@ def at_any_size(graph: Graph) -> dict[Node, Shape]:
     return {image.node: image.shape([None] * len(image.sizes)) for image in images(graph)}
 
 
-def _is_count(size: object) -> bool:
+def is_count(size: object) -> bool:
+    """Tell whether this is a whole number from 1 on, of Python's or NumPy's."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         return False
     return bool(size >= 1)

@@ -40,18 +40,19 @@ class ConvPool:
 
     def __post_init__(self) -> None:
         sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
-        if self.kernel_size is not None and not all(map(_is_count, sizes)):
+        if self.kernel_size is not None and not all(map(is_plain_count, sizes)):
             raise OptionError(f"ConvPool: kernel_size is a number >= 1, got {self.kernel_size!r}")
         if self.padding not in ("keep", "valid", "same"):
             raise OptionError(
                 f"ConvPool: padding is 'keep', 'valid' or 'same', got {self.padding!r}"
             )
-        if self.filters is not None and not _is_count(self.filters):
+        if self.filters is not None and not is_plain_count(self.filters):
             raise OptionError(f"ConvPool: filters is a number >= 1, got {self.filters!r}")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def is_plain_count(value: object, least: int = 1) -> bool:
+    """Tell whether this is one of Python's whole numbers, as configurations hold them."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ kernels     windows dense affine bilinear . fixed
 sizes       . windows fixed_layers field spread_fields receptive_field margins size_arithmetic
 sizes       smallest_size image_sizes cell_numbers map_geometry
 segmentation . position layer_steps positions
-pictures    . colours overlay preprocessing opening entrance folder batches arrays
             names output_names strategies
 saving      . output_names_in_files
 read        setting_values settings
@@ -30,6 +29,7 @@ rules       lists windows kept_pools activations channels resizing max_steps max
 rules       max_pool average_pool conv_pool stride_pool constants over_channels flatten
 rules       batchnorm reshape vectors dense merge unfold classifier unstrided . installed
             resize
+pictures    . colours overlay preprocessing opening entrance folder batches arrays
 dense_maps  . strides meeting window finer
 read        foreign_files guarded hdf5 json_text archive description layer_tree calls
 read        dialects.class_names dialects.setting_objects dialects.keras_1 dialects.old_layers

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from allconv.errors import OptionError
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import MAX_POOLS, WINDOWS
 from allconv.resize import InputSize
+from allconv.shape_walk import is_count
 from allconv.sizes.windows import window_axes
 
 OutputStride = int | Sequence[int]
@@ -51,7 +50,7 @@ def counted(output_stride: OutputStride) -> tuple[int, ...]:
     """
     several = isinstance(output_stride, (tuple, list))
     strides: Sequence[Any] = output_stride if several else [output_stride]  # type: ignore[assignment]
-    if not strides or not all(map(_is_count, strides)):
+    if not strides or not all(map(is_count, strides)):
         raise OptionError(
             f"output_stride is {output_stride!r}; expected a number >= 1, or one for each axis"
         )
@@ -123,9 +122,3 @@ def _behind(
         axis: before.get(axis, Spacing()).behind(stride, wanted[axis])
         for axis, (_, _, stride, _) in enumerate(axes)
     }
-
-
-def _is_count(number: object) -> bool:
-    if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
-        return False
-    return bool(number >= 1)

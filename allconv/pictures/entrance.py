@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from allconv.graph import Graph, Node
 from allconv.layers.kinds import IDENTITY_AT_INFERENCE
+from allconv.rules.constants import affine_in_config
 
-_SHIFTS, _FACTORS, _DIVISORS = ("ops.Add", "ops.Subtract"), ("ops.Multiply",), ("ops.TrueDivide",)
 LEAST_SHIFT = 10
 """Means of pixels are beyond it; a network that takes 0 to 1 shifts by less."""
 _PASSING = {"ZeroPadding2D", "Cropping2D", "ops.GetItem", "ops.Stack"} | IDENTITY_AT_INFERENCE
 
 
 def takes_pixels(graph: Graph) -> bool:
-    """Whether whatever a network does with its first input begins with scaling it.
+    """Tell whether whatever a network does with its first input begins with scaling it.
 
     That is a Rescaling, a Normalization, or a constant that is added or multiplied, as
     `preprocess_input` does within a model; or its input is of bytes. One that makes numbers larger,
@@ -28,7 +25,7 @@ def takes_pixels(graph: Graph) -> bool:
 
 
 def _is_scaled(node: Node, users: dict[Node, list[Node]]) -> bool:
-    """Whether each layer that takes a tensor scales it, or hands it on to such layers."""
+    """Tell whether each layer that takes a tensor scales it, or hands it on to such layers."""
     takers = users[node]
     return bool(takers) and all(
         _scales(taker) or (_hands_on(taker) and _is_scaled(taker, users)) for taker in takers
@@ -46,38 +43,22 @@ def _scales(node: Node) -> bool:
 
 def _affine(node: Node) -> tuple[np.ndarray, np.ndarray] | None:
     """Read by what a layer multiplies its input, and what it adds; None for other layers."""
-    one, zero = np.ones(1), np.zeros(1)
-    if node.kind == "Rescaling":
-        return _numbers(node.config["scale"]), _numbers(node.config["offset"])
     if node.kind == "Normalization":
         mean, variance = (_statistic(node, name) for name in ("mean", "variance"))
         factor = 1 / np.sqrt(np.maximum(variance, np.finfo("float32").tiny))
         return factor, -mean * factor
-    if len(node.inputs) != 1 or node.kind not in (*_SHIFTS, *_FACTORS, *_DIVISORS):
-        return None
-    kinds = (int, float, list, tuple, np.ndarray, Mapping)
-    constant = _numbers(next(value for value in node.args if isinstance(value, kinds)))
-    if node.kind in _SHIFTS:
-        return one, constant
-    if node.kind in _FACTORS:
-        return constant, zero
-    return (1 / constant, zero) if constant.all() else None
+    found = affine_in_config(node) if len(node.inputs) == 1 else None
+    return None if found is None else (np.asarray(found[0]), np.asarray(found[1]))
 
 
 def _statistic(node: Node, name: str) -> np.ndarray:
     """Read a mean or a variance, which is a setting or a weight."""
     given = node.config.get(name)
-    return node.spec.weights[name].read() if given is None else _numbers(given)
-
-
-def _numbers(value: Any) -> np.ndarray:
-    if isinstance(value, Mapping):  # as files of Keras write an array
-        value = value["config"]["value"]
-    return np.asarray(value, "float64")
+    return np.asarray(node.spec.weights[name].read() if given is None else given, "float64")
 
 
 def _hands_on(node: Node) -> bool:
-    """Whether a layer gives the same numbers, to which zeros may be added or some not given."""
+    """Tell whether a layer gives the same numbers, with zeros added or some left out."""
     if node.kind == "Rescaling":  # a cast is one by 1
         return bool(np.all(np.equal(node.config["scale"], 1)) and not np.any(node.config["offset"]))
     return node.kind in _PASSING

@@ -37,7 +37,7 @@ def affine_of(node: Node) -> tuple[Array, Array] | None:
         return batchnorm_affine(node.spec.weights, node.config["epsilon"])
     if len(node.inputs) != 1 or not is_vector(node) or not is_vector(node.inputs[0]):
         return None
-    found = _rescaling(node) if node.kind == "Rescaling" else _operation(node)
+    found = affine_in_config(node)
     count = int((node.shape or (0, 0))[1] or 0)
     if found is None or not all(np.isfinite(each).all() for each in found):
         return None
@@ -50,6 +50,11 @@ def affine_of(node: Node) -> tuple[Array, Array] | None:
 def is_affine(node: Node) -> bool:
     """Tell whether a layer scales and shifts a vector's values."""
     return affine_of(node) is not None
+
+
+def affine_in_config(node: Node) -> Affine | None:
+    """Read by what a Rescaling, or an operation with a constant, scales and shifts any tensor."""
+    return _rescaling(node) if node.kind == "Rescaling" else _operation(node)
 
 
 def _rescaling(node: Node) -> Affine | None:

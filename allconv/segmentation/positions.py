@@ -24,7 +24,7 @@ from allconv.layers import kinds
 from allconv.layout import layout
 from allconv.segmentation.layer_steps import STEPS
 from allconv.segmentation.position import Position, Positions
-from allconv.sizes.receptive_field import CELLWISE
+from allconv.sizes.receptive_field import CELLWISE, joined_axis
 
 
 def positions(graph: Graph) -> dict[Node, Positions]:
@@ -52,7 +52,8 @@ def positions(graph: Graph) -> dict[Node, Positions]:
 
 def _behind(node: Node, sources: Sequence[Positions]) -> Positions:
     """Find the positions behind one layer."""
-    if node.kind in CELLWISE and not _joins_in_space(node):
+    joins_in_space = node.kind == "Concatenate" and joined_axis(node) is not None
+    if node.kind in CELLWISE and not joins_in_space:
         return _met(node, sources)
     if node.kind not in STEPS:
         raise ConversionError(
@@ -61,14 +62,6 @@ def _behind(node: Node, sources: Sequence[Positions]) -> Positions:
         )
     steps = STEPS[node.kind](node, len(sources[0]))
     return tuple(step(each) for step, each in zip(steps, sources[0], strict=True))
-
-
-def _joins_in_space(node: Node) -> bool:
-    """Tell whether a Concatenate joins maps side by side."""
-    if node.kind != "Concatenate":
-        return False
-    lies = layout(node)
-    return node.config["axis"] % (lies.rank + 2) in lies.spatial_axes
 
 
 def _met(node: Node, sources: Sequence[Positions]) -> Positions:

@@ -85,7 +85,7 @@ def common_stride(found: Iterable[Fields], axis: int) -> int:
 
 def _fields(node: Node, sources: Sequence[Node], found: Mapping[Node, Fields]) -> Fields:
     if len(sources) > 1:
-        if node.kind == "Concatenate" and (axis := _joined_axis(node)) is not None:
+        if node.kind == "Concatenate" and (axis := joined_axis(node)) is not None:
             return _joined(sources, found, axis)
         rank = max(len(found[source]) for source in sources)
         return tuple(_met_along(node, axis, sources, found) for axis in range(-rank, 0))
@@ -161,7 +161,7 @@ def _met(node: Node, axis: int, sources: Sequence[Node], fields: Sequence[Field]
     return united(fields, any(stretched) or any(field.whole for field in fields))
 
 
-def _joined_axis(node: Node) -> int | None:
+def joined_axis(node: Node) -> int | None:
     """Find the spatial axis along which a Concatenate joins; None where it joins channels."""
     map_layout = layout(node)
     axis = node.config["axis"] % (map_layout.rank + 2)
@@ -175,7 +175,7 @@ def joins_places(node: Node) -> bool:
     """
     if node.kind != "Concatenate" or len(node.inputs) < 2 or len(node.shape or ()) < 3:
         return False
-    axis = _joined_axis(node)
+    axis = joined_axis(node)
     if axis is None:
         return False
     largest = node.inputs[_largest(node.inputs, axis)]

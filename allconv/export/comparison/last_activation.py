@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from allconv.graph import Node
-from allconv.verification.logits import PASSED
+from allconv.verification import logits
 
-SIGMOIDS = frozenset({"sigmoid", "hardsigmoid"})
+SIGMOIDS = frozenset(name.replace("_", "") for name in logits.SIGMOIDS)
 """Activations that give a yes or no at 0.5, as `_activation` names them."""
 
 OF_ONE = SIGMOIDS | {"silu", "swish", "hardsilu", "hardswish", "gelu"}
@@ -36,7 +36,7 @@ def scale_before(node: Node) -> float:
 def only_arranges(node: Node) -> bool:
     """Tell whether a node only says how values lie, or does nothing at inference."""
     is_linear = node.kind == "Activation" and node.config.get("activation") == "linear"
-    return bool(node.inputs) and (node.kind in PASSED or is_linear)
+    return bool(node.inputs) and (node.kind in logits.PASSED or is_linear)
 
 
 def _arranged_by(node: Node) -> Node:
