@@ -113,7 +113,7 @@ class Report(Facts, Result):
         Raises:
             OptionError: matplotlib cannot be imported, or the network is too large to draw.
         """
-        from allconv.reporting.png import as_png
+        from allconv.reporting.painting import as_png
 
         return as_png(self)
 
@@ -123,7 +123,7 @@ class Report(Facts, Result):
         Raises:
             OptionError: As of `to_png`.
         """
-        from allconv.reporting.png import as_pdf
+        from allconv.reporting.painting import as_pdf
 
         return as_pdf(self)
 

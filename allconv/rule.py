@@ -149,7 +149,7 @@ class Match:
         return node.inputs[0]
 
     def layout(self, tensor: Node) -> Layout:
-        """Say how the map that a node returns lies in its tensor."""
+        """Say how a map lies: as the match's own layer says, else as those before it do."""
         said = self.node.config.get("data_format") if self.node.kind != "Flatten" else None
         return layout(tensor, said)
 

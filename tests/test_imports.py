@@ -48,7 +48,7 @@ dense_maps  dense_plan pair moved_images
 reporting   . text_table rows totals facts words columns text markdown latex records
             check
 reporting   html html.tensor_boxes html.layering html.drawing html.network_drawings
-reporting   html.layer_table html.page svg png
+reporting   html.layer_table html.page svg painting
             report
 saving      drafts
             save

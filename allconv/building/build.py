@@ -217,7 +217,7 @@ def _given_values(layers: Layers) -> Iterator[None]:
 
 
 def _initializer(spec: Spec, layer: Any, weight: str) -> str | None:
-    """Name of the attribute that holds the initializer of a weight, and of no other.
+    """Name the attribute that holds the initializer of a weight, and of no other.
 
     None for a layer that may make its variables by something else: quantized ones begin as zeros.
     """

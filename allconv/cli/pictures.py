@@ -89,7 +89,7 @@ def _picture_size(text: str) -> tuple[int, ...]:
 
 
 def _numbers(option: str, text: str) -> float | tuple[float, ...]:
-    """One number or several, each of which may be a fraction."""
+    """Read one number or several, each of which may be a fraction."""
     try:
         numbers = tuple(map(_number, text.split(",")))
     except (ValueError, ZeroDivisionError):

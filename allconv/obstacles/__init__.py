@@ -53,7 +53,7 @@ def missing_size(plan: Plan, found: Sequence[Obstacle]) -> str:
 
 
 def _usual_size(graph: Graph) -> Sizes:
-    """224 cells along each axis, or the first that fit above."""
+    """Choose 224 cells along each axis, or the first size above that fits."""
     usual = (224,) * max(len(image.sizes) for image in images(graph))
     try:
         return free_sizes(graph).at_least(usual)
@@ -62,18 +62,18 @@ def _usual_size(graph: Graph) -> Sizes:
 
 
 def kept_pools(plan: Plan) -> tuple[str, ...]:
-    """Names of the model's pools that stay pools, as the user chose: they are no obstacles."""
+    """List the names of the pools that stay, as the user chose: they are no obstacles."""
     return tuple(dict.fromkeys(plan.origins[node.spec].name for node in pools_that_stay(plan)))
 
 
 def is_all_convolutional(graph: Graph) -> bool:
-    """Whether no layer of a graph stands in the way."""
+    """Tell whether no layer of a graph stands in the way."""
     ends = lists(graph)
     return not graph.own_class and not any(problem_of(node, ends) for node in graph.nodes)
 
 
 def is_fully_convolutional(graph: Graph) -> bool:
-    """Whether nothing but pools stands in the way."""
+    """Tell whether nothing but pools stands in the way."""
     others = [node for node in graph.nodes if node.kind not in kinds.POOLS]
     ends = lists(graph)
     return not graph.own_class and not any(problem_of(node, ends) for node in others)

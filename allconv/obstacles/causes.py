@@ -47,7 +47,7 @@ def by_cause(plan: Plan, found: Mapping[str, Obstacle]) -> tuple[Obstacle, ...]:
 
 
 def causes(plan: Plan, found: Mapping[str, Obstacle]) -> list[str]:
-    """Names of the layers that would stand in the way alone, in order."""
+    """List the names of the layers that would stand in the way alone, in order."""
     graph, left, own = plan.before, found, set[str]()
     for ease in range(LAST):
         mended = {name for name in left if _ease(found[name]) <= ease}
@@ -66,7 +66,7 @@ def causes(plan: Plan, found: Mapping[str, Obstacle]) -> list[str]:
 
 
 def _ease(obstacle: Obstacle) -> int:
-    """How easily a layer is held up by others, from `BY_NATURE` to `LAST`."""
+    """Say how easily a layer is held up by others, from `BY_NATURE` to `LAST`."""
     if obstacle.reason in (UNKNOWN_INPUT, BETWEEN):
         return LAST
     if obstacle.kind in kinds.RELABELS:
@@ -142,7 +142,7 @@ def _cause_in_words(obstacle: Obstacle, plan: Plan) -> tuple[str, str]:
 
 
 def _holding(plan: Plan, found: Mapping[str, Obstacle], names: Container[str]) -> dict[str, str]:
-    """For each layer that is held up the nearest cause; of a Flatten or its like that behind it."""
+    """Find the nearest cause of each layer that is held up; of a Flatten that behind it."""
     graph = plan.before
     behind = _nearest(graph, names, {node: node.inputs for node in graph.nodes})
     before = _nearest(graph, names, graph.users())
@@ -157,7 +157,7 @@ def _holding(plan: Plan, found: Mapping[str, Obstacle], names: Container[str]) -
 def _nearest(
     graph: Graph, names: Container[str], ways: Mapping[Node, Iterable[Node]]
 ) -> dict[str, str]:
-    """For each layer that ways lead to from one of `names`, the name of the nearest of these."""
+    """Find the nearest of `names` for each layer that ways lead to from one of them."""
     queue = [node for node in graph.nodes if node.name in names]
     nearest = {node.name: node.name for node in queue}
     for node in queue:

@@ -26,7 +26,7 @@ than the one before it, so they are told apart in grey, too. Those between are m
 def coloured(
     values: np.ndarray, vmin: float | None, vmax: float | None, colours: Colours
 ) -> np.ndarray:
-    """Numbers as colours, (height, width, 3), each 0 to 255; those of NaN mean nothing.
+    """Make numbers colours, (height, width, 3), each 0 to 255; those of NaN mean nothing.
 
     Args:
         values: The numbers, (height, width).

@@ -26,7 +26,7 @@ MOST = 256
 def pictures(
     folder: Path, graph: Graph, preprocessing: Preprocessing | None = None
 ) -> tuple[list[Callable[[], list[np.ndarray]]], list[str]]:
-    """Functions that read a picture each, as a batch of one, and what has to be known of them.
+    """Return functions that read a picture each, as a batch of one, and what to know of them.
 
     Pictures are found in subfolders too. They are scaled to the network's size, bilinearly, where
     it has one. Their numbers are 0 to 255, as `keras.utils.image_dataset_from_directory` has them,
@@ -137,7 +137,7 @@ def _read(file: Path, image: Image, chosen: Preprocessing) -> list[np.ndarray]:
 
 
 def _of_type(numbers: np.ndarray, image: Image) -> np.ndarray:
-    """Numbers in the type of a network's input.
+    """Return numbers in the type of a network's input.
 
     Raises:
         OptionError: It takes whole numbers, and these are none.

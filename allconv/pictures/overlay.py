@@ -153,7 +153,7 @@ def _least_cells(pixels: Sequence[int], geometry: Geometry) -> list[int]:
 
 
 def _opacity(alpha: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """How much of its colour each cell gets; probabilities are rounded to a little more than 1."""
+    """Say how much of its colour each cell gets; probabilities may be rounded above 1."""
     opacity = numbers_in(alpha)
     if opacity is None:
         raise OptionError(

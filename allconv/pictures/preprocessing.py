@@ -127,7 +127,7 @@ def _unlike(name: str, found: Any, expected: str) -> str:
 
 
 def _as_numbers(given: Any) -> Any:
-    """Numbers of each channel as a tuple, so that the whole can be compared."""
+    """Make the numbers of each channel a tuple, so that the whole can be compared."""
     return tuple(given) if isinstance(given, (list, tuple, np.ndarray)) else given
 
 

@@ -112,7 +112,7 @@ def _mark(looks: frozenset[str]) -> dict[str, str]:
 
 
 def _face(face: str, looks: frozenset[str]) -> dict[str, str]:
-    """One of the three faces of a box."""
+    """Draw one of the three faces of a box."""
     colours = _colours()
     group = next(name for name in ("conv", "pool", "dense", "cell") if name in looks)
     style = {"fill": colours[group + FACES[face]], "stroke": colours["edge"], "stroke-width": "0.6"}

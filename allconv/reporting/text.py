@@ -75,7 +75,7 @@ def as_html_table(report: Facts) -> str:
 
 
 def _style(row: Row, blocking: Container[str]) -> Style:
-    """How the row of a layer looks."""
+    """Say how the row of a layer looks."""
     return "warning" if row.layer in blocking else "changed" if row.changed else ""
 
 

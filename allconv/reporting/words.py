@@ -56,7 +56,7 @@ def in_the_way(report: Facts) -> list[str]:
 
 
 def _standing(report: Facts) -> str:
-    """How many layers stand in the way, and how many others stay because of them."""
+    """Say how many layers stand in the way, and how many others stay because of them."""
     count = sum(1 + len(obstacle.alike) for obstacle in report.obstacles)
     held = sum(len(obstacle.held) for obstacle in report.obstacles)
     stand = "1 layer stands in the way" if count == 1 else f"{count} layers stand in the way"

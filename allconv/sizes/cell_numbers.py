@@ -54,7 +54,7 @@ def refuse_no_size(size: Any, axes: int) -> None:
 
 
 def in_words(numbers: Any) -> str:
-    """Numbers for a message, without those in arrays."""
+    """Write numbers for a message, without those in arrays."""
     if not hasattr(numbers, "__len__") or isinstance(numbers, str):
         return repr(numbers)
     return f"({', '.join(map(_one_in_words, numbers))})"

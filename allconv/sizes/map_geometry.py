@@ -141,7 +141,7 @@ class Geometry(Result):
         )
 
     def centres(self, size: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Where the centres of a map's cells are in the image, along each axis.
+        """Find where the centres of a map's cells are in the image, along each axis.
 
         Args:
             size: The map's, `class_map.shape[:2]`.
@@ -188,7 +188,7 @@ class Geometry(Result):
         return left, left + width, top + height, top
 
     def _first_edge(self) -> tuple[float, ...]:
-        """Where the first cell's place begins: half a stride before its centre."""
+        """Find where the first cell's place begins: half a stride before its centre."""
         pairs = zip(self.offset, self.output_stride, strict=True)
         return tuple(start - stride / 2 for start, stride in pairs)
 

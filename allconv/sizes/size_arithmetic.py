@@ -46,7 +46,7 @@ class Growth(NamedTuple):
     stride: int = 1
 
     def through(self, before: int, stride: int = 1) -> Growth:
-        """After `floor((cells + before) / stride)`."""
+        """Find the growth after `floor((cells + before) / stride)`."""
         return Growth(self.offset + self.stride * before, self.stride * stride)
 
     def image_for(self, cells: int) -> int:
@@ -84,7 +84,7 @@ def smallest_by_arithmetic(maps: Graph, axis: int, varied: Collection[Node]) -> 
 
 
 def _step(node: Node, axis: int, growths: dict[Node, Growth]) -> tuple[Growth | None, int]:
-    """How the map that a layer gives grows, None where it does not; and the least image for it."""
+    """Say how a layer's map grows, None where it does not; and the least image for it."""
     growth = _before(node, axis, growths)
     if node.kind in kinds.GLOBAL_POOLS:
         return None, 1
@@ -104,7 +104,7 @@ def _step(node: Node, axis: int, growths: dict[Node, Growth]) -> tuple[Growth | 
 
 
 def _before(node: Node, axis: int, growths: dict[Node, Growth]) -> Growth:
-    """How all maps grow that a layer takes, but for those of one cell, which it spreads."""
+    """Say how all maps grow that a layer takes, but for those of one cell, which it spreads."""
     found = {growths[source] for source in node.inputs if source in growths}
     spread = [source for source in node.inputs if source not in growths]
     if len(found) > 1 or (spread and node.kind not in SPREADING):
@@ -121,7 +121,7 @@ def _has_one_cell(tensor: Node, axis: int) -> bool:
 
 
 def _window(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
-    """Convolutions and pools: as many cells as there are places where the window fits."""
+    """Count the places where the window of a convolution or pool fits."""
     _, cells, stride, dilation = window_axes(node)[axis]
     padding = node.config.get("padding", "valid")
     if padding == "same":
@@ -131,7 +131,7 @@ def _window(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
 
 
 def _border(node: Node, axis: int, growth: Growth) -> tuple[Growth, int]:
-    """ZeroPadding, and Cropping, which leaves at least one cell."""
+    """Count the cells behind a ZeroPadding, or a Cropping, which leaves at least one."""
     rank = layout(node).rank
     if node.kind in kinds.ZERO_PADDINGS:
         return growth.through(sum(margins(node.config["padding"], rank)[axis])), 1
@@ -144,7 +144,7 @@ def _have_one_rank(node: Node) -> bool:
 
 
 def _fits_all_sizes(node: Node) -> bool:
-    """Whether a layer works along the channels, or element by element without an array."""
+    """Tell whether a layer works along the channels, or by element without an array."""
     axes = len(node.shape or ())
     channels = layout(node).channel_axis % axes
     if node.kind == "Concatenate":

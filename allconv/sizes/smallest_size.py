@@ -72,7 +72,7 @@ def _smallest_tried(maps: Graph, axis: int, own: int | None, period: int) -> int
 
 
 def _step_tried(maps: Graph, axis: int, smallest: int, period: int) -> int:
-    """1 where all sizes fit from the smallest on, otherwise the period; it too where it is vast.
+    """Return 1 where all sizes fit from the smallest on, else the period, even if vast.
 
     Maps of one cell meet any other, as a merge spreads them. Two periods on no map that grows has
     one, and then what fits repeats itself.
@@ -99,7 +99,7 @@ def _first_that_fits(maps: Graph, axis: int, sizes: Sequence[int]) -> int | None
 
 
 def _fit(maps: Graph, axis: int, sizes: Sequence[int]) -> list[bool]:
-    """Run Keras' own `fit`; return the losses epoch by epoch, and those of the images held back."""
+    """Tell whether all layers fit, for each of some sizes along an axis."""
     fits = [True] * len(sizes)
     shapes: dict[Node, list[Shape | None]] = {
         image.node: [image.shape([*image.sizes[:axis], n, *image.sizes[axis + 1 :]]) for n in sizes]

@@ -86,7 +86,7 @@ def _letters_may_be_missing() -> Iterator[None]:
 
 
 def _elements(group: Element, place: Place = (0, 0)) -> Iterator[tuple[Element, Place]]:
-    """All elements that are painted, in order, each with how far its group is moved."""
+    """List the elements that are painted, in order, each with how far its group is moved."""
     for element in group:
         if element.tag == "g":
             moved = re.findall(r"[\d.]+", element.attrib.get("transform", "")) or ("0", "0")
@@ -163,7 +163,7 @@ def _steps(commands: str) -> Iterator[tuple[int, Place]]:
 
 
 def _moved(command: str, numbers: list[float], x: float, y: float) -> Place:
-    """Where a command leads from a place; small letters count from there."""
+    """Find where a command leads from a place; small letters count from there."""
     from_x, from_y = (x, y) if command.islower() else (0.0, 0.0)
     if command in "hH":
         return from_x + numbers[0], y
