@@ -76,6 +76,12 @@ def resized(plan: Plan, size: InputSize) -> Plan:
     return _on_inputs(plan, maps, shapes)
 
 
+def refuse_fixed(plan: Plan, size: InputSize) -> None:
+    """Raise a ConversionError where `resized` would: layers fit one size only."""
+    maps = giving_maps(plan.after)
+    _refuse_fixed(plan, maps, _wanted(maps, size), size)
+
+
 def at_own_size(plan: Plan) -> Plan:
     """Return the plan at the model's own size, giving maps as it does at others."""
     return _on_inputs(plan, giving_maps(plan.after), {})

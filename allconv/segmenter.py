@@ -15,7 +15,7 @@ from allconv.obstacles import refuse_obstacles
 from allconv.plan import plan_conversion
 from allconv.read import read
 from allconv.read.file import ModelFile
-from allconv.resize import fixed_layers, giving_maps, resized
+from allconv.resize import fixed_layers, giving_maps, refuse_fixed
 from allconv.rewrite import Plan
 from allconv.segmentation.network import summed, with_scores_for_all_pixels, with_skips
 from allconv.segmentation.scores import score_layer, scored
@@ -86,10 +86,10 @@ def segmenter(
     refuse_obstacles(plan)
     _refuse_segmenter(plan.before)
     own = [int(each or 0) for each in _image(plan.after).sizes]
-    _refuse_fixed(plan)
+    _refuse_one_size(plan)
     maps = with_skips(scored(giving_maps(plan.after), classes, background), skips)
     margins = with_scores_for_all_pixels(maps, size, own)
-    resized(plan, [n + a + b for n, (a, b) in zip(size, margins.around, strict=True)])
+    refuse_fixed(plan, [n + a + b for n, (a, b) in zip(size, margins.around, strict=True)])
     network = build(summed(margins, trainable=upsampling == "trainable"))
     carry_dtype_policy(network, getattr(model, "dtype_policy", None))
     if background and classes is not None:
@@ -156,7 +156,7 @@ def _refuse_segmenter(graph: Graph) -> None:
         )
 
 
-def _refuse_fixed(plan: Plan) -> None:
+def _refuse_one_size(plan: Plan) -> None:
     """Raise a ConversionError that lists the layers that fit no image with a margin."""
     problems = fixed_layers(plan, giving_maps(plan.after))
     if problems:

@@ -18,6 +18,7 @@ from allconv.resize import (
     fixed_layers,
     giving_maps,
     on_any_size,
+    refuse_fixed,
     resized,
 )
 from allconv.rewrite import Plan, named_after_outputs
@@ -39,10 +40,10 @@ def maps_of(plan: Plan, size: InputSize, output_stride: OutputStride | None) -> 
     if output_stride is None:
         return resized(plan, size)
     refuse_coarse(plan, output_stride)
-    result = resized(plan, size)
     if isinstance(size, str):
+        refuse_fixed(plan, size)
         return on_any_size(at_output_stride(at_own_size(plan), output_stride, free=True))
-    return at_output_stride(result, output_stride)
+    return at_output_stride(resized(plan, size), output_stride)
 
 
 def refuse_coarse(plan: Plan, output_stride: OutputStride) -> None:
